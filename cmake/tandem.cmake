@@ -1,0 +1,61 @@
+# Settings and helper functions that every room's CMakeLists.txt uses.
+option(TANDEM_BUILD_TESTS "Build the tests" ON)
+option(TANDEM_BUILD_BENCH "Build the benchmarks" ON)
+set(TANDEM_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+find_program(TANDEM_CCACHE ccache)
+if(TANDEM_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${TANDEM_CCACHE})
+endif()
+
+add_library(tandem_options INTERFACE)
+target_include_directories(tandem_options INTERFACE ${CMAKE_SOURCE_DIR})
+# No contraction: the same source gives the same bits whether or not the compiler sees a fused form.
+target_compile_options(tandem_options INTERFACE -Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+if(TANDEM_SANITIZE)
+  target_compile_options(tandem_options INTERFACE -fsanitize=${TANDEM_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=undefined)
+  target_link_options(tandem_options INTERFACE -fsanitize=${TANDEM_SANITIZE})
+endif()
+
+# tandem_library(name SOURCES a.cpp … LIBS other …): one static library of one room.
+function(tandem_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC tandem_options ${ARG_LIBS})
+endfunction()
+
+# tandem_test(name SOURCES a.cpp … LIBS … [LABELS …] [RANKS n] [TIMEOUT s]): a GoogleTest program registered
+# with ctest. With RANKS it runs under mpirun with that many ranks. Tests run in the source directory, so that
+# they find tests/golden/data.
+function(tandem_test name)
+  cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  if(NOT TARGET ${name})
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE ${ARG_LIBS} tandem_test_support)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set(test_name ${name})
+  set(command $<TARGET_FILE:${name}>)
+  if(ARG_RANKS)
+    set(test_name ${name}_np${ARG_RANKS})
+    set(command mpirun --oversubscribe --allow-run-as-root -np ${ARG_RANKS} $<TARGET_FILE:${name}>)
+    list(APPEND ARG_LABELS multi_rank)
+  endif()
+  add_test(NAME ${test_name} COMMAND ${command} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${test_name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  if(ARG_RANKS)
+    set_tests_properties(${test_name} PROPERTIES PROCESSORS 2
+      ENVIRONMENT "OMPI_MCA_mpi_yield_when_idle=1;OMP_NUM_THREADS=1")
+  endif()
+endfunction()

@@ -1,0 +1,38 @@
+// Where sizes become a mesh: the ranks of one role arranged along the axes pp, dp, cp, tp (tp fastest). Everyone else
+// asks the mesh for a group; nobody computes with global ranks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "parallel/comm/communicator.h"
+#include "runtime/base/fields.h"
+
+namespace tandem::parallel {
+
+struct LayoutConfig {
+  std::int64_t pipeline_parallel = 1;
+  std::int64_t data_parallel = 1;
+  std::int64_t context_parallel = 1;
+  std::int64_t tensor_parallel = 1;
+
+  std::int64_t ranks() const { return pipeline_parallel * data_parallel * context_parallel * tensor_parallel; }
+  // "dp4 x tp2", "1 rank"
+  std::string str() const;
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+struct Mesh {
+  LayoutConfig layout;
+  Group world;  // all ranks of this mesh
+  Group pp, dp, cp, tp;
+
+  bool is_first_rank() const { return world.rank() == 0; }
+};
+
+// Collective over `world`, whose size must be layout.ranks(). Throws Error naming the layout where it does not fit.
+Mesh make_mesh(const LayoutConfig& layout, const Group& world);
+// A mesh of one rank.
+Mesh single_rank_mesh();
+
+}  // namespace tandem::parallel

@@ -1,0 +1,153 @@
+#include "runtime/autograd/tape.h"
+
+#include <atomic>
+
+#include "runtime/kernels/backend.h"
+
+namespace tandem::runtime {
+namespace {
+
+thread_local Tape* current_tape = nullptr;
+
+std::uint64_t next_value_id() {
+  static std::atomic<std::uint64_t> counter{1};
+  return counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Tape* Tape::current() { return current_tape; }
+
+TapeScope::TapeScope(Tape* tape) : previous_(current_tape) { current_tape = tape; }
+TapeScope::~TapeScope() { current_tape = previous_; }
+
+bool recording(std::initializer_list<const Tensor*> inputs, std::initializer_list<const Leaf*> leaves) {
+  if (current_tape == nullptr) return false;
+  for (const Tensor* input : inputs)
+    if (input->value_id() != 0) return true;
+  for (const Leaf* leaf : leaves)
+    if (leaf != nullptr && leaf->requires_grad) return true;
+  return false;
+}
+
+void Tape::watch(Tensor& tensor) { tensor.set_value_id(next_value_id()); }
+
+void Tape::record(std::string_view name, std::initializer_list<const Tensor*> inputs,
+                  std::initializer_list<Tensor*> outputs, std::initializer_list<Leaf*> leaves, BackwardFn backward) {
+  Record record{.name = name, .input_ids = {}, .output_ids = {}, .leaves = {}, .backward = std::move(backward)};
+  for (Leaf* leaf : leaves) {
+    if (leaf == nullptr || !leaf->requires_grad) continue;
+    if (mode_ != Mode::kReplay) ++leaf->pending_uses;
+    record.leaves.push_back(leaf);
+  }
+  for (Tensor* output : outputs) {
+    output->set_value_id(next_value_id());
+    record.output_ids.push_back(output->value_id());
+  }
+  if (mode_ == Mode::kCountUses) return;
+  for (const Tensor* input : inputs) record.input_ids.push_back(input->value_id());
+  records_.push_back(std::move(record));
+}
+
+void Tape::backward(const Tensor& loss, float grad_scale) {
+  TANDEM_CHECK(loss.elements() == 1, "backward starts at a scalar, got {}", loss.str());
+  Tensor grad = empty_like(loss);
+  backend_of(loss).fill(grad, grad_scale);
+  const Tensor outputs[] = {loss};
+  const Tensor grads[] = {grad};
+  backward(outputs, grads);
+}
+
+void Tape::backward(std::span<const Tensor> outputs, std::span<const Tensor> grads) {
+  const TapeScope no_recording(nullptr);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].value_id() != 0) accumulate(outputs[i].value_id(), grads[i].detach());
+  while (!records_.empty()) {
+    Record record = std::move(records_.back());
+    records_.pop_back();
+    run(record);
+  }
+}
+
+void Tape::run(Record& record) {
+  std::vector<Tensor> grad_outputs;
+  bool reached = false;
+  for (const std::uint64_t id : record.output_ids) {
+    const auto found = grads_.find(id);
+    grad_outputs.push_back(found == grads_.end() ? Tensor() : std::move(found->second));
+    if (found != grads_.end()) grads_.erase(found);
+    reached = reached || grad_outputs.back().defined();
+  }
+  if (reached) {
+    BackwardContext context(*this, std::move(grad_outputs), record.input_ids);
+    record.backward(context);
+  }
+  record.backward = nullptr;
+  for (Leaf* leaf : record.leaves) {
+    TANDEM_CHECK(leaf->pending_uses > 0, "{}: a leaf was differentiated more often than used", record.name);
+    if (--leaf->pending_uses == 0 && leaf->on_grad_ready) leaf->on_grad_ready();
+  }
+}
+
+void Tape::accumulate(std::uint64_t id, Tensor grad) {
+  auto [slot, inserted] = grads_.try_emplace(id, grad);
+  if (inserted) return;
+  Tensor& held = slot->second;
+  TANDEM_CHECK(held.elements() == grad.elements(), "gradients of {} and {} for one value", held.str(), grad.str());
+  if (held.exclusive()) {
+    backend_of(held).add(held, grad, held);
+  } else {
+    Tensor sum = empty_like(held);
+    backend_of(held).add(held, grad, sum);
+    held = sum;
+  }
+}
+
+Tensor Tape::grad(const Tensor& tensor) const {
+  const auto found = grads_.find(tensor.value_id());
+  return found == grads_.end() ? Tensor() : found->second;
+}
+
+void BackwardContext::add_grad_input(std::size_t index, Tensor grad) {
+  if (input_ids_[index] != 0) tape_.accumulate(input_ids_[index], std::move(grad));
+}
+
+Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor& input) {
+  Tape* outer = Tape::current();
+  if (outer == nullptr) return block(input);
+  Tensor output;
+  {
+    Tape counting;
+    counting.mode_ = Tape::Mode::kCountUses;
+    const TapeScope scope(&counting);
+    Tensor watched = input.detach();
+    counting.watch(watched);
+    output = block(watched);
+  }
+  outer->record("recompute", {&input}, {&output}, {}, [block, saved = input.detach()](BackwardContext& context) {
+    Tape inner;
+    inner.mode_ = Tape::Mode::kReplay;
+    Tensor replayed_input = saved;
+    inner.watch(replayed_input);
+    Tensor replayed;
+    {
+      const TapeScope scope(&inner);
+      replayed = block(replayed_input);
+    }
+    const Tensor outputs[] = {replayed};
+    const Tensor grads[] = {context.grad_output(0)};
+    inner.backward(outputs, grads);
+    const Tensor grad = inner.grad(replayed_input);
+    if (grad.defined()) context.add_grad_input(0, grad);
+  });
+  return output;
+}
+
+void accumulate_into(Leaf& leaf, const std::function<void(Tensor& grad, bool accumulate)>& write) {
+  if (!leaf.requires_grad) return;
+  TANDEM_CHECK(leaf.grad.defined(), "gradient buffer of a leaf is not allocated");
+  write(leaf.grad, leaf.has_grad);
+  leaf.has_grad = true;
+}
+
+}  // namespace tandem::runtime

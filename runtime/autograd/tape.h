@@ -1,0 +1,123 @@
+// Reverse-mode differentiation over coarse fused ops.
+//
+// A Tape is made current for a scope; ops record themselves on it while they run forward, each with a closure that
+// turns output gradients into input gradients. `backward` walks the records in reverse, frees what each saved, and
+// adds parameter gradients straight into their fp32 buffers. A Leaf tells its owner when its last use has been
+// differentiated, so that gradient reduction overlaps with the rest of backward.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/tensor/tensor.h"
+
+namespace tandem::runtime {
+
+// A trainable tensor as ops see it: what to compute with and where its gradient accumulates.
+struct Leaf {
+  Tensor value;               // in compute precision
+  Tensor grad;                // fp32, same elements; allocated by the owner before backward
+  bool requires_grad = true;  // false: frozen, nothing is saved or computed for it
+  bool has_grad = false;      // false: the next contribution overwrites grad instead of adding
+  int pending_uses = 0;       // recorded uses not yet differentiated
+  std::function<void()> on_grad_ready;  // called when pending_uses falls back to 0 during backward
+};
+
+// Runs on one op's record during backward.
+class BackwardContext {
+ public:
+  // Gradient of output `index`; undefined when nothing depends on it.
+  const Tensor& grad_output(std::size_t index) const { return grad_outputs_[index]; }
+  bool needs_grad(std::size_t input) const { return input_ids_[input] != 0; }
+  // Adds `grad` to the gradient of input `index`; ignored for inputs that are not tracked.
+  void add_grad_input(std::size_t index, Tensor grad);
+
+ private:
+  friend class Tape;
+  BackwardContext(class Tape& tape, std::vector<Tensor> grad_outputs, const std::vector<std::uint64_t>& input_ids)
+      : tape_(tape), grad_outputs_(std::move(grad_outputs)), input_ids_(input_ids) {}
+  class Tape& tape_;
+  std::vector<Tensor> grad_outputs_;
+  const std::vector<std::uint64_t>& input_ids_;
+};
+
+using BackwardFn = std::function<void(BackwardContext&)>;
+
+class Tape {
+ public:
+  Tape() = default;
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  // The tape that ops record on in this thread; null outside any TapeScope: then ops save nothing.
+  static Tape* current();
+
+  // Follows a tensor that no op made (a pipeline stage's input), so that `grad` can be read after backward.
+  void watch(Tensor& tensor);
+
+  // Called by ops. Gives each output a value id. A use of each leaf that requires a gradient is counted.
+  void record(std::string_view name, std::initializer_list<const Tensor*> inputs, std::initializer_list<Tensor*> outputs,
+              std::initializer_list<Leaf*> leaves, BackwardFn backward);
+
+  // From a scalar loss, with d(loss) = grad_scale.
+  void backward(const Tensor& loss, float grad_scale = 1.0f);
+  // From several outputs with given gradients (pipeline stages, recomputation).
+  void backward(std::span<const Tensor> outputs, std::span<const Tensor> grads);
+
+  // Gradient of a watched tensor after backward; undefined when none reached it.
+  Tensor grad(const Tensor& tensor) const;
+
+  std::size_t size() const { return records_.size(); }
+
+ private:
+  friend class BackwardContext;
+  friend class TapeScope;
+  friend Tensor recompute(const std::function<Tensor(const Tensor&)>&, const Tensor&);
+
+  struct Record {
+    std::string_view name;
+    std::vector<std::uint64_t> input_ids;
+    std::vector<std::uint64_t> output_ids;
+    std::vector<Leaf*> leaves;
+    BackwardFn backward;
+  };
+  // kCountUses: forward of a recomputed block: uses of leaves are counted, nothing else is kept.
+  // kReplay: the second forward of that block: everything is kept, uses have been counted already.
+  enum class Mode { kRecord, kCountUses, kReplay };
+
+  void run(Record& record);
+  void accumulate(std::uint64_t id, Tensor grad);
+
+  Mode mode_ = Mode::kRecord;
+  std::vector<Record> records_;
+  std::unordered_map<std::uint64_t, Tensor> grads_;
+};
+
+// Makes a tape current for this thread; nullptr switches recording off.
+class TapeScope {
+ public:
+  explicit TapeScope(Tape* tape);
+  ~TapeScope();
+  TapeScope(const TapeScope&) = delete;
+  TapeScope& operator=(const TapeScope&) = delete;
+
+ private:
+  Tape* previous_;
+};
+
+// True when an op with these inputs and leaves must save for backward.
+bool recording(std::initializer_list<const Tensor*> inputs, std::initializer_list<const Leaf*> leaves = {});
+
+// Runs `block` without saving its activations and runs it again during backward: memory for time (Chen et al. 2016).
+// Random draws inside must come from Philox, so that both runs agree.
+Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor& input);
+
+// For ops: the gradient buffer of a leaf is written through this, so that the first contribution of a step
+// overwrites and later ones add. `write(grad, accumulate)`.
+void accumulate_into(Leaf& leaf, const std::function<void(Tensor& grad, bool accumulate)>& write);
+
+}  // namespace tandem::runtime

@@ -1,0 +1,65 @@
+// One visited list of fields drives parsing, defaults, printing, documenting and comparing a configuration.
+// A configuration struct lists its fields once:
+//
+//   struct OptimizerConfig {
+//     double learning_rate = 3e-4;
+//     Schedule schedule = Schedule::kCosine;
+//     void visit_fields(FieldVisitor& v) {
+//       v.field({"learning_rate", "peak learning rate"}, learning_rate);
+//       v.choice({"schedule", "shape of the learning rate"}, schedule, {"constant", "linear", "cosine"});
+//     }
+//   };
+//
+// The default is the member's initial value. Visitors: the recipe reader, the resolved-recipe writer, the
+// documentation generator (all in launcher/recipe).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tandem::runtime {
+
+struct FieldInfo {
+  std::string_view name;  // the recipe key
+  std::string_view help;  // one sentence, without the final period
+  std::string_view unit = {};
+  bool required = false;  // no usable default: the reader refuses a recipe without it
+};
+
+class FieldVisitor {
+ public:
+  virtual ~FieldVisitor() = default;
+
+  virtual void field(const FieldInfo& info, bool& value) = 0;
+  virtual void field(const FieldInfo& info, std::int64_t& value) = 0;
+  virtual void field(const FieldInfo& info, double& value) = 0;
+  virtual void field(const FieldInfo& info, std::string& value) = 0;
+  virtual void field(const FieldInfo& info, std::vector<std::string>& value) = 0;
+  virtual void field(const FieldInfo& info, std::vector<std::int64_t>& value) = 0;
+  virtual void field(const FieldInfo& info, std::vector<double>& value) = 0;
+
+  // An enum whose enumerators 0, 1, … are written as `names`.
+  template <typename Enum>
+  void choice(const FieldInfo& info, Enum& value, std::initializer_list<std::string_view> names) {
+    int index = static_cast<int>(value);
+    visit_choice(info, index, std::span(names.begin(), names.size()));
+    value = static_cast<Enum>(index);
+  }
+
+  // A struct with visit_fields of its own, as a nested mapping.
+  template <typename Config>
+  void nested(const FieldInfo& info, Config& config) {
+    visit_nested(info, [&config](FieldVisitor& inner) { config.visit_fields(inner); });
+  }
+
+ protected:
+  virtual void visit_choice(const FieldInfo& info, int& index, std::span<const std::string_view> names) = 0;
+  virtual void visit_nested(const FieldInfo& info, const std::function<void(FieldVisitor&)>& visit) = 0;
+};
+
+}  // namespace tandem::runtime

@@ -1,0 +1,23 @@
+#include "runtime/device/device.h"
+
+#include <fmt/format.h>
+
+#include "runtime/base/error.h"
+
+namespace tandem::runtime {
+
+std::string Device::str() const {
+  switch (type) {
+    case DeviceType::kCPU: return "cpu";
+    case DeviceType::kCUDA: return fmt::format("cuda:{}", index);
+    case DeviceType::kMeta: return "meta";
+  }
+  return "?";
+}
+
+Storage::Storage(Device device, std::int64_t bytes)
+    : device_(device), bytes_(bytes), data_(allocator_of(device).allocate(bytes)) {}
+
+Storage::~Storage() { allocator_of(device_).deallocate(data_, bytes_); }
+
+}  // namespace tandem::runtime
