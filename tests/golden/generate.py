@@ -13,6 +13,7 @@ import sys
 SUBJECTS = {
     "ops": "ops",
     "optim": "optim",
+    "llama": "llama",
 }
 
 
