@@ -14,6 +14,7 @@ SUBJECTS = {
     "ops": "ops",
     "optim": "optim",
     "llama": "llama",
+    "trl_losses": "trl_losses",
 }
 
 
