@@ -1,0 +1,29 @@
+// What a recipe says about training a tokenizer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/base/fields.h"
+
+namespace tandem::data {
+
+struct TokenizerConfig {
+  std::int64_t vocab_size = 8192;
+  std::int64_t min_frequency = 2;
+  std::string bos_token;
+  std::string eos_token = "<|endoftext|>";
+  std::string pad_token = "<|pad|>";
+  std::vector<std::string> special_tokens;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// Every special token once, in the order of their ids: bos, eos, pad, then special_tokens.
+std::vector<std::string> all_special_tokens(const TokenizerConfig& config);
+
+// Throws Error when the vocabulary cannot hold the 256 bytes and the special tokens, or a special token is empty.
+void validate(const TokenizerConfig& config);
+
+}  // namespace tandem::data
