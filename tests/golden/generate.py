@@ -15,6 +15,7 @@ SUBJECTS = {
     "optim": "optim",
     "llama": "llama",
     "trl_losses": "trl_losses",
+    "ppo": "ppo",
 }
 
 
