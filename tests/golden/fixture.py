@@ -82,3 +82,17 @@ class Fixture:
 def write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_json_rows(path: Path, value: dict[str, object]) -> None:
+    """Like write_json, with each element of a long list on a line of its own."""
+    def text(item: object) -> str:
+        return json.dumps(item, ensure_ascii=False)
+
+    def field(item: object) -> str:
+        if isinstance(item, list):
+            return "[\n" + ",\n".join(map(text, item)) + "\n]"
+        return text(item)
+
+    rows = ",\n".join(f"{text(key)}: {field(item)}" for key, item in value.items())
+    path.write_text("{\n" + rows + "\n}\n", encoding="utf-8")

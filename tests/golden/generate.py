@@ -16,6 +16,7 @@ SUBJECTS = {
     "llama": "llama",
     "trl_losses": "trl_losses",
     "ppo": "ppo",
+    "bpe": "bpe",
 }
 
 
