@@ -73,7 +73,8 @@ class Fixture:
         DATA.mkdir(parents=True, exist_ok=True)
         if self.tensors:
             path = DATA / f"{self.name}.safetensors"
-            save_file(self.tensors, path, metadata=versions())
+            # One key: the writer keeps several in no fixed order, and a file should not change by itself.
+            save_file(self.tensors, path, metadata={"versions": json.dumps(versions())})
             path.chmod(0o644)
         if self.scalars:
             write_json(DATA / f"{self.name}.json", {"versions": versions(), **self.scalars})
