@@ -145,6 +145,13 @@ class Backend {
   // [first_column, first_column + v) } with e_j = exp(x_j − maximum[i]); targets int32 [n].
   virtual void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets, std::int64_t first_column,
                             Tensor& sums) = 0;
+  // From the two above, after they were combined over ranks; all fp32 [n]: lse = maximum + log S,
+  // log_prob = x_target − lse, entropy = log S − Σ e·(x − maximum) / S, with S = Σ e.
+  virtual void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse, Tensor& log_prob, Tensor& entropy) = 0;
+  // out fp32 [1] += Σ_i a[i]·b[i] for fp32 [n] (summed in fp64).
+  virtual void add_dot(const Tensor& a, const Tensor& b, Tensor& out) = 0;
+  // out[i, r·width + j] = parts[r, i, j] for parts fp32 [ranks, n, width], out fp32 [n, columns <= ranks·width].
+  virtual void concat_columns(const Tensor& parts, Tensor& out) = 0;
   // dlogits (T or fp32; may not alias) = g_logp[i]·(1{j = target} − p_j) + g_entropy[i]·(−p_j·(log p_j + H_i)),
   // p_j = exp(x_j − lse[i]). g_entropy and entropy may be undefined. All statistics fp32 [n].
   virtual void softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets, std::int64_t first_column,

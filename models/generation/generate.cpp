@@ -1,0 +1,164 @@
+#include "models/generation/generate.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "runtime/autograd/ops/elementwise.h"
+#include "runtime/base/random.h"
+#include "runtime/kernels/backend.h"
+
+namespace tandem::models {
+
+using runtime::DType;
+using runtime::Tensor;
+
+namespace {
+
+// One sequence being generated, in slot `slot` of the cache.
+struct Active {
+  std::size_t prompt = 0;
+  std::int32_t slot = 0;
+  std::int32_t position = 0;  // of the token fed next
+  std::int32_t token = 0;
+};
+
+class Generator {
+ public:
+  Generator(Model& model, std::span<const std::vector<std::int32_t>> prompts, std::span<const std::int64_t> sample_ids,
+            const GenerateOptions& options, const std::function<void(std::size_t, std::int32_t)>& on_token)
+      : model_(model), prompts_(prompts), sample_ids_(sample_ids), options_(options), on_token_(on_token),
+        device_(model.parameters().device()), results_(prompts.size()) {}
+
+  std::vector<Generated> run() {
+    const runtime::TapeScope no_recording(nullptr);
+    const std::int64_t capacity = longest_prompt() + options_.max_new_tokens;
+    if (capacity > model_.max_positions())
+      runtime::throw_error("a prompt of {} tokens and max_new_tokens {} exceed the model's {} positions", longest_prompt(),
+                           options_.max_new_tokens, model_.max_positions());
+    const auto batch = static_cast<std::size_t>(options_.batch_size);
+    KvCache cache = model_.make_cache(static_cast<std::int64_t>(std::min(batch, prompts_.size())), capacity);
+    for (std::size_t begin = 0; begin < prompts_.size(); begin += batch)
+      run_batch(begin, std::min(prompts_.size(), begin + batch), cache);
+    return std::move(results_);
+  }
+
+ private:
+  std::int64_t longest_prompt() const {
+    std::size_t longest = 0;
+    for (const auto& prompt : prompts_) {
+      if (prompt.empty()) runtime::throw_error("a prompt is empty; generation needs at least one token");
+      longest = std::max(longest, prompt.size());
+    }
+    return static_cast<std::int64_t>(longest);
+  }
+
+  void run_batch(std::size_t begin, std::size_t end, KvCache& cache) {
+    std::vector<Active> active;
+    for (std::size_t i = begin; i < end; ++i) active.push_back({i, static_cast<std::int32_t>(i - begin), 0, 0});
+    sample(prefill(active, cache), active);
+    while (!active.empty()) sample(decode(active, cache), active);
+  }
+
+  // Hidden states of each prompt's last token.
+  Tensor prefill(std::vector<Active>& active, KvCache& cache) {
+    ModelInput input;
+    input.cu_seqlens = {0};
+    CacheUse use{.cache = &cache, .slots = {}, .positions = {}, .decode = false};
+    std::vector<std::int32_t> tokens;
+    std::vector<std::int32_t> last;
+    for (Active& sequence : active) {
+      const auto& prompt = prompts_[sequence.prompt];
+      tokens.insert(tokens.end(), prompt.begin(), prompt.end());
+      for (std::size_t t = 0; t < prompt.size(); ++t) {
+        use.slots.push_back(sequence.slot);
+        use.positions.push_back(static_cast<std::int32_t>(t));
+      }
+      sequence.position = static_cast<std::int32_t>(prompt.size());
+      input.cu_seqlens.push_back(static_cast<std::int32_t>(tokens.size()));
+      last.push_back(static_cast<std::int32_t>(tokens.size()) - 1);
+    }
+    input.tokens = host_tensor(tokens);
+    input.positions = host_tensor(use.positions);
+    return runtime::select_rows(model_.forward(input, &use), host_tensor(last));
+  }
+
+  Tensor decode(std::vector<Active>& active, KvCache& cache) {
+    ModelInput input;
+    CacheUse use{.cache = &cache, .slots = {}, .positions = {}, .decode = true};
+    std::vector<std::int32_t> tokens;
+    for (Active& sequence : active) {
+      tokens.push_back(sequence.token);
+      use.slots.push_back(sequence.slot);
+      use.positions.push_back(sequence.position++);
+    }
+    input.tokens = host_tensor(tokens);
+    input.positions = host_tensor(use.positions);
+    return model_.forward(input, &use);
+  }
+
+  // Draws the next token of every active sequence from its hidden state, and drops those that ended.
+  void sample(const Tensor& hidden, std::vector<Active>& active) {
+    runtime::Backend& backend = runtime::backend_of(hidden);
+    Tensor logits = parallel::gathered_logits(hidden, model_.vocab(), model_.vocab_size());
+    const runtime::Philox random(options_.seed, "sample tokens");
+    std::vector<float> uniform;
+    for (const Active& sequence : active)
+      uniform.push_back(random.uniform(static_cast<std::uint64_t>(sample_ids_[sequence.prompt]) * kIdStride +
+                                       results_[sequence.prompt].tokens.size()));
+    std::vector<std::int32_t> drawn(active.size());
+    backend.sample(logits, options_.sampling, uniform, drawn);
+    const std::vector<float> log_probs = log_probs_of(logits, drawn);
+    std::vector<Active> alive;
+    for (std::size_t i = 0; i < active.size(); ++i) {
+      Generated& result = results_[active[i].prompt];
+      result.tokens.push_back(drawn[i]);
+      result.log_probs.push_back(log_probs[i]);
+      result.ended_with_eos = drawn[i] == options_.eos_token_id;
+      if (on_token_) on_token_(active[i].prompt, drawn[i]);
+      active[i].token = drawn[i];
+      const bool full = static_cast<std::int64_t>(result.tokens.size()) >= options_.max_new_tokens;
+      if (!result.ended_with_eos && !full) alive.push_back(active[i]);
+    }
+    active = std::move(alive);
+  }
+
+  std::vector<float> log_probs_of(Tensor& logits, const std::vector<std::int32_t>& tokens) {
+    runtime::Backend& backend = runtime::backend_of(logits);
+    const auto n = static_cast<std::int64_t>(tokens.size());
+    if (options_.sampling.temperature > 0 && options_.sampling.temperature != 1.0f)
+      backend.scale(logits, 1.0f / options_.sampling.temperature);
+    const auto column = [&](std::int64_t width) { return Tensor::empty({n, width}, DType::kF32, device_); };
+    Tensor maximum = column(1), sums = column(3), lse = column(1), log_prob = column(1), entropy = column(1);
+    backend.row_max(logits, maximum);
+    backend.softmax_sums(logits, maximum, host_tensor(tokens), 0, sums);
+    backend.softmax_stats(maximum, sums, lse, log_prob, entropy);
+    return log_prob.to_vector<float>();
+  }
+
+  Tensor host_tensor(const std::vector<std::int32_t>& values) const {
+    return Tensor::from(values, {static_cast<std::int64_t>(values.size())}, device_);
+  }
+
+  // More than any response is long, so that the random numbers of samples do not overlap.
+  static constexpr std::uint64_t kIdStride = 1u << 20;
+
+  Model& model_;
+  std::span<const std::vector<std::int32_t>> prompts_;
+  std::span<const std::int64_t> sample_ids_;
+  const GenerateOptions& options_;
+  const std::function<void(std::size_t, std::int32_t)>& on_token_;
+  runtime::Device device_;
+  std::vector<Generated> results_;
+};
+
+}  // namespace
+
+std::vector<Generated> generate(Model& model, std::span<const std::vector<std::int32_t>> prompts,
+                                std::span<const std::int64_t> sample_ids, const GenerateOptions& options,
+                                const std::function<void(std::size_t, std::int32_t)>& on_token) {
+  TANDEM_CHECK(prompts.size() == sample_ids.size(), "{} prompts with {} sample ids", prompts.size(), sample_ids.size());
+  if (prompts.empty()) return {};
+  return Generator(model, prompts, sample_ids, options, on_token).run();
+}
+
+}  // namespace tandem::models

@@ -1,0 +1,150 @@
+#include "parallel/checkpoint/tensors.h"
+
+#include <optional>
+
+#include "runtime/io/safetensors_writer.h"
+#include "runtime/kernels/backend.h"
+
+namespace tandem::parallel {
+
+using runtime::DType;
+using runtime::Shape;
+using runtime::Tensor;
+using runtime::TensorInfo;
+using runtime::throw_error;
+
+TensorSet weights_of(const ParameterStore& store) {
+  TensorSet set;
+  for (const auto& stored : store.parameters()) {
+    const runtime::Parameter& parameter = stored->parameter;
+    set.tensors.push_back(parameter.master.defined() ? parameter.master : parameter.leaf.value);
+  }
+  return set;
+}
+
+namespace {
+
+Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& tp, const std::string& name,
+                        const runtime::ShardedSafetensors& file) {
+  const Shape expected = spec.pieces[piece].shape;
+  const Shape stored = file.info(name).shape;
+  if (stored != expected)
+    throw_error("{}: tensor '{}' has shape {}, the model expects {}", file.file_of(name).path().string(), name, stored.str(),
+                expected.str());
+  if (spec.dim < 0) return file.read(name, DType::kF32);
+  const PieceSlice slice = slice_of_piece(spec, piece, tp.rank(), tp.size());
+  return file.read_slice(name, spec.dim, slice.begin, slice.count, DType::kF32);
+}
+
+}  // namespace
+
+void load_tensors(const ParameterStore& store, const TensorSet& set, const runtime::ShardedSafetensors& file,
+                  const std::function<bool(const std::string& name)>& optional) {
+  const Group& tp = store.tp();
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const ShardSpec& spec = store.parameters()[i]->spec;
+    Tensor target = set.tensors[i];
+    Tensor host = Tensor::zeros(target.shape(), DType::kF32);
+    bool present = true;
+    for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
+      const std::string name = set.prefix + spec.pieces[piece].name;
+      if (!file.contains(name) && optional && optional(spec.pieces[piece].name)) {
+        present = false;
+        continue;
+      }
+      const Tensor slice = read_local_slice(spec, piece, tp, name, file);
+      if (!runtime::backend_of(slice).all_finite(slice))
+        throw_error("{}: tensor '{}' holds values that are not finite", file.file_of(name).path().string(), name);
+      insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
+    }
+    if (present) runtime::backend_of(target).copy(host, target);
+  }
+}
+
+namespace {
+
+// The whole logical piece on the first tensor-parallel rank (undefined elsewhere).
+std::optional<Tensor> gather_piece(const ShardSpec& spec, std::size_t piece, const Group& tp, const Tensor& local) {
+  const Tensor host = local.to(runtime::Device{}).to(DType::kF32);
+  const auto extract = [&] {
+    Tensor slice = Tensor::empty(piece_slice_shape(spec, piece, tp.rank(), tp.size()), DType::kF32);
+    extract_piece(spec, piece, tp.rank(), tp.size(), host.span<float>(), slice.span<float>());
+    return slice;
+  };
+  if (tp.size() == 1 || spec.dim < 0) return tp.rank() == 0 ? std::optional(extract()) : std::nullopt;
+  if (tp.rank() != 0) {
+    tp.send(extract(), 0, "gather " + spec.pieces[piece].name).wait();
+    return std::nullopt;
+  }
+  Tensor whole = Tensor::empty(spec.pieces[piece].shape, DType::kF32);
+  // One rank's spec at a time: a piece alone in one rank's storage is exactly the single-rank layout.
+  const ShardSpec alone{.dim = spec.dim, .pieces = {spec.pieces[piece]}, .padded_size = 0};
+  for (int rank = 0; rank < tp.size(); ++rank) {
+    Tensor slice = rank == 0 ? extract() : Tensor::empty(piece_slice_shape(spec, piece, rank, tp.size()), DType::kF32);
+    if (rank != 0) tp.recv(slice, rank, "gather " + spec.pieces[piece].name).wait();
+    const PieceSlice place = slice_of_piece(spec, piece, rank, tp.size());
+    const std::int64_t rows = alone.dim == 0 ? 1 : whole.dim(0);
+    const std::int64_t inner = whole.elements() / (rows * whole.dim(spec.dim));
+    const auto from = slice.span<float>();
+    const auto to = whole.span<float>();
+    for (std::int64_t row = 0; row < rows; ++row)
+      std::copy_n(from.begin() + row * place.count * inner, place.count * inner,
+                  to.begin() + (row * whole.dim(spec.dim) + place.begin) * inner);
+  }
+  return whole;
+}
+
+std::vector<TensorInfo> logical_tensors(const ParameterStore& store, const std::string& prefix, DType dtype) {
+  std::vector<TensorInfo> infos;
+  for (const auto& stored : store.parameters()) {
+    for (const ShardPiece& piece : stored->spec.pieces) {
+      TensorInfo info;
+      info.name = prefix + piece.name;
+      info.dtype = dtype;
+      info.shape = piece.shape;
+      infos.push_back(std::move(info));
+    }
+  }
+  return infos;
+}
+
+// Gathers the set piece by piece; `write(name, tensor)` runs on the first rank.
+void for_each_gathered(const ParameterStore& store, const TensorSet& set,
+                       const std::function<void(const std::string& name, const Tensor& tensor)>& write) {
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const ShardSpec& spec = store.parameters()[i]->spec;
+    for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
+      const auto whole = gather_piece(spec, piece, store.tp(), set.tensors[i]);
+      if (whole) write(set.prefix + spec.pieces[piece].name, *whole);
+    }
+  }
+}
+
+}  // namespace
+
+void save_weights(const ParameterStore& store, const Mesh& mesh, const std::filesystem::path& folder, DType dtype) {
+  if (mesh.dp.rank() != 0) return;
+  std::optional<runtime::ShardedSafetensorsWriter> writer;
+  if (store.tp().rank() == 0) writer.emplace(folder, logical_tensors(store, "", dtype), runtime::Metadata{{"format", "pt"}});
+  for_each_gathered(store, weights_of(store), [&](const std::string& name, const Tensor& tensor) { writer->write(name, tensor.to(dtype)); });
+  if (writer) writer->finish();
+}
+
+void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets, const Mesh& mesh,
+                      const std::filesystem::path& file) {
+  if (mesh.dp.rank() != 0) return;
+  std::optional<runtime::SafetensorsWriter> writer;
+  if (store.tp().rank() == 0) {
+    std::vector<TensorInfo> infos;
+    for (const TensorSet& set : sets) {
+      const auto more = logical_tensors(store, set.prefix, DType::kF32);
+      infos.insert(infos.end(), more.begin(), more.end());
+    }
+    writer.emplace(file, infos);
+  }
+  for (const TensorSet& set : sets)
+    for_each_gathered(store, set, [&](const std::string& name, const Tensor& tensor) { writer->write(name, tensor); });
+  if (writer) writer->finish();
+}
+
+}  // namespace tandem::parallel

@@ -1,0 +1,124 @@
+#include "train/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+#include "parallel/checkpoint/tensors.h"
+#include "runtime/io/atomic_file.h"
+#include "runtime/io/text_file.h"
+
+namespace tandem::train {
+
+namespace fs = std::filesystem;
+using runtime::throw_error;
+
+namespace {
+
+constexpr std::string_view kPrefix = "checkpoint-";
+
+std::optional<std::int64_t> step_of(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::int64_t step = 0;
+  const char* end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return step;
+}
+
+std::vector<std::int64_t> checkpoint_steps(const fs::path& stage_folder) {
+  std::vector<std::int64_t> steps;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(stage_folder, missing))
+    if (const auto step = step_of(entry.path()); step && fs::exists(entry.path() / "state.json")) steps.push_back(*step);
+  std::ranges::sort(steps);
+  return steps;
+}
+
+void remove_old(const fs::path& stage_folder, std::int64_t keep) {
+  const std::vector<std::int64_t> steps = checkpoint_steps(stage_folder);
+  const auto count = static_cast<std::int64_t>(steps.size());
+  for (std::int64_t i = 0; i < count - keep; ++i)
+    fs::remove_all(checkpoint_path(stage_folder, steps[static_cast<std::size_t>(i)]));
+}
+
+// The optimizer's moments as tensor sets aligned with the store.
+std::vector<parallel::TensorSet> optimizer_sets(Engine& engine) {
+  parallel::TensorSet exp_avg{.prefix = "exp_avg.", .tensors = {}};
+  parallel::TensorSet exp_avg_sq{.prefix = "exp_avg_sq.", .tensors = {}};
+  for (const runtime::AdamW::State& state : engine.optimizer().states()) {
+    exp_avg.tensors.push_back(state.exp_avg);
+    exp_avg_sq.tensors.push_back(state.exp_avg_sq);
+  }
+  return {exp_avg, exp_avg_sq};
+}
+
+// Runs `write(folder)` on a folder that appears whole: the first rank owns it, the others may write into it too.
+void write_whole_folder(const parallel::Group& world, const fs::path& target, const std::function<void(const fs::path&)>& write) {
+  std::unique_ptr<runtime::AtomicDirectory> owned;
+  if (world.rank() == 0) owned = std::make_unique<runtime::AtomicDirectory>(target);
+  world.barrier("checkpoint folder");
+  write(runtime::AtomicDirectory::temporary_path(target));
+  world.barrier("checkpoint written");
+  if (owned) owned->commit();
+  world.barrier("checkpoint committed");
+}
+
+void write_model_files(models::Model& model, const parallel::Mesh& mesh, const data::Tokenizer* tokenizer,
+                       const fs::path& folder, runtime::DType dtype) {
+  parallel::save_weights(model.parameters(), mesh, folder, dtype);
+  if (!mesh.is_first_rank()) return;
+  runtime::write_file_atomically(folder / "config.json", model.config_json());
+  if (tokenizer != nullptr) tokenizer->save(folder);
+}
+
+}  // namespace
+
+fs::path checkpoint_path(const fs::path& stage_folder, std::int64_t step) {
+  return stage_folder / fmt::format("{}{}", kPrefix, step);
+}
+
+std::optional<std::int64_t> latest_checkpoint(const fs::path& stage_folder) {
+  const std::vector<std::int64_t> steps = checkpoint_steps(stage_folder);
+  return steps.empty() ? std::nullopt : std::optional(steps.back());
+}
+
+void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder, std::int64_t step, std::int64_t keep) {
+  Engine& engine = *parts.engine;
+  const parallel::Mesh& mesh = engine.mesh();
+  write_whole_folder(mesh.world, checkpoint_path(stage_folder, step), [&](const fs::path& folder) {
+    write_model_files(engine.model(), mesh, parts.tokenizer, folder, runtime::DType::kF32);
+    parallel::save_tensor_sets(engine.model().parameters(), optimizer_sets(engine), mesh, folder / "optimizer.safetensors");
+    if (mesh.is_first_rank()) runtime::write_file_atomically(folder / "state.json", parts.state->save());
+  });
+  if (mesh.is_first_rank()) remove_old(stage_folder, std::max<std::int64_t>(1, keep));
+}
+
+void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {
+  Engine& engine = *parts.engine;
+  parallel::ParameterStore& store = engine.model().parameters();
+  parallel::load_tensors(store, parallel::weights_of(store), runtime::ShardedSafetensors(folder));
+  store.refresh_compute();
+  const runtime::ShardedSafetensors optimizer(folder / "optimizer.safetensors");
+  for (const parallel::TensorSet& set : optimizer_sets(engine)) parallel::load_tensors(store, set, optimizer);
+  const std::string state_file = (folder / "state.json").string();
+  parts.state->load(runtime::read_text_file(state_file), state_file);
+}
+
+void save_model_directory(models::Model& model, const parallel::Mesh& mesh, const data::Tokenizer* tokenizer,
+                          const fs::path& folder, runtime::DType dtype) {
+  write_whole_folder(mesh.world, folder,
+                     [&](const fs::path& temporary) { write_model_files(model, mesh, tokenizer, temporary, dtype); });
+}
+
+void load_model_weights(models::Model& model, const fs::path& folder) {
+  parallel::ParameterStore& store = model.parameters();
+  const auto optional = [](const std::string& name) { return name == "score.weight"; };
+  parallel::load_tensors(store, parallel::weights_of(store), runtime::ShardedSafetensors(folder), optional);
+  store.refresh_compute();
+}
+
+}  // namespace tandem::train

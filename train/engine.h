@@ -1,0 +1,43 @@
+// One trainable model on this rank: its optimizer, its gradient reduction over replicas, clipping over all layouts.
+// What is computed in a step is the caller's: it runs forward and backward for each micro-batch.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "models/model.h"
+#include "parallel/data/gradient_reducer.h"
+#include "parallel/mesh/mesh.h"
+#include "runtime/optim/adamw.h"
+
+namespace tandem::train {
+
+struct StepStats {
+  double grad_norm = 0;  // global, before clipping
+};
+
+class Engine {
+ public:
+  // clip_grad_norm 0: no clipping.
+  Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh, const runtime::AdamWOptions& optimizer,
+         double clip_grad_norm);
+
+  // `forward_backward(i)` for i in [0, micro_batches) accumulates gradients; their sum over micro-batches and replicas is
+  // the gradient of the update. Collective over the mesh. Throws Error when the gradient is not finite.
+  StepStats step(std::int64_t micro_batches, const std::function<void(std::int64_t)>& forward_backward, double learning_rate);
+
+  models::Model& model() { return *model_; }
+  const parallel::Mesh& mesh() const { return mesh_; }
+  runtime::AdamW& optimizer() { return optimizer_; }
+
+ private:
+  double global_grad_norm();
+
+  std::unique_ptr<models::Model> model_;
+  parallel::Mesh mesh_;
+  parallel::GradientReducer reducer_;
+  runtime::AdamW optimizer_;
+  double clip_grad_norm_;
+};
+
+}  // namespace tandem::train

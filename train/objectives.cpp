@@ -1,0 +1,178 @@
+#include "train/objectives.h"
+
+#include <numeric>
+
+#include "parallel/ops/vocab_log_prob.h"
+#include "runtime/autograd/ops/elementwise.h"
+#include "runtime/autograd/ops/linear.h"
+
+namespace tandem::train {
+
+using runtime::DType;
+using runtime::Tape;
+using runtime::TapeScope;
+using runtime::Tensor;
+
+namespace {
+
+template <typename T>
+Tensor device_vector(const std::vector<T>& values, runtime::Device device) {
+  return Tensor::from(values, {static_cast<std::int64_t>(values.size())}, device);
+}
+
+std::vector<std::int32_t> target_rows(const data::Batch& batch) {
+  std::vector<std::int32_t> rows;
+  for (std::size_t i = 0; i < batch.targets.size(); ++i)
+    if (batch.targets[i] >= 0) rows.push_back(static_cast<std::int32_t>(i));
+  return rows;
+}
+
+template <typename T>
+std::vector<T> picked(const std::vector<T>& values, const std::vector<std::int32_t>& rows) {
+  std::vector<T> result;
+  result.reserve(rows.size());
+  for (const std::int32_t row : rows) result.push_back(values[static_cast<std::size_t>(row)]);
+  return result;
+}
+
+// Only rows with a target meet the vocabulary: prompts cost no logits.
+Tensor target_hidden(models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows) {
+  const runtime::Device device = model.parameters().device();
+  const Tensor hidden = model.forward(to_model_input(batch, device));
+  if (static_cast<std::int64_t>(rows.size()) == hidden.dim(0)) return hidden;
+  return runtime::select_rows(hidden, device_vector(rows, device));
+}
+
+// Sums token values into sequences.
+std::vector<float> per_sequence(const data::Batch& batch, const TokenLogProbs& tokens) {
+  std::vector<double> sums(static_cast<std::size_t>(batch.sequence_count()), 0.0);
+  std::size_t sequence = 0;
+  for (std::size_t i = 0; i < tokens.rows.size(); ++i) {
+    while (tokens.rows[i] >= batch.cu_seqlens[sequence + 1]) ++sequence;
+    sums[sequence] += tokens.log_probs[i];
+  }
+  return {sums.begin(), sums.end()};
+}
+
+// Chosen sequences are even, rejected ones odd.
+std::vector<float> every_second(const std::vector<float>& values, std::size_t first) {
+  std::vector<float> result;
+  for (std::size_t i = first; i < values.size(); i += 2) result.push_back(values[i]);
+  return result;
+}
+
+}  // namespace
+
+models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device) {
+  return {device_vector(batch.tokens, device), device_vector(batch.positions, device), batch.cu_seqlens};
+}
+
+double target_weight(const data::Batch& batch) { return std::accumulate(batch.weights.begin(), batch.weights.end(), 0.0); }
+
+double token_loss(models::Model& model, const data::Batch& batch, double global_weight, bool backward) {
+  const runtime::Device device = model.parameters().device();
+  const std::vector<std::int32_t> rows = target_rows(batch);
+  std::vector<float> weights = picked(batch.weights, rows);
+  for (float& weight : weights) weight = static_cast<float>(weight / global_weight);
+  Tape tape;
+  const TapeScope scope(backward ? &tape : nullptr);
+  const Tensor hidden = target_hidden(model, batch, rows);
+  const Tensor loss = parallel::linear_cross_entropy(hidden, model.vocab(), device_vector(picked(batch.targets, rows), device),
+                                                     device_vector(weights, device));
+  const double value = loss.to_vector<float>()[0];
+  if (backward) tape.backward(loss);
+  return value;
+}
+
+TokenLogProbs with_log_probs(models::Model& model, const data::Batch& batch, float temperature,
+                             const std::function<std::vector<float>(const TokenLogProbs&)>& loss) {
+  const runtime::Device device = model.parameters().device();
+  TokenLogProbs result;
+  result.rows = target_rows(batch);
+  Tape tape;
+  const TapeScope scope(loss ? &tape : nullptr);
+  const Tensor hidden = target_hidden(model, batch, result.rows);
+  const parallel::LogProbs out =
+      parallel::linear_log_prob(hidden, model.vocab(), device_vector(picked(batch.targets, result.rows), device), temperature);
+  result.log_probs = out.log_prob.to_vector<float>();
+  result.entropies = out.entropy.to_vector<float>();
+  if (!loss) return result;
+  const Tensor outputs[] = {out.log_prob};
+  const Tensor grads[] = {device_vector(loss(result), device)};
+  tape.backward(outputs, grads);
+  return result;
+}
+
+std::vector<float> with_scores(models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
+                               const std::function<std::vector<float>(const std::vector<float>&)>& loss) {
+  const runtime::Device device = model.parameters().device();
+  Tape tape;
+  const TapeScope scope(loss ? &tape : nullptr);
+  const Tensor hidden = model.forward(to_model_input(batch, device));
+  const Tensor scores = runtime::linear(runtime::select_rows(hidden, device_vector(rows, device)), model.scalar_head(), nullptr,
+                                        DType::kF32);
+  const std::vector<float> values = scores.to_vector<float>();
+  if (!loss) return values;
+  const Tensor outputs[] = {scores};
+  const Tensor grads[] = {device_vector(loss(values), device).view(scores.shape())};
+  tape.backward(outputs, grads);
+  return values;
+}
+
+std::vector<std::int32_t> last_token_rows(const data::Batch& batch) {
+  std::vector<std::int32_t> rows;
+  for (std::size_t i = 1; i < batch.cu_seqlens.size(); ++i) rows.push_back(batch.cu_seqlens[i] - 1);
+  return rows;
+}
+
+RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double global_pairs, const PairLossOptions& options,
+                       bool use_margin, bool backward) {
+  RewardLoss result;
+  const auto loss_of = [&](const std::vector<float>& scores) {
+    const std::vector<float> none;
+    result = bradley_terry_loss(every_second(scores, 0), every_second(scores, 1), use_margin ? batch.margins : none,
+                                global_pairs, options);
+    std::vector<float> grads(scores.size());
+    for (std::size_t i = 0; i < result.dchosen.size(); ++i) {
+      grads[2 * i] = result.dchosen[i];
+      grads[2 * i + 1] = result.drejected[i];
+    }
+    return grads;
+  };
+  if (backward) {
+    with_scores(model, batch, last_token_rows(batch), loss_of);
+  } else {
+    loss_of(with_scores(model, batch, last_token_rows(batch)));
+  }
+  return result;
+}
+
+std::vector<float> sequence_log_probs(models::Model& model, const data::Batch& batch) {
+  return per_sequence(batch, with_log_probs(model, batch, 1.0f));
+}
+
+DpoLoss dpo_step(models::Model& model, const data::Batch& batch, const std::vector<float>& reference, double global_pairs,
+                 const DpoOptions& options, bool backward) {
+  DpoLoss result;
+  const auto loss_of = [&](const TokenLogProbs& tokens) {
+    const std::vector<float> policy = per_sequence(batch, tokens);
+    const auto policy_chosen = every_second(policy, 0), policy_rejected = every_second(policy, 1);
+    const auto reference_chosen = every_second(reference, 0), reference_rejected = every_second(reference, 1);
+    result = dpo_loss({policy_chosen, policy_rejected, reference_chosen, reference_rejected}, global_pairs, options);
+    std::vector<float> grads(tokens.rows.size());
+    std::size_t sequence = 0;
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      while (tokens.rows[i] >= batch.cu_seqlens[sequence + 1]) ++sequence;
+      grads[i] = (sequence % 2 == 0 ? result.dchosen : result.drejected)[sequence / 2];
+    }
+    return grads;
+  };
+  if (backward) {
+    with_log_probs(model, batch, 1.0f, loss_of);
+  } else {
+    loss_of(with_log_probs(model, batch, 1.0f));
+  }
+  return result;
+}
+
+}  // namespace tandem::train
