@@ -46,7 +46,7 @@ struct TokenizerFiles {
   std::string special_tokens_map_json;
 };
 
-struct TokenizerParts;  // hf_tokenizer.h
+struct TokenizerParts;  // tokenizer_parts.h
 
 class Tokenizer {
  public:

@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "data/tokenizer/hf_tokenizer.h"
+
+namespace tandem::data {
+
+using nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+namespace {
+
+json byte_level_part(bool add_prefix_space) {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", add_prefix_space},
+          {"trim_offsets", true},
+          {"use_regex", true}};
+}
+
+OrderedJson special_token_entry(TokenId id, const std::string& content) {
+  return {{"id", id},         {"content", content}, {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", true}};
+}
+
+// bos before every text, as models that have one expect it.
+OrderedJson bos_template(const std::string& bos, TokenId id) {
+  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const json second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+  const json token = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}};
+  const json token_again = {{"SpecialToken", {{"id", bos}, {"type_id", 1}}}};
+  return {{"type", "TemplateProcessing"},
+          {"single", json::array({token, text})},
+          {"pair", json::array({token, text, token_again, second})},
+          {"special_tokens", {{bos, {{"id", bos}, {"ids", {id}}, {"tokens", {bos}}}}}}};
+}
+
+std::string role_map(const TokenizerConfig& config, OrderedJson document) {
+  const auto set = [&](const char* role, const std::string& token) {
+    if (!token.empty()) document[role] = token;
+  };
+  set("bos_token", config.bos_token);
+  set("eos_token", config.eos_token);
+  set("pad_token", config.pad_token);
+  return document.dump(2) + "\n";
+}
+
+// By id. Appends to the vector that an ordered object is, because its own insertion compares with every key before.
+OrderedJson write_vocabulary(const std::vector<std::string>& vocabulary) {
+  OrderedJson object = OrderedJson::object();
+  using Entries = std::vector<OrderedJson::object_t::value_type>;
+  Entries& entries = object.get_ref<OrderedJson::object_t&>();
+  for (std::size_t id = 0; id < vocabulary.size(); ++id) entries.emplace_back(vocabulary[id], id);
+  return object;
+}
+
+}  // namespace
+
+TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
+                                      const std::vector<std::string>& vocabulary,
+                                      const std::vector<std::pair<TokenId, TokenId>>& merges) {
+  const auto id_of = [&](const std::string& token) {
+    return static_cast<TokenId>(std::find(vocabulary.begin(), vocabulary.end(), token) - vocabulary.begin());
+  };
+  OrderedJson document = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
+  document["added_tokens"] = OrderedJson::array();
+  for (const std::string& token : all_special_tokens(config))
+    document["added_tokens"].push_back(special_token_entry(id_of(token), token));
+  document["normalizer"] = nullptr;
+  document["pre_tokenizer"] = byte_level_part(false);
+  document["post_processor"] = config.bos_token.empty() ? OrderedJson(byte_level_part(true))
+                                                        : bos_template(config.bos_token, id_of(config.bos_token));
+  document["decoder"] = byte_level_part(true);
+  auto& model = document["model"];
+  model = {{"type", "BPE"},          {"dropout", nullptr},
+           {"unk_token", nullptr},   {"continuing_subword_prefix", nullptr},
+           {"end_of_word_suffix", nullptr}, {"fuse_unk", false},
+           {"byte_fallback", false}, {"ignore_merges", false}};
+  model["vocab"] = write_vocabulary(vocabulary);
+  model["merges"] = OrderedJson::array();
+  for (const auto& [left, right] : merges)
+    model["merges"].push_back({vocabulary[left], vocabulary[right]});
+  return {.tokenizer_json = document.dump(2) + "\n",
+          .tokenizer_config_json = role_map(config, {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                                     {"clean_up_tokenization_spaces", false}}),
+          .special_tokens_map_json = role_map(config, OrderedJson::object())};
+}
+
+TokenizerFiles add_special_tokens(TokenizerFiles files, const std::vector<std::string>& tokens,
+                                  TokenId next_id) {
+  auto document = json::parse(files.tokenizer_json);
+  auto& added = document["added_tokens"];
+  if (!added.is_array()) added = json::array();
+  for (const std::string& token : tokens) {
+    const bool known = std::any_of(added.begin(), added.end(),
+                                   [&](const auto& entry) { return entry["content"] == token; });
+    if (!known) added.push_back(json(special_token_entry(next_id++, token)));
+  }
+  files.tokenizer_json = document.dump(2) + "\n";
+  return files;
+}
+
+}  // namespace tandem::data
