@@ -1,0 +1,165 @@
+#include "train/config.h"
+
+#include <fmt/format.h>
+
+namespace tandem::train {
+
+using runtime::FieldVisitor;
+
+void OptimizerConfig::visit_fields(FieldVisitor& v) {
+  v.field({"learning_rate", "peak learning rate of AdamW"}, learning_rate);
+  v.field({"beta1", "decay of the mean of gradients"}, beta1);
+  v.field({"beta2", "decay of the mean of squared gradients"}, beta2);
+  v.field({"eps", "added to the root of the mean of squared gradients"}, eps);
+  v.field({"weight_decay", "decoupled weight decay of matrices; norms and biases have none"},
+          weight_decay);
+  v.field({"clip_grad_norm", "largest norm of the whole gradient, over all ranks; 0 does not clip"},
+          clip_grad_norm);
+}
+
+void ScheduleConfig::visit_fields(FieldVisitor& v) {
+  v.choice({"kind", "shape of the learning rate after warm-up"}, kind,
+           {"constant", "linear", "cosine"});
+  v.field({"warmup_steps", "the learning rate rises linearly from 0 over these", "steps"},
+          warmup_steps);
+  v.field({"min_lr_ratio", "share of the peak that is left at the last step"}, min_lr_ratio);
+}
+
+void SamplesConfig::visit_fields(FieldVisitor& v) {
+  v.field({"count", "texts generated at each evaluation; 0 generates none", "texts"}, count);
+  v.field({"max_new_tokens", "longest text", "tokens"}, max_new_tokens);
+  v.field({"temperature", "divides the logits; 0 always takes the likeliest token"}, temperature);
+  v.field({"top_k", "samples among the likeliest k tokens; 0 among all", "tokens"}, top_k);
+  v.field({"top_p", "samples among the likeliest tokens that together have this probability"},
+          top_p);
+}
+
+void TrainConfig::visit_fields(FieldVisitor& v) {
+  v.field({"steps", "optimizer steps; 0 trains for `epochs`", "steps"}, steps);
+  v.field({"epochs", "passes over the data, when `steps` is 0", "epochs"}, epochs);
+  v.field({"global_batch_size", "samples per optimizer step, over all ranks", "sequences"},
+          global_batch_size);
+  v.field({"micro_batch_size",
+           "samples per forward pass of one rank; the rest of its share is accumulated; 0 takes "
+           "the whole share",
+           "sequences"},
+          micro_batch_size);
+  v.field({"sequence_length", "longest sequence; longer ones are cut", "tokens"}, sequence_length);
+  v.nested({"optimizer", "AdamW"}, optimizer);
+  v.nested({"schedule", "the learning rate over the steps"}, schedule);
+  visit_precision(v, precision);
+  v.choice({"recompute",
+            "`full` keeps no activations within a block and computes them again: less memory, more "
+            "time"},
+           recompute, {"none", "full"});
+  v.field({"log_every", "between two lines of metrics.jsonl", "steps"}, log_every);
+  v.field(
+      {"eval_every", "between evaluations on held-out data; 0 evaluates at the end only", "steps"},
+      eval_every);
+  v.field({"eval_samples", "held-out samples per evaluation; 0 takes all", "samples"},
+          eval_samples);
+  v.field(
+      {"save_every", "between checkpoints; 0 saves at the end and when interrupted only", "steps"},
+      save_every);
+  v.field({"keep_checkpoints", "latest checkpoints that stay on disk", "checkpoints"},
+          keep_checkpoints);
+  v.nested({"samples", "texts generated at each evaluation"}, samples);
+}
+
+void RewardConfig::visit_fields(FieldVisitor& v) {
+  v.field({"use_margin", "demand that the chosen answer wins by the margin that the data gives"},
+          use_margin);
+  v.field({"center_rewards_coefficient",
+           "weight of the penalty that keeps scores around 0; 0 has none"},
+          center_rewards_coefficient);
+}
+
+void DpoConfig::visit_fields(FieldVisitor& v) {
+  v.field({"beta", "how strongly the policy is held to the reference"}, beta);
+  v.field({"label_smoothing", "assumed share of preferences that are the wrong way round"},
+          label_smoothing);
+}
+
+void visit_precision(FieldVisitor& v, runtime::DType& precision) {
+  v.choice(
+      {"precision",
+       "numbers of forward and backward; weights, gradients and sums over ranks are fp32 always; "
+       "default: the recipe's"},
+      precision, {"fp32", "bf16"});
+}
+
+void check(const OptimizerConfig& c, const Complain& complain) {
+  require_positive(c.learning_rate, "learning_rate", complain);
+  require_positive(c.eps, "eps", complain);
+  if (c.beta1 < 0 || c.beta1 >= 1)
+    complain("beta1", fmt::format("must be in [0, 1), got {}", c.beta1));
+  if (c.beta2 < 0 || c.beta2 >= 1)
+    complain("beta2", fmt::format("must be in [0, 1), got {}", c.beta2));
+  require_not_negative(c.weight_decay, "weight_decay", complain);
+  require_not_negative(c.clip_grad_norm, "clip_grad_norm", complain);
+}
+
+void check(const ScheduleConfig& c, const Complain& complain) {
+  require_not_negative(static_cast<double>(c.warmup_steps), "warmup_steps", complain);
+  require_within(c.min_lr_ratio, 0, 1, "min_lr_ratio", complain);
+}
+
+void check(const SamplesConfig& c, const Complain& complain) {
+  require_not_negative(static_cast<double>(c.count), "count", complain);
+  require_positive(static_cast<double>(c.max_new_tokens), "max_new_tokens", complain);
+  require_not_negative(c.temperature, "temperature", complain);
+  require_not_negative(static_cast<double>(c.top_k), "top_k", complain);
+  if (c.top_p <= 0 || c.top_p > 1)
+    complain("top_p", fmt::format("must be in (0, 1], got {}", c.top_p));
+}
+
+void check(const TrainConfig& c, const Complain& complain) {
+  const auto within = [&complain](const char* section) {
+    return [&complain, section](std::string_view key, const std::string& why) {
+      complain(fmt::format("{}.{}", section, key), why);
+    };
+  };
+  require_not_negative(static_cast<double>(c.steps), "steps", complain);
+  if (c.steps == 0) require_positive(c.epochs, "epochs", complain);
+  require_positive(static_cast<double>(c.global_batch_size), "global_batch_size", complain);
+  require_not_negative(static_cast<double>(c.micro_batch_size), "micro_batch_size", complain);
+  if (c.sequence_length < 2)
+    complain("sequence_length", fmt::format("must be at least 2, got {}", c.sequence_length));
+  check(c.optimizer, within("optimizer"));
+  check(c.schedule, within("schedule"));
+  if (c.steps > 0 && c.schedule.warmup_steps > c.steps)
+    complain("schedule.warmup_steps",
+             fmt::format("{} is more than the stage's {} steps", c.schedule.warmup_steps, c.steps));
+  require_positive(static_cast<double>(c.log_every), "log_every", complain);
+  require_not_negative(static_cast<double>(c.eval_every), "eval_every", complain);
+  require_not_negative(static_cast<double>(c.eval_samples), "eval_samples", complain);
+  require_not_negative(static_cast<double>(c.save_every), "save_every", complain);
+  require_positive(static_cast<double>(c.keep_checkpoints), "keep_checkpoints", complain);
+  check(c.samples, within("samples"));
+}
+
+void check(const RewardConfig& c, const Complain& complain) {
+  require_not_negative(c.center_rewards_coefficient, "center_rewards_coefficient", complain);
+}
+
+void check(const DpoConfig& c, const Complain& complain) {
+  require_positive(c.beta, "beta", complain);
+  if (c.label_smoothing < 0 || c.label_smoothing >= 0.5)
+    complain("label_smoothing", fmt::format("must be in [0, 0.5), got {}", c.label_smoothing));
+}
+
+void require_positive(double value, std::string_view key, const Complain& complain) {
+  if (!(value > 0)) complain(key, fmt::format("must be positive, got {}", value));
+}
+
+void require_not_negative(double value, std::string_view key, const Complain& complain) {
+  if (!(value >= 0)) complain(key, fmt::format("must not be negative, got {}", value));
+}
+
+void require_within(double value, double low, double high, std::string_view key,
+                    const Complain& complain) {
+  if (!(value >= low && value <= high))
+    complain(key, fmt::format("must be in [{}, {}], got {}", low, high, value));
+}
+
+}  // namespace tandem::train

@@ -1,0 +1,104 @@
+// What a recipe says about training: the keys that every training stage shares, and those of its
+// objective. Keys are named as in Hugging Face's and TRL's training arguments where they have a
+// name for the thing.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "runtime/base/dtype.h"
+#include "runtime/base/fields.h"
+#include "runtime/optim/schedule.h"
+
+namespace tandem::train {
+
+// Takes a key (dotted, relative to the struct) and why its value cannot be used; the recipe adds
+// file and line.
+using Complain = std::function<void(std::string_view key, const std::string& why)>;
+
+struct OptimizerConfig {
+  double learning_rate = 3e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.0;
+  double clip_grad_norm = 1.0;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const OptimizerConfig& config, const Complain& complain);
+
+struct ScheduleConfig {
+  runtime::ScheduleKind kind = runtime::ScheduleKind::kCosine;
+  std::int64_t warmup_steps = 0;
+  double min_lr_ratio = 0.0;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const ScheduleConfig& config, const Complain& complain);
+
+// Texts that are generated while a stage trains, so that a person can see what it has learnt.
+struct SamplesConfig {
+  std::int64_t count = 4;
+  std::int64_t max_new_tokens = 48;
+  double temperature = 0.7;
+  std::int64_t top_k = 0;
+  double top_p = 1.0;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const SamplesConfig& config, const Complain& complain);
+
+enum class Recompute { kNone, kFull };
+
+struct TrainConfig {
+  std::int64_t steps = 0;
+  double epochs = 1.0;
+  std::int64_t global_batch_size = 32;
+  std::int64_t micro_batch_size = 0;
+  std::int64_t sequence_length = 512;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  runtime::DType precision = runtime::DType::kBF16;
+  Recompute recompute = Recompute::kNone;
+  std::int64_t log_every = 1;
+  std::int64_t eval_every = 0;
+  std::int64_t eval_samples = 0;
+  std::int64_t save_every = 0;
+  std::int64_t keep_checkpoints = 1;
+  SamplesConfig samples;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const TrainConfig& config, const Complain& complain);
+
+// Bradley–Terry reward model.
+struct RewardConfig {
+  bool use_margin = false;
+  double center_rewards_coefficient = 0.0;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const RewardConfig& config, const Complain& complain);
+
+struct DpoConfig {
+  double beta = 0.1;
+  double label_smoothing = 0.0;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const DpoConfig& config, const Complain& complain);
+
+// The key `precision`, for structs that do not hold a TrainConfig.
+void visit_precision(runtime::FieldVisitor& v, runtime::DType& precision);
+
+// Building blocks of check().
+void require_positive(double value, std::string_view key, const Complain& complain);
+void require_not_negative(double value, std::string_view key, const Complain& complain);
+// Within [low, high].
+void require_within(double value, double low, double high, std::string_view key,
+                    const Complain& complain);
+
+}  // namespace tandem::train
