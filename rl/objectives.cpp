@@ -46,12 +46,16 @@ PolicyLoss policy_loss(std::span<const float> log_probs, std::span<const float> 
     const double ratio =
         std::exp(std::clamp(difference, -options.log_ratio_clamp, options.log_ratio_clamp));
     const TokenTerm term = policy_term(ratio, advantages[t], options);
-    result.loss += term.loss / global_tokens;
-    result.approx_kl += 0.5 * difference * difference / global_tokens;
-    result.clip_fraction += (term.clipped ? 1.0 : 0.0) / global_tokens;
-    result.mean_ratio += ratio / global_tokens;
+    result.loss += term.loss;
+    result.approx_kl += 0.5 * difference * difference;
+    result.clip_fraction += term.clipped ? 1 : 0;
+    result.mean_ratio += ratio;
     result.max_log_ratio = std::max(result.max_log_ratio, std::abs(difference));
     result.dlog_probs[t] = static_cast<float>(clamped ? 0.0 : term.gradient / global_tokens);
+  }
+  // One division each: an unchanged policy has a mean ratio of exactly 1.
+  for (double* sum : {&result.loss, &result.approx_kl, &result.clip_fraction, &result.mean_ratio}) {
+    if (tokens > 0) *sum /= global_tokens;
   }
   return result;
 }

@@ -20,7 +20,7 @@ struct PolicyLossOptions {
   // ratio.
   double log_ratio_clamp = 20.0;
   // For negative advantages the loss is at most dual_clip·|advantage| (Ye et al. 2020, eq. 5); > 1.
-  std::optional<double> dual_clip;
+  std::optional<double> dual_clip = std::nullopt;
 };
 
 struct PolicyLoss {

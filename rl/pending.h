@@ -21,7 +21,7 @@ struct PendingOptions {
   std::chrono::milliseconds deadline{60000};
   // Called about ten times a second while get() waits; may throw, for example because a peer was
   // found dead.
-  std::function<void()> while_waiting;
+  std::function<void()> while_waiting = {};
 };
 
 template <typename T>

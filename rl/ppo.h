@@ -65,7 +65,7 @@ struct ExperienceOptions {
   std::size_t max_response_length = 0;
   FinalStep final_step = FinalStep::kAfterLastToken;
   KlEstimator kl_estimator = KlEstimator::kK1;
-  ScoreOptions score;
+  ScoreOptions score = {};
   bool normalize_scores = false;  // by state.reward_normalizer
   bool whiten_rewards = false;
   bool whiten_advantages = true;

@@ -21,7 +21,7 @@ std::vector<float> token_kl(std::span<const float> log_probs, std::span<const fl
 struct ScoreOptions {
   // Clips the model's score to ±score_clip; the KL term is never clipped, for it is what holds the
   // policy.
-  std::optional<double> score_clip;
+  std::optional<double> score_clip = std::nullopt;
   // Subtracted where the response never reached its end of sequence, after clipping so that it
   // cannot be clipped away.
   double missing_eos_penalty = 0;

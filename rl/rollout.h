@@ -36,14 +36,13 @@ enum class FinalStep {
 
 struct Rollout {
   std::int64_t id = 0;  // global index of the sample over the run; keys its random numbers
-  std::vector<std::int32_t> prompt;
-  std::vector<std::int32_t>
-      response;  // n ≥ 1 tokens; cut after the first end-of-sequence token, which is kept
+  std::vector<std::int32_t> prompt = {};
+  std::vector<std::int32_t> response = {};  // n ≥ 1 tokens, the end-of-sequence token included
   bool ended_with_eos = false;
-  std::vector<float> log_probs;  // [n], of the sampled tokens at the sampling temperature, in nats
-  std::vector<float> ref_log_probs;  // [n], by the reference at the same temperature
-  std::vector<float> values;         // [n + 1], by the critic before its update
-  float score = 0;                   // of the whole sequence, by the reward model, as it came
+  std::vector<float> log_probs = {};      // [n] nats, at the sampling temperature
+  std::vector<float> ref_log_probs = {};  // [n] nats, by the reference at the same temperature
+  std::vector<float> values = {};         // [n + 1], by the critic before its update
+  float score = 0;                        // of the whole sequence, by the reward model, as it came
 
   std::vector<std::int32_t> tokens() const;  // prompt then response
   bool operator==(const Rollout&) const = default;
