@@ -27,6 +27,10 @@ class Philox {
   // In [0, bound), without modulo bias worth measuring (64-bit multiply-shift).
   std::uint64_t below(std::uint64_t bound, std::uint64_t index) const;
 
+  // For kernels that draw many blocks at once: block i is philox4x32(key(), i, stream()).
+  std::uint64_t key() const { return key_; }
+  std::uint64_t stream() const { return stream_; }
+
  private:
   std::uint64_t key_;
   std::uint64_t stream_;

@@ -1,0 +1,90 @@
+// AdamW reads 4 and writes 3 arrays (master, gradient, two moments; 28 bytes an element in fp32): one pass.
+#include "runtime/kernels/cpu/isa/fill.h"
+#include "runtime/kernels/cpu/isa/parallel.h"
+#include "runtime/kernels/cpu/isa/vec.h"
+
+namespace tandem::runtime::cpu::TANDEM_ISA {
+namespace {
+
+template <typename T>
+inline void adamw_vector(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
+                         std::int64_t count, const AdamWTask& task) {
+  const F32 g = load(grad, count) * task.grad_scale;
+  F32 m = load(exp_avg, count);
+  m += (g - m) * task.one_minus_beta1;
+  const F32 v = load(exp_avg_sq, count) * task.beta2 + g * g * task.one_minus_beta2;
+  const F32 denominator = sqrt(v) * task.inverse_sqrt_correct + task.eps;
+  const F32 p = load(master, count) * task.decay - m * task.step_size / denominator;
+  store(exp_avg, m, count);
+  store(exp_avg_sq, v, count);
+  store(master, p, count);
+  if (compute != nullptr) store(compute, p, count);
+}
+
+template <typename T>
+void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute, std::int64_t n,
+           const AdamWTask& task) {
+  parallel_blocks(n, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; i += kLanes)
+      adamw_vector(master + i, grad + i, exp_avg + i, exp_avg_sq + i, compute == nullptr ? nullptr : compute + i, end - i,
+                   task);
+  });
+}
+
+template <typename T>
+double block_sum_of_squares(const T* x, std::int64_t n) {
+  F64 total = {};
+  for (std::int64_t i = 0; i < n; i += kLanes) {
+    const F64 v = __builtin_convertvector(load(x + i, n - i), F64);
+    total += v * v;
+  }
+  return sum(total);
+}
+
+template <typename T>
+double sum_of_squares(const T* x, std::int64_t n) {
+  static thread_local Scratch scratch;
+  const std::int64_t blocks = ceil_div(n, kBlock);
+  auto* partial = static_cast<double*>(scratch.get(blocks * 8));
+  parallel_blocks(n, [&](std::int64_t begin, std::int64_t end) {
+    partial[begin / kBlock] = block_sum_of_squares(x + begin, end - begin);
+  });
+  double total = 0;
+  for (std::int64_t block = 0; block < blocks; ++block) total += partial[block];
+  return total;
+}
+
+// x − x is 0 for finite x and NaN otherwise.
+template <typename T>
+bool all_finite(const T* x, std::int64_t n) {
+  static thread_local Scratch scratch;
+  const std::int64_t blocks = ceil_div(n, kBlock);
+  auto* finite = static_cast<bool*>(scratch.get(blocks));
+  parallel_blocks(n, [&](std::int64_t begin, std::int64_t end) {
+    F32 sum_of_zeros = {};
+    for (std::int64_t i = begin; i < end; i += kLanes) {
+      const F32 v = load(x + i, end - i);
+      sum_of_zeros += v - v;
+    }
+    finite[begin / kBlock] = sum(sum_of_zeros) == 0.0f;
+  });
+  for (std::int64_t block = 0; block < blocks; ++block)
+    if (!finite[block]) return false;
+  return true;
+}
+
+template <typename T>
+void fill_typed(TypedKernels<T>& kernels) {
+  kernels.adamw = adamw<T>;
+  kernels.sum_of_squares = sum_of_squares<T>;
+  kernels.all_finite = all_finite<T>;
+}
+
+}  // namespace
+
+void fill_optimizer(KernelTable& table) {
+  fill_typed(table.f32);
+  fill_typed(table.bf16);
+}
+
+}  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -1,0 +1,139 @@
+#include "runtime/kernels/cpu/matmul.h"
+
+#include <dnnl.hpp>
+
+#include <cstring>
+#include <functional>
+#include <unordered_map>
+
+#include "runtime/base/error.h"
+#include "runtime/kernels/cpu/isa_select.h"
+
+namespace tandem::runtime::cpu {
+namespace {
+
+using dnnl::memory;
+
+struct Problem {
+  std::int64_t m, n, k;
+  bool transpose_a, transpose_b, accumulate, has_bias;
+  DType in, out;
+  bool operator==(const Problem&) const = default;
+};
+
+struct ProblemHash {
+  std::size_t operator()(const Problem& p) const {
+    std::size_t hash = 0;
+    const auto mix = [&hash](std::int64_t value) {
+      hash = (hash ^ static_cast<std::size_t>(value)) * 0x9e3779b97f4a7c15ull;
+      hash ^= hash >> 29;
+    };
+    mix(p.m), mix(p.n), mix(p.k);
+    mix(p.transpose_a | p.transpose_b << 1 | p.accumulate << 2 | p.has_bias << 3);
+    mix(static_cast<std::int64_t>(p.in) * 16 + static_cast<std::int64_t>(p.out));
+    return hash;
+  }
+};
+
+memory::data_type data_type(DType dtype) {
+  TANDEM_CHECK(dtype == DType::kF32 || dtype == DType::kBF16, "matmul of {}", name_of(dtype));
+  return dtype == DType::kF32 ? memory::data_type::f32 : memory::data_type::bf16;
+}
+
+memory::desc matrix(std::int64_t rows, std::int64_t columns, DType dtype, bool transposed) {
+  return {{rows, columns}, data_type(dtype), transposed ? memory::dims{1, rows} : memory::dims{columns, 1}};
+}
+
+// The one difference between oneDNN 2 and 3 that concerns us. Empty when the CPU has no such product.
+dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, const memory::desc& a, const memory::desc& b,
+                                      const memory::desc& bias, const memory::desc& out,
+                                      const dnnl::primitive_attr& attributes) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, a, b, bias, out, attributes, true};
+#else
+  return {dnnl::matmul::desc(a, b, bias, out), attributes, engine, true};
+#endif
+}
+
+struct Product {
+  dnnl::matmul primitive;
+  memory a, b, out, bias;
+  memory::desc scratchpad;
+};
+
+// One per thread: a primitive's memory objects are changed by every call.
+class Products {
+ public:
+  Products() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {}
+
+  void run(const Problem& problem, void* a, void* b, void* out, void* bias) {
+    Product& product = find(problem);
+    product.a.set_data_handle(a);
+    product.b.set_data_handle(b);
+    product.out.set_data_handle(out);
+    std::unordered_map<int, memory> arguments = {
+        {DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.out}};
+    if (problem.has_bias) {
+      product.bias.set_data_handle(bias);
+      arguments.emplace(DNNL_ARG_BIAS, product.bias);
+    }
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, scratchpad(product));
+    product.primitive.execute(stream_, arguments);
+    stream_.wait();
+  }
+
+ private:
+  Product& find(const Problem& problem) {
+    const auto found = products_.find(problem);
+    if (found != products_.end()) return found->second;
+    if (products_.size() >= kMaximum) products_.clear();  // ragged batches make ever new shapes
+    return products_.emplace(problem, make(problem)).first->second;
+  }
+
+  Product make(const Problem& p) {
+    const memory::desc a = matrix(p.m, p.k, p.in, p.transpose_a), b = matrix(p.k, p.n, p.in, p.transpose_b);
+    const memory::desc out = matrix(p.m, p.n, p.out, false);
+    const memory::desc bias = p.has_bias ? matrix(1, p.n, DType::kF32, false) : memory::desc();
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (p.accumulate) {
+      dnnl::post_ops sum;
+      sum.append_sum(1.0f);
+      attributes.set_post_ops(sum);
+    }
+    const auto description = describe(engine_, a, b, bias, out, attributes);
+    TANDEM_CHECK(description, "oneDNN has no {} matmul for this CPU", name_of(p.in));
+    Product product{dnnl::matmul(description), memory(a, engine_, nullptr), memory(b, engine_, nullptr),
+                    memory(out, engine_, nullptr), memory(), description.scratchpad_desc()};
+    if (p.has_bias) product.bias = memory(bias, engine_, nullptr);
+    return product;
+  }
+
+  memory scratchpad(const Product& product) {
+    if (product.scratchpad.get_size() > scratch_.size()) scratch_.resize(product.scratchpad.get_size());
+    return memory(product.scratchpad, engine_, scratch_.data());
+  }
+
+  static constexpr std::size_t kMaximum = 512;
+  dnnl::engine engine_;
+  dnnl::stream stream_;
+  std::unordered_map<Problem, Product, ProblemHash> products_;
+  std::vector<std::byte> scratch_;
+};
+
+Products& products() {
+  static thread_local Products instance;
+  return instance;
+}
+
+}  // namespace
+
+void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out, bool accumulate,
+            const Tensor& bias) {
+  const std::int64_t m = out.dim(0), n = out.dim(1), k = a.dim(transpose_a ? 0 : 1);
+  if (m == 0 || n == 0) return;
+  const Problem problem{m, n, k, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()};
+  products().run(problem, a.raw(), b.raw(), out.raw(), bias.defined() ? bias.raw() : nullptr);
+}
+
+}  // namespace tandem::runtime::cpu
