@@ -86,15 +86,19 @@ std::optional<std::int64_t> latest_checkpoint(const fs::path& stage_folder) {
   return steps.empty() ? std::nullopt : std::optional(steps.back());
 }
 
-void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder, std::int64_t step, std::int64_t keep) {
+void save_checkpoint_folder(const CheckpointParts& parts, const fs::path& target) {
   Engine& engine = *parts.engine;
   const parallel::Mesh& mesh = engine.mesh();
-  write_whole_folder(mesh.world, checkpoint_path(stage_folder, step), [&](const fs::path& folder) {
+  write_whole_folder(mesh.world, target, [&](const fs::path& folder) {
     write_model_files(engine.model(), mesh, parts.tokenizer, folder, runtime::DType::kF32);
     parallel::save_tensor_sets(engine.model().parameters(), optimizer_sets(engine), mesh, folder / "optimizer.safetensors");
     if (mesh.is_first_rank()) runtime::write_file_atomically(folder / "state.json", parts.state->save());
   });
-  if (mesh.is_first_rank()) remove_old(stage_folder, std::max<std::int64_t>(1, keep));
+}
+
+void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder, std::int64_t step, std::int64_t keep) {
+  save_checkpoint_folder(parts, checkpoint_path(stage_folder, step));
+  if (parts.engine->mesh().is_first_rank()) remove_old(stage_folder, std::max<std::int64_t>(1, keep));
 }
 
 void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {

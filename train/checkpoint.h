@@ -28,6 +28,9 @@ std::optional<std::int64_t> latest_checkpoint(const std::filesystem::path& stage
 // removed. A failing disk is an Error and leaves earlier checkpoints as they were.
 void save_checkpoint(const CheckpointParts& parts, const std::filesystem::path& stage_folder, std::int64_t step, std::int64_t keep);
 
+// One such folder under any name, without removing others.
+void save_checkpoint_folder(const CheckpointParts& parts, const std::filesystem::path& folder);
+
 // Restores parameters, optimizer and state. Throws Error naming file and tensor for what is damaged or does not fit.
 void load_checkpoint(const CheckpointParts& parts, const std::filesystem::path& folder);
 

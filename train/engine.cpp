@@ -16,13 +16,12 @@ std::vector<runtime::Parameter*> parameters_of(models::Model& model) {
 
 }  // namespace
 
-Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh, const runtime::AdamWOptions& optimizer,
-               double clip_grad_norm)
+Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh, const runtime::AdamWOptions& optimizer)
     : model_(std::move(model)), mesh_(std::move(mesh)), reducer_(model_->parameters(), mesh_.dp),
-      optimizer_(parameters_of(*model_), optimizer), clip_grad_norm_(clip_grad_norm) {}
+      optimizer_(parameters_of(*model_), optimizer) {}
 
 StepStats Engine::step(std::int64_t micro_batches, const std::function<void(std::int64_t)>& forward_backward,
-                       double learning_rate) {
+                       double learning_rate, double clip_grad_norm) {
   model_->parameters().begin_step();
   for (std::int64_t i = 0; i < micro_batches; ++i) {
     if (i == micro_batches - 1) reducer_.arm();
@@ -34,7 +33,7 @@ StepStats Engine::step(std::int64_t micro_batches, const std::function<void(std:
     runtime::throw_environment_error("the gradient of update {} is not finite ({}); lower learning_rate, or set precision: fp32 "
                                      "to find out whether rounding is the cause", optimizer_.steps() + 1, stats.grad_norm);
   // The small constant is PyTorch's clip_grad_norm_.
-  const double scale = clip_grad_norm_ > 0 ? std::min(1.0, clip_grad_norm_ / (stats.grad_norm + 1e-6)) : 1.0;
+  const double scale = clip_grad_norm > 0 ? std::min(1.0, clip_grad_norm / (stats.grad_norm + 1e-6)) : 1.0;
   optimizer_.step(learning_rate, scale);
   return stats;
 }

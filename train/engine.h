@@ -18,13 +18,13 @@ struct StepStats {
 
 class Engine {
  public:
-  // clip_grad_norm 0: no clipping.
-  Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh, const runtime::AdamWOptions& optimizer,
-         double clip_grad_norm);
+  Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh, const runtime::AdamWOptions& optimizer);
 
   // `forward_backward(i)` for i in [0, micro_batches) accumulates gradients; their sum over micro-batches and replicas is
-  // the gradient of the update. Collective over the mesh. Throws Error when the gradient is not finite.
-  StepStats step(std::int64_t micro_batches, const std::function<void(std::int64_t)>& forward_backward, double learning_rate);
+  // the gradient of the update. clip_grad_norm 0: no clipping. Collective over the mesh. Throws Error when the gradient is
+  // not finite.
+  StepStats step(std::int64_t micro_batches, const std::function<void(std::int64_t)>& forward_backward, double learning_rate,
+                 double clip_grad_norm);
 
   models::Model& model() { return *model_; }
   const parallel::Mesh& mesh() const { return mesh_; }
@@ -37,7 +37,6 @@ class Engine {
   parallel::Mesh mesh_;
   parallel::GradientReducer reducer_;
   runtime::AdamW optimizer_;
-  double clip_grad_norm_;
 };
 
 }  // namespace tandem::train

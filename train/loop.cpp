@@ -68,8 +68,10 @@ class TrainingRun {
       : engine_(engine), objective_(objective), config_(config), options_(options), mesh_(engine.mesh()),
         sampler_({.dataset_size = objective.training_data().size(), .global_batch_size = config.global_batch_size,
                   .seed = options.seed, .shuffle = true}),
+        micro_batch_size_(config.micro_batch_size > 0 ? config.micro_batch_size
+                                                      : std::max<std::int64_t>(1, config.global_batch_size / mesh_.dp.size())),
         steps_(total_steps()), sink_(options.folder, options.stage, steps_, mesh_.is_first_rank()) {
-    data::validate_batch_sizes(config.global_batch_size, config.micro_batch_size, mesh_.dp.size());
+    data::validate_batch_sizes(config.global_batch_size, micro_batch_size_, mesh_.dp.size());
     sink_.register_state(state_);
     register_state();
   }
@@ -146,7 +148,7 @@ class TrainingRun {
   void train_step() {
     const runtime::Stopwatch watch;
     const auto batches = micro_batches_of(objective_.training_data(), sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()),
-                                          config_.micro_batch_size);
+                                          micro_batch_size_);
     std::vector<double> counts(2, 0.0);
     for (const data::Batch& batch : batches) {
       counts[0] += objective_.weight(batch);
@@ -160,7 +162,7 @@ class TrainingRun {
         [&](std::int64_t i) {
           add_shares(metrics, objective_.micro_batch(engine_.model(), batches[static_cast<std::size_t>(i)], counts[0], true));
         },
-        learning_rate);
+        learning_rate, config_.optimizer.clip_grad_norm);
     sum_over_replicas(mesh_, metrics);
     sampler_.advance();
     ++progress_.step;
@@ -188,7 +190,7 @@ class TrainingRun {
 
   void run_evaluation() {
     if (const data::Dataset* validation = objective_.validation_data(); validation != nullptr && validation->size() > 0) {
-      Metrics metrics = evaluate(engine_.model(), mesh_, objective_, *validation, config_.micro_batch_size, config_.eval_samples);
+      Metrics metrics = evaluate(engine_.model(), mesh_, objective_, *validation, micro_batch_size_, config_.eval_samples);
       progress_.validation_loss = metrics.front().second;
       for (auto& entry : metrics) entry.first = "validation_" + entry.first;
       sink_.metrics(progress_.step, metrics);
@@ -207,6 +209,7 @@ class TrainingRun {
   const LoopOptions& options_;
   const parallel::Mesh& mesh_;
   data::Sampler sampler_;
+  std::int64_t micro_batch_size_;
   std::int64_t steps_;
   StateRegistry state_;
   MetricSink sink_;

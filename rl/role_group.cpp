@@ -1,0 +1,34 @@
+#include "rl/role_group.h"
+
+#include "runtime/base/error.h"
+
+namespace tandem::rl {
+
+namespace {
+constexpr const char* kStop = "stop";
+}  // namespace
+
+std::string RoleGroup::call(const std::string& method, const std::string& request) {
+  TANDEM_CHECK(world_.rank() == 0, "rank {} of a role was called, only the first is", world_.rank());
+  if (world_.size() > 1) {
+    world_.broadcast_string(method, 0, "role request");
+    world_.broadcast_string(request, 0, "role request");
+  }
+  return handlers_.at(method)(request);
+}
+
+void RoleGroup::stop() {
+  if (world_.size() > 1 && world_.rank() == 0) world_.broadcast_string(kStop, 0, "role request");
+}
+
+void RoleGroup::follow() {
+  if (world_.rank() == 0) return;
+  while (true) {
+    const std::string method = world_.broadcast_string("", 0, "role request");
+    if (method == kStop) return;
+    const std::string request = world_.broadcast_string("", 0, "role request");
+    handlers_.at(method)(request);
+  }
+}
+
+}  // namespace tandem::rl

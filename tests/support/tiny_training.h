@@ -1,0 +1,94 @@
+// A small model and data that every layout test trains in the same way.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "data/batch.h"
+#include "models/llama/llama.h"
+#include "runtime/base/random.h"
+#include "train/engine.h"
+#include "train/objectives.h"
+
+namespace tandem::test {
+
+inline models::LlamaConfig tiny_config() {
+  models::LlamaConfig config;
+  config.vocab_size = 101;  // divides by nothing: padded under tensor parallelism
+  config.hidden_size = 64;
+  config.intermediate_size = 96;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 8;
+  config.num_key_value_heads = 4;
+  config.max_position_embeddings = 64;
+  config.initializer_range = 0.1;
+  return config;
+}
+
+// Sequence `index` of an endless corpus: its length and tokens follow from the index alone.
+inline std::vector<std::int32_t> tiny_sequence(std::int64_t index, std::int64_t vocab) {
+  const runtime::Philox random(99, "tiny corpus", static_cast<std::uint64_t>(index));
+  const auto length = 5 + random.below(40, 0);
+  std::vector<std::int32_t> tokens;
+  for (std::uint64_t i = 0; i < length; ++i)
+    tokens.push_back(static_cast<std::int32_t>((random.below(7, i + 1) * 13 + i * 3) % static_cast<std::uint64_t>(vocab)));
+  return tokens;
+}
+
+struct TrainingCase {
+  std::int64_t steps = 20;
+  std::int64_t global_batch_size = 16;
+  std::int64_t micro_batch_size = 4;
+  bool recompute = false;
+  runtime::DType compute = runtime::DType::kF32;
+};
+
+struct TrainingTrace {
+  std::vector<double> losses;
+  std::vector<double> grad_norms;
+};
+
+inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
+  const models::LlamaConfig config = tiny_config();
+  models::BuildOptions options;
+  options.tp = mesh.tp;
+  options.recompute = setup.recompute;
+  options.precision.compute = setup.compute;
+  auto model = models::make_llama(config, options);
+  model->parameters().initialize(5);
+  train::Engine engine(std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1});
+  const std::int64_t own = setup.global_batch_size / mesh.dp.size();
+  TrainingTrace trace;
+  for (std::int64_t step = 0; step < setup.steps; ++step) {
+    std::vector<data::Batch> batches;
+    double weight = 0;
+    for (std::int64_t begin = 0; begin < own; begin += setup.micro_batch_size) {
+      data::BatchBuilder builder;
+      for (std::int64_t i = begin; i < begin + setup.micro_batch_size; ++i) {
+        const std::int64_t index = step * setup.global_batch_size + mesh.dp.rank() * own + i;
+        builder.add_completion(tiny_sequence(index, config.vocab_size), 0, index);
+      }
+      batches.push_back(builder.take());
+      weight += train::target_weight(batches.back());
+    }
+    weight = mesh.dp.all_reduce_scalar(weight, parallel::ReduceOp::kSum, "weight");
+    double loss = 0;
+    const auto stats = engine.step(
+        static_cast<std::int64_t>(batches.size()),
+        [&](std::int64_t i) { loss += train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true); },
+        3e-3, 1.0);
+    trace.losses.push_back(mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
+    trace.grad_norms.push_back(stats.grad_norm);
+  }
+  return trace;
+}
+
+// Largest relative difference between two curves.
+inline double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double worst = a.size() == b.size() ? 0.0 : INFINITY;
+  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  return worst;
+}
+
+}  // namespace tandem::test
