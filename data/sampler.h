@@ -48,6 +48,9 @@ class Sampler {
   double epochs_done() const;
 
  private:
+  // The index at a place of an epoch's order.
+  std::int64_t sample(std::int64_t epoch, std::int64_t place) const;
+
   Options options_;
   SamplerState state_;
 };

@@ -39,7 +39,6 @@ class TokenFile {
   // Appends tokens [begin, begin + length) of a document.
   void read(std::int64_t document, std::int64_t begin, std::int64_t length,
             std::vector<TokenId>& out) const;
-  TokenId token(std::int64_t document, std::int64_t at) const;
 
  private:
   runtime::MappedFile file_;

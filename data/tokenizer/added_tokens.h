@@ -22,12 +22,6 @@ struct AddedToken {
   bool special = false;
 };
 
-// A part of a text: an added token, or with kNoToken the text between two.
-struct TextPart {
-  std::string_view text;  // empty for a token
-  TokenId token = kNoToken;
-};
-
 class AddedTokens {
  public:
   AddedTokens() = default;

@@ -88,12 +88,16 @@ TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
 TokenizerFiles add_special_tokens(TokenizerFiles files, const std::vector<std::string>& tokens,
                                   TokenId next_id) {
   auto document = json::parse(files.tokenizer_json);
+  const json& vocab = document["model"]["vocab"];
   auto& added = document["added_tokens"];
   if (!added.is_array()) added = json::array();
   for (const std::string& token : tokens) {
-    const bool known = std::any_of(added.begin(), added.end(),
-                                   [&](const auto& entry) { return entry["content"] == token; });
-    if (!known) added.push_back(json(special_token_entry(next_id++, token)));
+    const bool is_known = std::any_of(added.begin(), added.end(), [&](const json& entry) {
+      return entry["content"].get_ref<const std::string&>() == token;
+    });
+    if (is_known) continue;
+    const TokenId id = vocab.contains(token) ? vocab[token].get<TokenId>() : next_id++;
+    added.push_back(json(special_token_entry(id, token)));
   }
   files.tokenizer_json = document.dump(2) + "\n";
   return files;

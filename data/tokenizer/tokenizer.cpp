@@ -137,6 +137,12 @@ void Tokenizer::encode(std::string_view text, const EncodeOptions& options,
   if (options.add_special_tokens) ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
 }
 
+std::vector<TextPart> Tokenizer::split_special(std::string_view text) const {
+  std::vector<TextPart> text_parts;
+  parts_->added.split(text, true, text_parts);
+  return text_parts;
+}
+
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special_tokens) const {
   std::string bytes;
   for (const TokenId id : ids)

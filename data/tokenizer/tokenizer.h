@@ -46,6 +46,12 @@ struct TokenizerFiles {
   std::string special_tokens_map_json;
 };
 
+// A part of a text: an added token, or with kNoToken the text between two.
+struct TextPart {
+  std::string_view text;  // empty for a token
+  TokenId token = kNoToken;
+};
+
 struct TokenizerParts;  // tokenizer_parts.h
 
 class Tokenizer {
@@ -66,6 +72,9 @@ class Tokenizer {
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
   // The same, appended to `ids`.
   void encode(std::string_view text, const EncodeOptions& options, std::vector<TokenId>& ids) const;
+
+  // What encode does first: cuts special and other added tokens out of the text.
+  std::vector<TextPart> split_special(std::string_view text) const;
 
   // Bytes that are not valid UTF-8 become U+FFFD. Throws Error for an id outside [0, vocab_size).
   std::string decode(std::span<const TokenId> ids, bool skip_special_tokens = false) const;

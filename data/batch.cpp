@@ -1,0 +1,60 @@
+#include "data/batch.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "runtime/base/error.h"
+
+namespace tandem::data {
+
+std::int64_t Batch::max_sequence_length() const {
+  std::int64_t longest = 0;
+  for (std::int64_t i = 0; i < sequence_count(); ++i) longest = std::max(longest, sequence_length(i));
+  return longest;
+}
+
+std::int64_t Batch::target_count() const {
+  return static_cast<std::int64_t>(targets.size()) - std::count(targets.begin(), targets.end(), kNoToken);
+}
+
+void BatchBuilder::open_sequence(std::span<const TokenId> tokens, std::int64_t record) {
+  TANDEM_CHECK(!tokens.empty(), "an empty sequence (record {})", record);
+  TANDEM_CHECK(batch_.tokens.size() + tokens.size() <= std::numeric_limits<std::int32_t>::max(),
+               "more than 2^31 tokens in a batch");
+  batch_.tokens.insert(batch_.tokens.end(), tokens.begin(), tokens.end());
+  for (std::size_t i = 0; i < tokens.size(); ++i) batch_.positions.push_back(static_cast<std::int32_t>(i));
+  batch_.cu_seqlens.push_back(static_cast<std::int32_t>(batch_.tokens.size()));
+  batch_.records.push_back(record);
+}
+
+void BatchBuilder::add_sequence(std::span<const TokenId> tokens, std::span<const TokenId> targets,
+                                std::span<const float> weights, std::int64_t record) {
+  TANDEM_CHECK(targets.size() == tokens.size() && weights.size() == tokens.size(),
+               "{} tokens, {} targets, {} weights", tokens.size(), targets.size(), weights.size());
+  open_sequence(tokens, record);
+  batch_.targets.insert(batch_.targets.end(), targets.begin(), targets.end());
+  batch_.weights.insert(batch_.weights.end(), weights.begin(), weights.end());
+}
+
+void BatchBuilder::add_completion(std::span<const TokenId> tokens, std::int64_t prompt_length, std::int64_t record,
+                                  TokenId next) {
+  open_sequence(tokens, record);
+  const auto length = static_cast<std::int64_t>(tokens.size());
+  for (std::int64_t i = 0; i < length; ++i) {
+    const TokenId following = i + 1 < length ? tokens[i + 1] : next;
+    const TokenId target = i + 1 >= prompt_length ? following : kNoToken;
+    batch_.targets.push_back(target);
+    batch_.weights.push_back(target == kNoToken ? 0.0f : 1.0f);
+  }
+}
+
+void BatchBuilder::add_prompt(std::span<const TokenId> tokens, std::int64_t record) {
+  open_sequence(tokens, record);
+  batch_.targets.resize(batch_.tokens.size(), kNoToken);
+  batch_.weights.resize(batch_.tokens.size(), 0.0f);
+}
+
+Batch BatchBuilder::take() { return std::exchange(batch_, {}); }
+
+}  // namespace tandem::data
