@@ -19,9 +19,13 @@ std::string encode(const json& value) {
   const std::vector<std::uint8_t> bytes = json::to_msgpack(value);
   return {bytes.begin(), bytes.end()};
 }
-json decode(const std::string& bytes) { return json::from_msgpack(bytes); }
+json decode(const std::string& bytes) {
+  return json::from_msgpack(bytes);
+}
 
-json to_json(const SequenceBatch& batch) { return {{"tokens", batch.tokens}, {"prompt_lengths", batch.prompt_lengths}}; }
+json to_json(const SequenceBatch& batch) {
+  return {{"tokens", batch.tokens}, {"prompt_lengths", batch.prompt_lengths}};
+}
 
 SequenceBatch sequence_batch_from(const json& value) {
   SequenceBatch batch;
@@ -31,7 +35,8 @@ SequenceBatch sequence_batch_from(const json& value) {
 }
 
 // Consecutive sequences of at most kRoleBatchTokens tokens together (or one that is longer).
-std::vector<std::vector<std::size_t>> chunks_by_tokens(const SequenceBatch& batch, std::size_t begin, std::size_t end) {
+std::vector<std::vector<std::size_t>> chunks_by_tokens(const SequenceBatch& batch,
+                                                       std::size_t begin, std::size_t end) {
   std::vector<std::vector<std::size_t>> chunks;
   std::int64_t tokens = 0;
   for (std::size_t i = begin; i < end; ++i) {
@@ -46,13 +51,15 @@ std::vector<std::vector<std::size_t>> chunks_by_tokens(const SequenceBatch& batc
   return chunks;
 }
 
-// Runs `work(chunk)` on this replica's sequences; it returns one row of numbers per sequence. All rows, in the order of the
-// batch, on every rank.
+// Runs `work(chunk)` on this replica's sequences; it returns one row of numbers per sequence. All
+// rows, in the order of the batch, on every rank.
 TokenValues over_replicas(const parallel::Mesh& mesh, const SequenceBatch& batch,
                           const std::function<TokenValues(const std::vector<std::size_t>&)>& work) {
-  const data::IndexRange range = data::shard_range(static_cast<std::int64_t>(batch.size()), mesh.dp.rank(), mesh.dp.size());
+  const data::IndexRange range =
+      data::shard_range(static_cast<std::int64_t>(batch.size()), mesh.dp.rank(), mesh.dp.size());
   TokenValues own;
-  for (const auto& chunk : chunks_by_tokens(batch, static_cast<std::size_t>(range.begin), static_cast<std::size_t>(range.end)))
+  for (const auto& chunk : chunks_by_tokens(batch, static_cast<std::size_t>(range.begin),
+                                            static_cast<std::size_t>(range.end)))
     for (auto& row : work(chunk)) own.push_back(std::move(row));
   if (mesh.dp.size() == 1) return own;
   TokenValues all;
@@ -61,8 +68,10 @@ TokenValues over_replicas(const parallel::Mesh& mesh, const SequenceBatch& batch
   return all;
 }
 
-// Rows of the packed batch at which the value of each step of each sequence is read: prompt − 1 … prompt + response − 1.
-std::vector<std::int32_t> value_rows(const data::Batch& packed, const SequenceBatch& batch, const std::vector<std::size_t>& sequences) {
+// Rows of the packed batch at which the value of each step of each sequence is read: prompt − 1 …
+// prompt + response − 1.
+std::vector<std::int32_t> value_rows(const data::Batch& packed, const SequenceBatch& batch,
+                                     const std::vector<std::size_t>& sequences) {
   std::vector<std::int32_t> rows;
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     const std::int32_t first = packed.cu_seqlens[s] + batch.prompt_lengths[sequences[s]] - 1;
@@ -80,11 +89,13 @@ data::Batch response_batch(const SequenceBatch& batch, std::span<const std::size
   return builder.take();
 }
 
-// ---- reference -----------------------------------------------------------------------------------------------------
+// ---- reference
+// -----------------------------------------------------------------------------------------------------
 
-ModelReference::ModelReference(std::unique_ptr<models::Model> model, parallel::Mesh mesh)
-    : model_(std::move(model)), mesh_(std::move(mesh)), group_(mesh_.world) {
-  group_.handle("log_probs", [this](const std::string& bytes) {
+ModelReference::ModelReference(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
+                               RoleGroup& group)
+    : model_(std::move(model)), mesh_(std::move(mesh)), group_(group) {
+  group_.handle("reference/log_probs", [this](const std::string& bytes) {
     const json request = decode(bytes);
     const SequenceBatch batch = sequence_batch_from(request.at("batch"));
     const auto temperature = request.at("temperature").get<float>();
@@ -104,20 +115,24 @@ ModelReference::ModelReference(std::unique_ptr<models::Model> model, parallel::M
 
 Pending<TokenValues> ModelReference::log_probs(const SequenceBatch& batch, double temperature) {
   batch.validate();
-  const std::string answer = group_.call("log_probs", encode({{"batch", to_json(batch)}, {"temperature", temperature}}));
+  const std::string answer = group_.call(
+      "reference/log_probs", encode({{"batch", to_json(batch)}, {"temperature", temperature}}));
   return Pending<TokenValues>::ready(decode(answer).get<TokenValues>());
 }
 
-// ---- reward --------------------------------------------------------------------------------------------------------
+// ---- reward
+// --------------------------------------------------------------------------------------------------------
 
-ModelReward::ModelReward(std::unique_ptr<models::Model> model, parallel::Mesh mesh)
-    : model_(std::move(model)), mesh_(std::move(mesh)), group_(mesh_.world) {
-  group_.handle("score", [this](const std::string& bytes) {
+ModelReward::ModelReward(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
+                         RoleGroup& group)
+    : model_(std::move(model)), mesh_(std::move(mesh)), group_(group) {
+  group_.handle("reward/score", [this](const std::string& bytes) {
     const SequenceBatch batch = sequence_batch_from(decode(bytes));
     return encode(over_replicas(mesh_, batch, [&](const std::vector<std::size_t>& chunk) {
       const data::Batch packed = response_batch(batch, chunk);
       TokenValues rows;
-      for (const float score : train::with_scores(*model_, packed, train::last_token_rows(packed))) rows.push_back({score});
+      for (const float score : train::with_scores(*model_, packed, train::last_token_rows(packed)))
+        rows.push_back({score});
       return rows;
     }));
   });
@@ -126,11 +141,14 @@ ModelReward::ModelReward(std::unique_ptr<models::Model> model, parallel::Mesh me
 Pending<std::vector<float>> ModelReward::score(const SequenceBatch& batch) {
   batch.validate();
   std::vector<float> scores;
-  for (const auto& row : decode(group_.call("score", encode(to_json(batch)))).get<TokenValues>()) scores.push_back(row.front());
+  for (const auto& row :
+       decode(group_.call("reward/score", encode(to_json(batch)))).get<TokenValues>())
+    scores.push_back(row.front());
   return Pending<std::vector<float>>::ready(std::move(scores));
 }
 
-// ---- critic --------------------------------------------------------------------------------------------------------
+// ---- critic
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -160,13 +178,18 @@ CriticTrainRequest train_request_from(const json& value) {
 
 }  // namespace
 
-ModelCritic::ModelCritic(std::unique_ptr<train::Engine> engine, std::int64_t micro_batch_size, const data::Tokenizer* tokenizer)
-    : engine_(std::move(engine)), micro_batch_size_(micro_batch_size), tokenizer_(tokenizer), group_(engine_->mesh().world) {
-  group_.handle("values", [this](const std::string& bytes) {
+ModelCritic::ModelCritic(std::unique_ptr<train::Engine> engine, std::int64_t micro_batch_size,
+                         const data::Tokenizer* tokenizer, RoleGroup& group)
+    : engine_(std::move(engine)),
+      micro_batch_size_(micro_batch_size),
+      tokenizer_(tokenizer),
+      group_(group) {
+  group_.handle("critic/values", [this](const std::string& bytes) {
     const SequenceBatch batch = sequence_batch_from(decode(bytes));
     return encode(over_replicas(engine_->mesh(), batch, [&](const std::vector<std::size_t>& chunk) {
       const data::Batch packed = response_batch(batch, chunk);
-      const auto values = train::with_scores(engine_->model(), packed, value_rows(packed, batch, chunk));
+      const auto values =
+          train::with_scores(engine_->model(), packed, value_rows(packed, batch, chunk));
       TokenValues rows;
       auto next = values.begin();
       for (const std::size_t i : chunk) {
@@ -177,47 +200,55 @@ ModelCritic::ModelCritic(std::unique_ptr<train::Engine> engine, std::int64_t mic
       return rows;
     }));
   });
-  group_.handle("train", [this](const std::string& bytes) {
+  group_.handle("critic/train", [this](const std::string& bytes) {
     const CriticStats stats = train_step(train_request_from(decode(bytes)));
     return encode({stats.loss, stats.clip_fraction, stats.grad_norm});
   });
-  group_.handle("save", [this](const std::string& folder) { return std::to_string(save_to(folder)); });
-  group_.handle("load", [this](const std::string& folder) { return std::to_string(load_from(folder)); });
+  group_.handle("critic/save",
+                [this](const std::string& folder) { return std::to_string(save_to(folder)); });
+  group_.handle("critic/load",
+                [this](const std::string& folder) { return std::to_string(load_from(folder)); });
 }
 
 Pending<TokenValues> ModelCritic::values(const SequenceBatch& batch) {
   batch.validate();
-  return Pending<TokenValues>::ready(decode(group_.call("values", encode(to_json(batch)))).get<TokenValues>());
+  return Pending<TokenValues>::ready(
+      decode(group_.call("critic/values", encode(to_json(batch)))).get<TokenValues>());
 }
 
 Pending<CriticStats> ModelCritic::train(const CriticTrainRequest& request) {
   request.validate();
-  const auto numbers = decode(group_.call("train", encode(to_json(request)))).get<std::vector<double>>();
+  const auto numbers =
+      decode(group_.call("critic/train", encode(to_json(request)))).get<std::vector<double>>();
   return Pending<CriticStats>::ready({numbers[0], numbers[1], numbers[2]});
 }
 
 Pending<std::int64_t> ModelCritic::save(const std::string& directory) {
-  return Pending<std::int64_t>::ready(std::stoll(group_.call("save", directory)));
+  return Pending<std::int64_t>::ready(std::stoll(group_.call("critic/save", directory)));
 }
 
 Pending<std::int64_t> ModelCritic::load(const std::string& directory) {
-  return Pending<std::int64_t>::ready(std::stoll(group_.call("load", directory)));
+  return Pending<std::int64_t>::ready(std::stoll(group_.call("critic/load", directory)));
 }
 
 CriticStats ModelCritic::train_step(const CriticTrainRequest& request) {
   if (request.step != engine_->optimizer().steps())
-    runtime::throw_environment_error("the critic has made {} updates, the policy expects {}; both must resume from the same checkpoint",
-                                     engine_->optimizer().steps(), request.step);
+    runtime::throw_environment_error(
+        "the critic has made {} updates, the policy expects {}; both must resume from the same "
+        "checkpoint",
+        engine_->optimizer().steps(), request.step);
   double global_steps = 0;
   for (const auto& returns : request.returns) global_steps += static_cast<double>(returns.size());
   const parallel::Mesh& mesh = engine_->mesh();
-  const data::IndexRange range = data::shard_range(static_cast<std::int64_t>(request.batch.size()), mesh.dp.rank(), mesh.dp.size());
+  const data::IndexRange range = data::shard_range(static_cast<std::int64_t>(request.batch.size()),
+                                                   mesh.dp.rank(), mesh.dp.size());
   std::vector<std::vector<std::size_t>> micro_batches;
   for (std::int64_t i = range.begin; i < range.end; ++i) {
     if ((i - range.begin) % micro_batch_size_ == 0) micro_batches.emplace_back();
     micro_batches.back().push_back(static_cast<std::size_t>(i));
   }
-  const std::optional<double> clip = request.value_clip < 0 ? std::nullopt : std::optional(request.value_clip);
+  const std::optional<double> clip =
+      request.value_clip < 0 ? std::nullopt : std::optional(request.value_clip);
   std::vector<double> shares(2, 0.0);
   const auto micro_batch = [&](std::int64_t index) {
     const auto& sequences = micro_batches[static_cast<std::size_t>(index)];
@@ -241,11 +272,13 @@ CriticStats ModelCritic::train_step(const CriticTrainRequest& request) {
       return loss.dvalues;
     });
   };
-  const train::StepStats step = engine_->step(static_cast<std::int64_t>(micro_batches.size()), micro_batch, request.learning_rate,
-                                              request.max_grad_norm);
+  const train::StepStats step =
+      engine_->step(static_cast<std::int64_t>(micro_batches.size()), micro_batch,
+                    request.learning_rate, request.max_grad_norm);
   CriticStats stats{.grad_norm = step.grad_norm};
   stats.loss = mesh.dp.all_reduce_scalar(shares[0], parallel::ReduceOp::kSum, "critic loss");
-  stats.clip_fraction = mesh.dp.all_reduce_scalar(shares[1], parallel::ReduceOp::kSum, "critic clip fraction");
+  stats.clip_fraction =
+      mesh.dp.all_reduce_scalar(shares[1], parallel::ReduceOp::kSum, "critic clip fraction");
   return stats;
 }
 
@@ -256,7 +289,9 @@ train::StateRegistry critic_state(train::Engine& engine) {
   train::StateRegistry state;
   state.add(
       "updates", [&engine] { return std::to_string(engine.optimizer().steps()); },
-      [&engine](std::string_view text) { engine.optimizer().set_steps(std::stoll(std::string(text))); });
+      [&engine](std::string_view text) {
+        engine.optimizer().set_steps(std::stoll(std::string(text)));
+      });
   return state;
 }
 

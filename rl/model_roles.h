@@ -19,26 +19,24 @@ inline constexpr std::int64_t kRoleBatchTokens = 4096;
 
 class ModelReference final : public ReferenceRole {
  public:
-  ModelReference(std::unique_ptr<models::Model> model, parallel::Mesh mesh);
+  ModelReference(std::unique_ptr<models::Model> model, parallel::Mesh mesh, RoleGroup& group);
   Pending<TokenValues> log_probs(const SequenceBatch& batch, double temperature) override;
-  RoleGroup& group() { return group_; }
 
  private:
   std::unique_ptr<models::Model> model_;
   parallel::Mesh mesh_;
-  RoleGroup group_;
+  RoleGroup& group_;
 };
 
 class ModelReward final : public RewardRole {
  public:
-  ModelReward(std::unique_ptr<models::Model> model, parallel::Mesh mesh);
+  ModelReward(std::unique_ptr<models::Model> model, parallel::Mesh mesh, RoleGroup& group);
   Pending<std::vector<float>> score(const SequenceBatch& batch) override;
-  RoleGroup& group() { return group_; }
 
  private:
   std::unique_ptr<models::Model> model_;
   parallel::Mesh mesh_;
-  RoleGroup group_;
+  RoleGroup& group_;
 };
 
 class ModelCritic final : public CriticRole {
@@ -46,12 +44,11 @@ class ModelCritic final : public CriticRole {
   // engine's clipping is not used: requests carry their own. tokenizer may be null (then
   // checkpoints carry none).
   ModelCritic(std::unique_ptr<train::Engine> engine, std::int64_t micro_batch_size,
-              const data::Tokenizer* tokenizer);
+              const data::Tokenizer* tokenizer, RoleGroup& group);
   Pending<TokenValues> values(const SequenceBatch& batch) override;
   Pending<CriticStats> train(const CriticTrainRequest& request) override;
   Pending<std::int64_t> save(const std::string& directory) override;
   Pending<std::int64_t> load(const std::string& directory) override;
-  RoleGroup& group() { return group_; }
 
  private:
   CriticStats train_step(const CriticTrainRequest& request);
@@ -61,7 +58,7 @@ class ModelCritic final : public CriticRole {
   std::unique_ptr<train::Engine> engine_;
   std::int64_t micro_batch_size_;
   const data::Tokenizer* tokenizer_;
-  RoleGroup group_;
+  RoleGroup& group_;
 };
 
 // Packs sequences so that the response tokens are the targets.

@@ -17,7 +17,10 @@ namespace tandem::rl {
 
 struct PpoParts {
   train::Engine* policy = nullptr;
-  PpoRoles roles;  // used on the policy's first rank; null elsewhere
+  PpoRoles roles;  // called on the policy's first rank only
+  // Runs calls to the roles: on the first rank alone where the roles live on other ranks; as
+  // RoleGroup::during where they share the policy's ranks.
+  std::function<void(const std::function<void()>& calls)> with_roles;
   const data::PromptDataset* prompts = nullptr;
   const data::Tokenizer* tokenizer = nullptr;
   std::filesystem::path folder;  // of the stage

@@ -9,7 +9,8 @@ constexpr const char* kStop = "stop";
 }  // namespace
 
 std::string RoleGroup::call(const std::string& method, const std::string& request) {
-  TANDEM_CHECK(world_.rank() == 0, "rank {} of a role was called, only the first is", world_.rank());
+  TANDEM_CHECK(world_.rank() == 0, "rank {} of a role was called, only the first is",
+               world_.rank());
   if (world_.size() > 1) {
     world_.broadcast_string(method, 0, "role request");
     world_.broadcast_string(request, 0, "role request");
@@ -17,12 +18,16 @@ std::string RoleGroup::call(const std::string& method, const std::string& reques
   return handlers_.at(method)(request);
 }
 
-void RoleGroup::stop() {
-  if (world_.size() > 1 && world_.rank() == 0) world_.broadcast_string(kStop, 0, "role request");
+void RoleGroup::during(const std::function<void()>& calls) {
+  if (world_.rank() != 0) {
+    follow();
+    return;
+  }
+  calls();
+  if (world_.size() > 1) world_.broadcast_string(kStop, 0, "role request");
 }
 
 void RoleGroup::follow() {
-  if (world_.rank() == 0) return;
   while (true) {
     const std::string method = world_.broadcast_string("", 0, "role request");
     if (method == kStop) return;

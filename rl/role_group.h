@@ -26,15 +26,15 @@ class RoleGroup {
 
   // On the first rank.
   std::string call(const std::string& method, const std::string& request);
-  // On the first rank, at the end: lets the others return from follow().
-  void stop();
-  // On the other ranks: works on what the first rank is asked until stop(). Returns at once on a
-  // role of one rank.
-  void follow();
+  // On every rank: the first one runs `calls`, which make calls to the roles of this group; the
+  // others work on what comes until it is done.
+  void during(const std::function<void()>& calls);
 
   const parallel::Group& world() const { return world_; }
 
  private:
+  void follow();
+
   parallel::Group world_;
   std::unordered_map<std::string, Handler> handlers_;
 };

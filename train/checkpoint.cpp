@@ -33,7 +33,8 @@ std::vector<std::int64_t> checkpoint_steps(const fs::path& stage_folder) {
   std::vector<std::int64_t> steps;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(stage_folder, missing))
-    if (const auto step = step_of(entry.path()); step && fs::exists(entry.path() / "state.json")) steps.push_back(*step);
+    if (const auto step = step_of(entry.path()); step && fs::exists(entry.path() / "state.json"))
+      steps.push_back(*step);
   std::ranges::sort(steps);
   return steps;
 }
@@ -56,8 +57,10 @@ std::vector<parallel::TensorSet> optimizer_sets(Engine& engine) {
   return {exp_avg, exp_avg_sq};
 }
 
-// Runs `write(folder)` on a folder that appears whole: the first rank owns it, the others may write into it too.
-void write_whole_folder(const parallel::Group& world, const fs::path& target, const std::function<void(const fs::path&)>& write) {
+// Runs `write(folder)` on a folder that appears whole: the first rank owns it, the others may write
+// into it too.
+void write_whole_folder(const parallel::Group& world, const fs::path& target,
+                        const std::function<void(const fs::path&)>& write) {
   std::unique_ptr<runtime::AtomicDirectory> owned;
   if (world.rank() == 0) owned = std::make_unique<runtime::AtomicDirectory>(target);
   world.barrier("checkpoint folder");
@@ -67,8 +70,9 @@ void write_whole_folder(const parallel::Group& world, const fs::path& target, co
   world.barrier("checkpoint committed");
 }
 
-void write_model_files(models::Model& model, const parallel::Mesh& mesh, const data::Tokenizer* tokenizer,
-                       const fs::path& folder, runtime::DType dtype) {
+void write_model_files(models::Model& model, const parallel::Mesh& mesh,
+                       const data::Tokenizer* tokenizer, const fs::path& folder,
+                       runtime::DType dtype) {
   parallel::save_weights(model.parameters(), mesh, folder, dtype);
   if (!mesh.is_first_rank()) return;
   runtime::write_file_atomically(folder / "config.json", model.config_json());
@@ -91,14 +95,18 @@ void save_checkpoint_folder(const CheckpointParts& parts, const fs::path& target
   const parallel::Mesh& mesh = engine.mesh();
   write_whole_folder(mesh.world, target, [&](const fs::path& folder) {
     write_model_files(engine.model(), mesh, parts.tokenizer, folder, runtime::DType::kF32);
-    parallel::save_tensor_sets(engine.model().parameters(), optimizer_sets(engine), mesh, folder / "optimizer.safetensors");
-    if (mesh.is_first_rank()) runtime::write_file_atomically(folder / "state.json", parts.state->save());
+    parallel::save_tensor_sets(engine.model().parameters(), optimizer_sets(engine), mesh,
+                               folder / "optimizer.safetensors");
+    if (mesh.is_first_rank())
+      runtime::write_file_atomically(folder / "state.json", parts.state->save());
   });
 }
 
-void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder, std::int64_t step, std::int64_t keep) {
+void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder, std::int64_t step,
+                     std::int64_t keep) {
   save_checkpoint_folder(parts, checkpoint_path(stage_folder, step));
-  if (parts.engine->mesh().is_first_rank()) remove_old(stage_folder, std::max<std::int64_t>(1, keep));
+  if (parts.engine->mesh().is_first_rank())
+    remove_old(stage_folder, std::max<std::int64_t>(1, keep));
 }
 
 void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {
@@ -107,21 +115,25 @@ void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {
   parallel::load_tensors(store, parallel::weights_of(store), runtime::ShardedSafetensors(folder));
   store.refresh_compute();
   const runtime::ShardedSafetensors optimizer(folder / "optimizer.safetensors");
-  for (const parallel::TensorSet& set : optimizer_sets(engine)) parallel::load_tensors(store, set, optimizer);
+  for (const parallel::TensorSet& set : optimizer_sets(engine))
+    parallel::load_tensors(store, set, optimizer);
   const std::string state_file = (folder / "state.json").string();
   parts.state->load(runtime::read_text_file(state_file), state_file);
 }
 
-void save_model_directory(models::Model& model, const parallel::Mesh& mesh, const data::Tokenizer* tokenizer,
-                          const fs::path& folder, runtime::DType dtype) {
-  write_whole_folder(mesh.world, folder,
-                     [&](const fs::path& temporary) { write_model_files(model, mesh, tokenizer, temporary, dtype); });
+void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
+                          const data::Tokenizer* tokenizer, const fs::path& folder,
+                          runtime::DType dtype) {
+  write_whole_folder(mesh.world, folder, [&](const fs::path& temporary) {
+    write_model_files(model, mesh, tokenizer, temporary, dtype);
+  });
 }
 
 void load_model_weights(models::Model& model, const fs::path& folder) {
   parallel::ParameterStore& store = model.parameters();
   const auto optional = [](const std::string& name) { return name == "score.weight"; };
-  parallel::load_tensors(store, parallel::weights_of(store), runtime::ShardedSafetensors(folder), optional);
+  parallel::load_tensors(store, parallel::weights_of(store), runtime::ShardedSafetensors(folder),
+                         optional);
   store.refresh_compute();
 }
 

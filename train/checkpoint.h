@@ -1,6 +1,7 @@
-// Checkpoints of a training stage: folders `checkpoint-N` that are whole or absent. Each is a Hugging Face directory
-// (config.json, model.safetensors in fp32, tokenizer files), with two more files for going on: optimizer.safetensors
-// (moments under the parameters' logical names) and state.json. Any layout can load what any layout saved.
+// Checkpoints of a training stage: folders `checkpoint-N` that are whole or absent. Each is a
+// Hugging Face directory (config.json, model.safetensors in fp32, tokenizer files), with two more
+// files for going on: optimizer.safetensors (moments under the parameters' logical names) and
+// state.json. Any layout can load what any layout saved.
 #pragma once
 
 #include <cstdint>
@@ -24,20 +25,25 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& stage_folder,
 // The highest step with a complete checkpoint.
 std::optional<std::int64_t> latest_checkpoint(const std::filesystem::path& stage_folder);
 
-// Collective over the engine's mesh. On the first rank's return the folder exists; `keep` older ones stay, the rest are
-// removed. A failing disk is an Error and leaves earlier checkpoints as they were.
-void save_checkpoint(const CheckpointParts& parts, const std::filesystem::path& stage_folder, std::int64_t step, std::int64_t keep);
+// Collective over the engine's mesh. On the first rank's return the folder exists; `keep` older
+// ones stay, the rest are removed. A failing disk is an Error and leaves earlier checkpoints as
+// they were.
+void save_checkpoint(const CheckpointParts& parts, const std::filesystem::path& stage_folder,
+                     std::int64_t step, std::int64_t keep);
 
 // One such folder under any name, without removing others.
 void save_checkpoint_folder(const CheckpointParts& parts, const std::filesystem::path& folder);
 
-// Restores parameters, optimizer and state. Throws Error naming file and tensor for what is damaged or does not fit.
+// Restores parameters, optimizer and state. Throws Error naming file and tensor for what is damaged
+// or does not fit.
 void load_checkpoint(const CheckpointParts& parts, const std::filesystem::path& folder);
 
 // A model directory without training state: for exports and for models that are not trained on.
-void save_model_directory(models::Model& model, const parallel::Mesh& mesh, const data::Tokenizer* tokenizer,
-                          const std::filesystem::path& folder, runtime::DType dtype);
-// Weights only, from a checkpoint or any Hugging Face directory. A scalar head that the file lacks keeps its initial values.
+void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
+                          const data::Tokenizer* tokenizer, const std::filesystem::path& folder,
+                          runtime::DType dtype);
+// Weights only, from a checkpoint or any Hugging Face directory. A scalar head that the file lacks
+// keeps its initial values.
 void load_model_weights(models::Model& model, const std::filesystem::path& folder);
 
 }  // namespace tandem::train

@@ -1,5 +1,6 @@
-// One trainable model on this rank: its optimizer, its gradient reduction over replicas, clipping over all layouts.
-// What is computed in a step is the caller's: it runs forward and backward for each micro-batch.
+// One trainable model on this rank: its optimizer, its gradient reduction over replicas, clipping
+// over all layouts. What is computed in a step is the caller's: it runs forward and backward for
+// each micro-batch.
 #pragma once
 
 #include <functional>
@@ -18,12 +19,14 @@ struct StepStats {
 
 class Engine {
  public:
-  Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh, const runtime::AdamWOptions& optimizer);
+  Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
+         const runtime::AdamWOptions& optimizer);
 
-  // `forward_backward(i)` for i in [0, micro_batches) accumulates gradients; their sum over micro-batches and replicas is
-  // the gradient of the update. clip_grad_norm 0: no clipping. Collective over the mesh. Throws Error when the gradient is
-  // not finite.
-  StepStats step(std::int64_t micro_batches, const std::function<void(std::int64_t)>& forward_backward, double learning_rate,
+  // `forward_backward(i)` for i in [0, micro_batches) accumulates gradients; their sum over
+  // micro-batches and replicas is the gradient of the update. clip_grad_norm 0: no clipping.
+  // Collective over the mesh. Throws Error when the gradient is not finite.
+  StepStats step(std::int64_t micro_batches,
+                 const std::function<void(std::int64_t)>& forward_backward, double learning_rate,
                  double clip_grad_norm);
 
   models::Model& model() { return *model_; }

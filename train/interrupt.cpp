@@ -22,6 +22,8 @@ void catch_interruptions() {
   sigaction(SIGINT, &action, nullptr);
 }
 
-bool interruption_requested() { return requested != 0; }
+bool interruption_requested() {
+  return requested != 0;
+}
 
 }  // namespace tandem::train

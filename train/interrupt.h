@@ -1,5 +1,5 @@
-// SIGTERM and SIGINT ask a run to save its state and end. The loops look at the request between steps, where all ranks
-// can agree on it.
+// SIGTERM and SIGINT ask a run to save its state and end. The loops look at the request between
+// steps, where all ranks can agree on it.
 #pragma once
 
 namespace tandem::train {

@@ -25,7 +25,8 @@ void add_shares(Metrics& total, const Metrics& shares) {
     total = shares;
     return;
   }
-  TANDEM_CHECK(total.size() == shares.size(), "an objective returned {} metrics, then {}", total.size(), shares.size());
+  TANDEM_CHECK(total.size() == shares.size(), "an objective returned {} metrics, then {}",
+               total.size(), shares.size());
   for (std::size_t i = 0; i < total.size(); ++i) total[i].second += shares[i].second;
 }
 
@@ -43,13 +44,15 @@ void sum_over_replicas(const parallel::Mesh& mesh, Metrics& metrics) {
   for (std::size_t i = 0; i < metrics.size(); ++i) metrics[i].second = values[i];
 }
 
-std::vector<data::Batch> micro_batches_of(const data::Dataset& dataset, const std::vector<std::int64_t>& indices,
+std::vector<data::Batch> micro_batches_of(const data::Dataset& dataset,
+                                          const std::vector<std::int64_t>& indices,
                                           std::int64_t micro_batch_size) {
   std::vector<data::Batch> batches;
   const std::span<const std::int64_t> all(indices);
   const auto size = static_cast<std::size_t>(micro_batch_size);
   for (std::size_t begin = 0; begin < all.size(); begin += size)
-    batches.push_back(data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin))));
+    batches.push_back(
+        data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin))));
   return batches;
 }
 
@@ -64,13 +67,23 @@ struct Progress {
 
 class TrainingRun {
  public:
-  TrainingRun(Engine& engine, Objective& objective, const TrainConfig& config, const LoopOptions& options)
-      : engine_(engine), objective_(objective), config_(config), options_(options), mesh_(engine.mesh()),
-        sampler_({.dataset_size = objective.training_data().size(), .global_batch_size = config.global_batch_size,
-                  .seed = options.seed, .shuffle = true}),
-        micro_batch_size_(config.micro_batch_size > 0 ? config.micro_batch_size
-                                                      : std::max<std::int64_t>(1, config.global_batch_size / mesh_.dp.size())),
-        steps_(total_steps()), sink_(options.folder, options.stage, steps_, mesh_.is_first_rank()) {
+  TrainingRun(Engine& engine, Objective& objective, const TrainConfig& config,
+              const LoopOptions& options)
+      : engine_(engine),
+        objective_(objective),
+        config_(config),
+        options_(options),
+        mesh_(engine.mesh()),
+        sampler_({.dataset_size = objective.training_data().size(),
+                  .global_batch_size = config.global_batch_size,
+                  .seed = options.seed,
+                  .shuffle = true}),
+        micro_batch_size_(
+            config.micro_batch_size > 0
+                ? config.micro_batch_size
+                : std::max<std::int64_t>(1, config.global_batch_size / mesh_.dp.size())),
+        steps_(total_steps()),
+        sink_(options.folder, options.stage, steps_, mesh_.is_first_rank()) {
     data::validate_batch_sizes(config.global_batch_size, micro_batch_size_, mesh_.dp.size());
     sink_.register_state(state_);
     register_state();
@@ -87,12 +100,16 @@ class TrainingRun {
       if (due(config_.save_every) || last || interrupted) save();
       if (interrupted && !last) {
         sink_.finish();
-        throw runtime::Error(fmt::format("interrupted; {} was saved at step {} of {}, the same command goes on from there",
-                                         options_.stage, progress_.step, steps_), runtime::ErrorKind::kInterrupted);
+        throw runtime::Error(
+            fmt::format(
+                "interrupted; {} was saved at step {} of {}, the same command goes on from there",
+                options_.stage, progress_.step, steps_),
+            runtime::ErrorKind::kInterrupted);
       }
     }
     sink_.finish();
-    return {progress_.step, progress_.tokens, progress_.seconds, progress_.loss, progress_.validation_loss};
+    return {progress_.step, progress_.tokens, progress_.seconds, progress_.loss,
+            progress_.validation_loss};
   }
 
  private:
@@ -101,31 +118,36 @@ class TrainingRun {
   std::int64_t total_steps() const {
     if (config_.steps > 0) return config_.steps;
     const double samples = config_.epochs * static_cast<double>(sampler_.dataset_size());
-    return std::max<std::int64_t>(1, static_cast<std::int64_t>(samples / static_cast<double>(config_.global_batch_size)));
+    return std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(samples / static_cast<double>(config_.global_batch_size)));
   }
 
   void register_state() {
     state_.add(
         "loop",
         [this] {
-          return fmt::format("{} {} {} {} {}", progress_.step, progress_.tokens, engine_.optimizer().steps(), progress_.loss,
+          return fmt::format("{} {} {} {} {}", progress_.step, progress_.tokens,
+                             engine_.optimizer().steps(), progress_.loss,
                              progress_.validation_loss);
         },
         [this](std::string_view text) {
           long long step = 0, tokens = 0, updates = 0;
-          if (std::sscanf(std::string(text).c_str(), "%lld %lld %lld %lf %lf", &step, &tokens, &updates, &progress_.loss,
-                          &progress_.validation_loss) != 5)
-            runtime::throw_error("{}: the recorded step '{}' is damaged", options_.folder.string(), text);
+          if (std::sscanf(std::string(text).c_str(), "%lld %lld %lld %lf %lf", &step, &tokens,
+                          &updates, &progress_.loss, &progress_.validation_loss) != 5)
+            runtime::throw_error("{}: the recorded step '{}' is damaged", options_.folder.string(),
+                                 text);
           progress_.step = step;
           progress_.tokens = tokens;
           engine_.optimizer().set_steps(updates);
         });
     state_.add(
-        "sampler", [this] { return fmt::format("{} {}", sampler_.state().epoch, sampler_.state().cursor); },
+        "sampler",
+        [this] { return fmt::format("{} {}", sampler_.state().epoch, sampler_.state().cursor); },
         [this](std::string_view text) {
           long long epoch = 0, cursor = 0;
           if (std::sscanf(std::string(text).c_str(), "%lld %lld", &epoch, &cursor) != 2)
-            runtime::throw_error("{}: the recorded data cursor '{}' is damaged", options_.folder.string(), text);
+            runtime::throw_error("{}: the recorded data cursor '{}' is damaged",
+                                 options_.folder.string(), text);
           sampler_.restore({epoch, cursor});
         });
     for (auto& [name, part] : options_.extra_state) state_.add(name, part.save, part.load);
@@ -136,7 +158,8 @@ class TrainingRun {
   void resume() {
     if (mesh_.is_first_rank()) runtime::remove_temporaries(options_.folder);
     mesh_.world.barrier("clean up before resuming");
-    if (const auto step = latest_checkpoint(options_.folder)) load_checkpoint(parts(), checkpoint_path(options_.folder, *step));
+    if (const auto step = latest_checkpoint(options_.folder))
+      load_checkpoint(parts(), checkpoint_path(options_.folder, *step));
   }
 
   void save() {
@@ -147,20 +170,24 @@ class TrainingRun {
 
   void train_step() {
     const runtime::Stopwatch watch;
-    const auto batches = micro_batches_of(objective_.training_data(), sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()),
-                                          micro_batch_size_);
+    const auto batches =
+        micro_batches_of(objective_.training_data(),
+                         sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()), micro_batch_size_);
     std::vector<double> counts(2, 0.0);
     for (const data::Batch& batch : batches) {
       counts[0] += objective_.weight(batch);
       counts[1] += static_cast<double>(batch.token_count());
     }
     sum_over_replicas(mesh_, counts);
-    const double learning_rate = config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
+    const double learning_rate =
+        config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
     Metrics metrics;
     const StepStats stats = engine_.step(
         static_cast<std::int64_t>(batches.size()),
         [&](std::int64_t i) {
-          add_shares(metrics, objective_.micro_batch(engine_.model(), batches[static_cast<std::size_t>(i)], counts[0], true));
+          add_shares(metrics,
+                     objective_.micro_batch(engine_.model(), batches[static_cast<std::size_t>(i)],
+                                            counts[0], true));
         },
         learning_rate, config_.optimizer.clip_grad_norm);
     sum_over_replicas(mesh_, metrics);
@@ -172,7 +199,8 @@ class TrainingRun {
     report(metrics, stats, learning_rate, counts[1] / watch.seconds());
   }
 
-  void report(Metrics& metrics, const StepStats& stats, double learning_rate, double tokens_per_second) {
+  void report(Metrics& metrics, const StepStats& stats, double learning_rate,
+              double tokens_per_second) {
     sink_.progress(progress_.step, progress_.tokens, {{"loss", progress_.loss}});
     if (!due(config_.log_every) && progress_.step != steps_) return;
     metrics.emplace_back("grad_norm", stats.grad_norm);
@@ -180,17 +208,22 @@ class TrainingRun {
     metrics.emplace_back("epoch", sampler_.epochs_done());
     metrics.emplace_back("tokens", static_cast<double>(progress_.tokens));
     sink_.metrics(progress_.step, metrics);
-    sink_.timings(progress_.step, {{"tokens_per_second", tokens_per_second}, {"seconds", progress_.seconds}});
+    sink_.timings(progress_.step,
+                  {{"tokens_per_second", tokens_per_second}, {"seconds", progress_.seconds}});
   }
 
   runtime::Schedule schedule() const {
-    return {.kind = config_.schedule.kind, .warmup_steps = config_.schedule.warmup_steps, .total_steps = steps_,
+    return {.kind = config_.schedule.kind,
+            .warmup_steps = config_.schedule.warmup_steps,
+            .total_steps = steps_,
             .min_ratio = config_.schedule.min_lr_ratio};
   }
 
   void run_evaluation() {
-    if (const data::Dataset* validation = objective_.validation_data(); validation != nullptr && validation->size() > 0) {
-      Metrics metrics = evaluate(engine_.model(), mesh_, objective_, *validation, micro_batch_size_, config_.eval_samples);
+    if (const data::Dataset* validation = objective_.validation_data();
+        validation != nullptr && validation->size() > 0) {
+      Metrics metrics = evaluate(engine_.model(), mesh_, objective_, *validation, micro_batch_size_,
+                                 config_.eval_samples);
       progress_.validation_loss = metrics.front().second;
       for (auto& entry : metrics) entry.first = "validation_" + entry.first;
       sink_.metrics(progress_.step, metrics);
@@ -200,7 +233,8 @@ class TrainingRun {
 
   // A signal reaches ranks at different moments; what one rank saw counts for all at the same step.
   bool agree_on_interruption() {
-    return mesh_.world.all_reduce_scalar(std::int64_t{interruption_requested()}, ReduceOp::kMax, "interruption") != 0;
+    return mesh_.world.all_reduce_scalar(std::int64_t{interruption_requested()}, ReduceOp::kMax,
+                                         "interruption") != 0;
   }
 
   Engine& engine_;
@@ -218,13 +252,16 @@ class TrainingRun {
 
 }  // namespace
 
-LoopResult run_training(Engine& engine, Objective& objective, const TrainConfig& config, const LoopOptions& options) {
+LoopResult run_training(Engine& engine, Objective& objective, const TrainConfig& config,
+                        const LoopOptions& options) {
   return TrainingRun(engine, objective, config, options).run();
 }
 
-Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& objective, const data::Dataset& dataset,
-                 std::int64_t micro_batch_size, std::int64_t max_samples) {
-  const std::int64_t size = max_samples > 0 ? std::min(max_samples, dataset.size()) : dataset.size();
+Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& objective,
+                 const data::Dataset& dataset, std::int64_t micro_batch_size,
+                 std::int64_t max_samples) {
+  const std::int64_t size =
+      max_samples > 0 ? std::min(max_samples, dataset.size()) : dataset.size();
   const data::IndexRange range = data::shard_range(size, mesh.dp.rank(), mesh.dp.size());
   std::vector<std::int64_t> indices(static_cast<std::size_t>(range.end - range.begin));
   std::iota(indices.begin(), indices.end(), range.begin);
@@ -233,9 +270,12 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   for (const data::Batch& batch : batches) weight += objective.weight(batch);
   weight = mesh.dp.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
   Metrics metrics;
-  for (const data::Batch& batch : batches) add_shares(metrics, objective.micro_batch(model, batch, weight, false));
+  for (const data::Batch& batch : batches)
+    add_shares(metrics, objective.micro_batch(model, batch, weight, false));
   // A replica without samples still takes part in the sum, with the names that the others have.
-  if (metrics.empty()) metrics = objective.micro_batch(model, data::make_batch(dataset, std::vector<std::int64_t>{0}), weight, false);
+  if (metrics.empty())
+    metrics = objective.micro_batch(model, data::make_batch(dataset, std::vector<std::int64_t>{0}),
+                                    weight, false);
   if (range.begin == range.end)
     for (auto& entry : metrics) entry.second = 0;
   sum_over_replicas(mesh, metrics);

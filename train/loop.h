@@ -1,5 +1,5 @@
-// The step loop that every supervised objective shares: batches from the resumable sampler, accumulation, update,
-// evaluation, metrics, checkpoints, interruption.
+// The step loop that every supervised objective shares: batches from the resumable sampler,
+// accumulation, update, evaluation, metrics, checkpoints, interruption.
 #pragma once
 
 #include <filesystem>
@@ -25,16 +25,18 @@ class Objective {
   virtual const data::Dataset& training_data() const = 0;
   // Null: no evaluation.
   virtual const data::Dataset* validation_data() const = 0;
-  // What the loss of a batch is normalised by, once summed over the global batch: target tokens, or pairs.
+  // What the loss of a batch is normalised by, once summed over the global batch: target tokens, or
+  // pairs.
   virtual double weight(const data::Batch& batch) const = 0;
-  // Forward and, unless evaluating, backward. Returns shares of global means, "loss" first; the names must be the same
-  // at every call.
-  virtual Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight, bool backward) = 0;
+  // Forward and, unless evaluating, backward. Returns shares of global means, "loss" first; the
+  // names must be the same at every call.
+  virtual Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight,
+                              bool backward) = 0;
 };
 
 struct LoopOptions {
   std::string stage;
-  std::filesystem::path folder;     // of the stage
+  std::filesystem::path folder;  // of the stage
   std::uint64_t seed = 0;
   const data::Tokenizer* tokenizer = nullptr;
   // Further state that checkpoints carry.
@@ -49,18 +51,21 @@ struct LoopOptions {
 
 struct LoopResult {
   std::int64_t steps = 0;
-  std::int64_t tokens = 0;   // processed over all ranks, in this and earlier sessions of the run
-  double seconds = 0;        // of training, likewise
-  double final_loss = 0;     // training loss of the last step
+  std::int64_t tokens = 0;  // processed over all ranks, in this and earlier sessions of the run
+  double seconds = 0;       // of training, likewise
+  double final_loss = 0;    // training loss of the last step
   double validation_loss = 0;
 };
 
-// Trains to config.steps (or resolved epochs), going on from the stage's latest checkpoint. Collective over the engine's
-// mesh. Throws Error (interrupted) after saving when SIGTERM or SIGINT came.
-LoopResult run_training(Engine& engine, Objective& objective, const TrainConfig& config, const LoopOptions& options);
+// Trains to config.steps (or resolved epochs), going on from the stage's latest checkpoint.
+// Collective over the engine's mesh. Throws Error (interrupted) after saving when SIGTERM or SIGINT
+// came.
+LoopResult run_training(Engine& engine, Objective& objective, const TrainConfig& config,
+                        const LoopOptions& options);
 
 // Mean metrics of an evaluation pass over at most `max_samples` (0: all).
-Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& objective, const data::Dataset& dataset,
-                 std::int64_t micro_batch_size, std::int64_t max_samples);
+Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& objective,
+                 const data::Dataset& dataset, std::int64_t micro_batch_size,
+                 std::int64_t max_samples);
 
 }  // namespace tandem::train

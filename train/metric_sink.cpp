@@ -12,7 +12,8 @@ namespace fs = std::filesystem;
 using runtime::JsonLinesFile;
 using runtime::MetricRow;
 
-MetricSink::MetricSink(const fs::path& stage_folder, std::string stage, std::int64_t total_steps, bool active)
+MetricSink::MetricSink(const fs::path& stage_folder, std::string stage, std::int64_t total_steps,
+                       bool active)
     : folder_(stage_folder), stage_(std::move(stage)), total_steps_(total_steps) {
   if (!active) return;
   fs::create_directories(folder_);
@@ -32,8 +33,10 @@ void MetricSink::register_state(StateRegistry& state) {
       [this](std::string_view text) {
         if (!metrics_) return;
         long long metrics = 0, timings = 0, samples = 0;
-        if (std::sscanf(std::string(text).c_str(), "%lld %lld %lld", &metrics, &timings, &samples) != 3)
-          runtime::throw_error("{}: the recorded file lengths '{}' are damaged", folder_.string(), text);
+        if (std::sscanf(std::string(text).c_str(), "%lld %lld %lld", &metrics, &timings,
+                        &samples) != 3)
+          runtime::throw_error("{}: the recorded file lengths '{}' are damaged", folder_.string(),
+                               text);
         metrics_->truncate_to(metrics);
         timings_->truncate_to(timings);
         samples_->truncate_to(samples);
@@ -43,7 +46,8 @@ void MetricSink::register_state(StateRegistry& state) {
 void MetricSink::start(std::int64_t first_step) {
   if (!metrics_) return;
   if (first_step == 0)
-    for (JsonLinesFile* file : {metrics_.get(), timings_.get(), samples_.get()}) file->truncate_to(0);
+    for (JsonLinesFile* file : {metrics_.get(), timings_.get(), samples_.get()})
+      file->truncate_to(0);
   events_ = std::make_unique<runtime::EventFile>(folder_ / "tensorboard", first_step);
   progress_ = std::make_unique<runtime::Progress>(stage_, total_steps_, first_step);
 }

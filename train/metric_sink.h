@@ -1,5 +1,6 @@
-// Where a stage's numbers go, on its first rank: metrics.jsonl (only what a rerun reproduces), timings.jsonl (seconds and
-// rates), TensorBoard events, samples.jsonl, and the progress display. Silent on other ranks.
+// Where a stage's numbers go, on its first rank: metrics.jsonl (only what a rerun reproduces),
+// timings.jsonl (seconds and rates), TensorBoard events, samples.jsonl, and the progress display.
+// Silent on other ranks.
 #pragma once
 
 #include <filesystem>
@@ -19,9 +20,11 @@ using Metrics = std::vector<std::pair<std::string, double>>;
 class MetricSink {
  public:
   // active: this is the rank that writes.
-  MetricSink(const std::filesystem::path& stage_folder, std::string stage, std::int64_t total_steps, bool active);
+  MetricSink(const std::filesystem::path& stage_folder, std::string stage, std::int64_t total_steps,
+             bool active);
 
-  // Registers the files' lengths, so that a resumed run continues them where the checkpoint left them.
+  // Registers the files' lengths, so that a resumed run continues them where the checkpoint left
+  // them.
   void register_state(StateRegistry& state);
   // After a checkpoint was loaded or none was found: opens what depends on the first step.
   void start(std::int64_t first_step);

@@ -36,7 +36,8 @@ std::vector<T> picked(const std::vector<T>& values, const std::vector<std::int32
 }
 
 // Only rows with a target meet the vocabulary: prompts cost no logits.
-Tensor target_hidden(models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows) {
+Tensor target_hidden(models::Model& model, const data::Batch& batch,
+                     const std::vector<std::int32_t>& rows) {
   const runtime::Device device = model.parameters().device();
   const Tensor hidden = model.forward(to_model_input(batch, device));
   if (static_cast<std::int64_t>(rows.size()) == hidden.dim(0)) return hidden;
@@ -64,12 +65,16 @@ std::vector<float> every_second(const std::vector<float>& values, std::size_t fi
 }  // namespace
 
 models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device) {
-  return {device_vector(batch.tokens, device), device_vector(batch.positions, device), batch.cu_seqlens};
+  return {device_vector(batch.tokens, device), device_vector(batch.positions, device),
+          batch.cu_seqlens};
 }
 
-double target_weight(const data::Batch& batch) { return std::accumulate(batch.weights.begin(), batch.weights.end(), 0.0); }
+double target_weight(const data::Batch& batch) {
+  return std::accumulate(batch.weights.begin(), batch.weights.end(), 0.0);
+}
 
-double token_loss(models::Model& model, const data::Batch& batch, double global_weight, bool backward) {
+double token_loss(models::Model& model, const data::Batch& batch, double global_weight,
+                  bool backward) {
   const runtime::Device device = model.parameters().device();
   const std::vector<std::int32_t> rows = target_rows(batch);
   std::vector<float> weights = picked(batch.weights, rows);
@@ -77,8 +82,9 @@ double token_loss(models::Model& model, const data::Batch& batch, double global_
   Tape tape;
   const TapeScope scope(backward ? &tape : nullptr);
   const Tensor hidden = target_hidden(model, batch, rows);
-  const Tensor loss = parallel::linear_cross_entropy(hidden, model.vocab(), device_vector(picked(batch.targets, rows), device),
-                                                     device_vector(weights, device));
+  const Tensor loss = parallel::linear_cross_entropy(
+      hidden, model.vocab(), device_vector(picked(batch.targets, rows), device),
+      device_vector(weights, device));
   const double value = loss.to_vector<float>()[0];
   if (backward) tape.backward(loss);
   return value;
@@ -92,8 +98,9 @@ TokenLogProbs with_log_probs(models::Model& model, const data::Batch& batch, flo
   Tape tape;
   const TapeScope scope(loss ? &tape : nullptr);
   const Tensor hidden = target_hidden(model, batch, result.rows);
-  const parallel::LogProbs out =
-      parallel::linear_log_prob(hidden, model.vocab(), device_vector(picked(batch.targets, result.rows), device), temperature);
+  const parallel::LogProbs out = parallel::linear_log_prob(
+      hidden, model.vocab(), device_vector(picked(batch.targets, result.rows), device),
+      temperature);
   result.log_probs = out.log_prob.to_vector<float>();
   result.entropies = out.entropy.to_vector<float>();
   if (!loss) return result;
@@ -103,14 +110,15 @@ TokenLogProbs with_log_probs(models::Model& model, const data::Batch& batch, flo
   return result;
 }
 
-std::vector<float> with_scores(models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
-                               const std::function<std::vector<float>(const std::vector<float>&)>& loss) {
+std::vector<float> with_scores(
+    models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
+    const std::function<std::vector<float>(const std::vector<float>&)>& loss) {
   const runtime::Device device = model.parameters().device();
   Tape tape;
   const TapeScope scope(loss ? &tape : nullptr);
   const Tensor hidden = model.forward(to_model_input(batch, device));
-  const Tensor scores = runtime::linear(runtime::select_rows(hidden, device_vector(rows, device)), model.scalar_head(), nullptr,
-                                        DType::kF32);
+  const Tensor scores = runtime::linear(runtime::select_rows(hidden, device_vector(rows, device)),
+                                        model.scalar_head(), nullptr, DType::kF32);
   const std::vector<float> values = scores.to_vector<float>();
   if (!loss) return values;
   const Tensor outputs[] = {scores};
@@ -125,13 +133,13 @@ std::vector<std::int32_t> last_token_rows(const data::Batch& batch) {
   return rows;
 }
 
-RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double global_pairs, const PairLossOptions& options,
-                       bool use_margin, bool backward) {
+RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double global_pairs,
+                       const PairLossOptions& options, bool use_margin, bool backward) {
   RewardLoss result;
   const auto loss_of = [&](const std::vector<float>& scores) {
     const std::vector<float> none;
-    result = bradley_terry_loss(every_second(scores, 0), every_second(scores, 1), use_margin ? batch.margins : none,
-                                global_pairs, options);
+    result = bradley_terry_loss(every_second(scores, 0), every_second(scores, 1),
+                                use_margin ? batch.margins : none, global_pairs, options);
     std::vector<float> grads(scores.size());
     for (std::size_t i = 0; i < result.dchosen.size(); ++i) {
       grads[2 * i] = result.dchosen[i];
@@ -151,14 +159,17 @@ std::vector<float> sequence_log_probs(models::Model& model, const data::Batch& b
   return per_sequence(batch, with_log_probs(model, batch, 1.0f));
 }
 
-DpoLoss dpo_step(models::Model& model, const data::Batch& batch, const std::vector<float>& reference, double global_pairs,
+DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
+                 const std::vector<float>& reference, double global_pairs,
                  const DpoOptions& options, bool backward) {
   DpoLoss result;
   const auto loss_of = [&](const TokenLogProbs& tokens) {
     const std::vector<float> policy = per_sequence(batch, tokens);
     const auto policy_chosen = every_second(policy, 0), policy_rejected = every_second(policy, 1);
-    const auto reference_chosen = every_second(reference, 0), reference_rejected = every_second(reference, 1);
-    result = dpo_loss({policy_chosen, policy_rejected, reference_chosen, reference_rejected}, global_pairs, options);
+    const auto reference_chosen = every_second(reference, 0),
+               reference_rejected = every_second(reference, 1);
+    result = dpo_loss({policy_chosen, policy_rejected, reference_chosen, reference_rejected},
+                      global_pairs, options);
     std::vector<float> grads(tokens.rows.size());
     std::size_t sequence = 0;
     for (std::size_t i = 0; i < grads.size(); ++i) {

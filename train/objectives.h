@@ -1,6 +1,7 @@
-// What a micro-batch is trained on: forward, loss and backward of one packed batch. The losses themselves are pure
-// functions (losses.h); here they meet the model. Results are shares of global means: sums over micro-batches and
-// replicas are the numbers of the whole batch, whatever the layout.
+// What a micro-batch is trained on: forward, loss and backward of one packed batch. The losses
+// themselves are pure functions (losses.h); here they meet the model. Results are shares of global
+// means: sums over micro-batches and replicas are the numbers of the whole batch, whatever the
+// layout.
 #pragma once
 
 #include <functional>
@@ -14,36 +15,43 @@ namespace tandem::train {
 
 models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device);
 
-// Σ weight over the batch's target tokens: what the causal objectives normalise by, once summed over the global batch.
+// Σ weight over the batch's target tokens: what the causal objectives normalise by, once summed
+// over the global batch.
 double target_weight(const data::Batch& batch);
 
-// Causal language modelling and SFT: Σ weight·nll / global_weight. Returns the share of the mean loss in nats. With
-// `backward` false nothing is recorded (evaluation).
-double token_loss(models::Model& model, const data::Batch& batch, double global_weight, bool backward);
+// Causal language modelling and SFT: Σ weight·nll / global_weight. Returns the share of the mean
+// loss in nats. With `backward` false nothing is recorded (evaluation).
+double token_loss(models::Model& model, const data::Batch& batch, double global_weight,
+                  bool backward);
 
-// Log-probabilities of all targets of the batch, in token order, and what is needed to send a gradient back.
+// Log-probabilities of all targets of the batch, in token order, and what is needed to send a
+// gradient back.
 struct TokenLogProbs {
-  std::vector<std::int32_t> rows;         // token index of each target
+  std::vector<std::int32_t> rows;  // token index of each target
   std::vector<float> log_probs;
   std::vector<float> entropies;
 };
 // Runs forward; then `loss` turns the log-probabilities into their gradient (empty: no backward).
-TokenLogProbs with_log_probs(models::Model& model, const data::Batch& batch, float temperature,
-                             const std::function<std::vector<float>(const TokenLogProbs&)>& loss = {});
+TokenLogProbs with_log_probs(
+    models::Model& model, const data::Batch& batch, float temperature,
+    const std::function<std::vector<float>(const TokenLogProbs&)>& loss = {});
 
-// Scores of a scalar-head model at the given token rows (the last token of each sequence, or every response token);
-// `loss` turns them into their gradient (empty: no backward).
-std::vector<float> with_scores(models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
-                               const std::function<std::vector<float>(const std::vector<float>&)>& loss = {});
+// Scores of a scalar-head model at the given token rows (the last token of each sequence, or every
+// response token); `loss` turns them into their gradient (empty: no backward).
+std::vector<float> with_scores(
+    models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
+    const std::function<std::vector<float>(const std::vector<float>&)>& loss = {});
 // Index of the last token of each sequence.
 std::vector<std::int32_t> last_token_rows(const data::Batch& batch);
 
 // Bradley–Terry over pairs (2i chosen, 2i + 1 rejected). use_margin: subtract the batch's margins.
-RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double global_pairs, const PairLossOptions& options,
-                       bool use_margin, bool backward);
+RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double global_pairs,
+                       const PairLossOptions& options, bool use_margin, bool backward);
 
-// DPO over the same pairs; `reference` [sequences] are summed log-probabilities of the completions by the reference.
-DpoLoss dpo_step(models::Model& model, const data::Batch& batch, const std::vector<float>& reference, double global_pairs,
+// DPO over the same pairs; `reference` [sequences] are summed log-probabilities of the completions
+// by the reference.
+DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
+                 const std::vector<float>& reference, double global_pairs,
                  const DpoOptions& options, bool backward);
 // Summed log-probability of each sequence's targets, [sequences].
 std::vector<float> sequence_log_probs(models::Model& model, const data::Batch& batch);

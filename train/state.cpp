@@ -25,17 +25,25 @@ void StateRegistry::load(const std::string& text, const std::string& origin) con
   try {
     object = json::parse(text);
   } catch (const json::exception& error) {
-    throw_error("{}: not valid JSON ({}); the checkpoint is damaged, delete its folder to go on from an earlier one", origin,
-                error.what());
+    throw_error(
+        "{}: not valid JSON ({}); the checkpoint is damaged, delete its folder to go on from an "
+        "earlier one",
+        origin, error.what());
   }
   for (const auto& item : object.items()) {
-    const bool known = std::ranges::any_of(parts_, [&](const Part& part) { return part.name == item.key(); });
-    if (!known) throw_error("{}: holds the state '{}', which this run does not have; resume with the recipe that wrote it", origin, item.key());
+    const bool known =
+        std::ranges::any_of(parts_, [&](const Part& part) { return part.name == item.key(); });
+    if (!known)
+      throw_error(
+          "{}: holds the state '{}', which this run does not have; resume with the recipe that "
+          "wrote it",
+          origin, item.key());
   }
   for (const Part& part : parts_) {
     const auto found = object.find(part.name);
     if (found == object.end() || !found->is_string())
-      throw_error("{}: the state '{}' is missing; resume with the recipe that wrote the checkpoint", origin, part.name);
+      throw_error("{}: the state '{}' is missing; resume with the recipe that wrote the checkpoint",
+                  origin, part.name);
     part.load(found->get<std::string>());
   }
 }

@@ -1,5 +1,5 @@
-// Everything a run needs to go on, besides tensors: each part registers how it is written and read under a name, and the
-// checkpoint holds them all in one file. What is not registered is not state.
+// Everything a run needs to go on, besides tensors: each part registers how it is written and read
+// under a name, and the checkpoint holds them all in one file. What is not registered is not state.
 #pragma once
 
 #include <functional>
@@ -19,8 +19,8 @@ class StateRegistry {
 
   // All parts as one JSON object.
   std::string save() const;
-  // Throws Error naming `origin` when a registered part is missing there, or one there is not registered here: a resume
-  // never drops state silently.
+  // Throws Error naming `origin` when a registered part is missing there, or one there is not
+  // registered here: a resume never drops state silently.
   void load(const std::string& json, const std::string& origin) const;
 
  private:

@@ -24,19 +24,27 @@ struct Active {
 
 class Generator {
  public:
-  Generator(Model& model, std::span<const std::vector<std::int32_t>> prompts, std::span<const std::int64_t> sample_ids,
-            const GenerateOptions& options, const std::function<void(std::size_t, std::int32_t)>& on_token)
-      : model_(model), prompts_(prompts), sample_ids_(sample_ids), options_(options), on_token_(on_token),
-        device_(model.parameters().device()), results_(prompts.size()) {}
+  Generator(Model& model, std::span<const std::vector<std::int32_t>> prompts,
+            std::span<const std::int64_t> sample_ids, const GenerateOptions& options,
+            const std::function<void(std::size_t, std::int32_t)>& on_token)
+      : model_(model),
+        prompts_(prompts),
+        sample_ids_(sample_ids),
+        options_(options),
+        on_token_(on_token),
+        device_(model.parameters().device()),
+        results_(prompts.size()) {}
 
   std::vector<Generated> run() {
     const runtime::TapeScope no_recording(nullptr);
     const std::int64_t capacity = longest_prompt() + options_.max_new_tokens;
     if (capacity > model_.max_positions())
-      runtime::throw_error("a prompt of {} tokens and max_new_tokens {} exceed the model's {} positions", longest_prompt(),
-                           options_.max_new_tokens, model_.max_positions());
+      runtime::throw_error(
+          "a prompt of {} tokens and max_new_tokens {} exceed the model's {} positions",
+          longest_prompt(), options_.max_new_tokens, model_.max_positions());
     const auto batch = static_cast<std::size_t>(options_.batch_size);
-    KvCache cache = model_.make_cache(static_cast<std::int64_t>(std::min(batch, prompts_.size())), capacity);
+    KvCache cache =
+        model_.make_cache(static_cast<std::int64_t>(std::min(batch, prompts_.size())), capacity);
     for (std::size_t begin = 0; begin < prompts_.size(); begin += batch)
       run_batch(begin, std::min(prompts_.size(), begin + batch), cache);
     return std::move(results_);
@@ -46,7 +54,8 @@ class Generator {
   std::int64_t longest_prompt() const {
     std::size_t longest = 0;
     for (const auto& prompt : prompts_) {
-      if (prompt.empty()) runtime::throw_error("a prompt is empty; generation needs at least one token");
+      if (prompt.empty())
+        runtime::throw_error("a prompt is empty; generation needs at least one token");
       longest = std::max(longest, prompt.size());
     }
     return static_cast<std::int64_t>(longest);
@@ -54,7 +63,8 @@ class Generator {
 
   void run_batch(std::size_t begin, std::size_t end, KvCache& cache) {
     std::vector<Active> active;
-    for (std::size_t i = begin; i < end; ++i) active.push_back({i, static_cast<std::int32_t>(i - begin), 0, 0});
+    for (std::size_t i = begin; i < end; ++i)
+      active.push_back({i, static_cast<std::int32_t>(i - begin), 0, 0});
     sample(prefill(active, cache), active);
     while (!active.empty()) sample(decode(active, cache), active);
   }
@@ -96,15 +106,17 @@ class Generator {
     return model_.forward(input, &use);
   }
 
-  // Draws the next token of every active sequence from its hidden state, and drops those that ended.
+  // Draws the next token of every active sequence from its hidden state, and drops those that
+  // ended.
   void sample(const Tensor& hidden, std::vector<Active>& active) {
     runtime::Backend& backend = runtime::backend_of(hidden);
     Tensor logits = parallel::gathered_logits(hidden, model_.vocab(), model_.vocab_size());
     const runtime::Philox random(options_.seed, "sample tokens");
     std::vector<float> uniform;
     for (const Active& sequence : active)
-      uniform.push_back(random.uniform(static_cast<std::uint64_t>(sample_ids_[sequence.prompt]) * kIdStride +
-                                       results_[sequence.prompt].tokens.size()));
+      uniform.push_back(
+          random.uniform(static_cast<std::uint64_t>(sample_ids_[sequence.prompt]) * kIdStride +
+                         results_[sequence.prompt].tokens.size()));
     std::vector<std::int32_t> drawn(active.size());
     backend.sample(logits, options_.sampling, uniform, drawn);
     const std::vector<float> log_probs = log_probs_of(logits, drawn);
@@ -127,8 +139,11 @@ class Generator {
     const auto n = static_cast<std::int64_t>(tokens.size());
     if (options_.sampling.temperature > 0 && options_.sampling.temperature != 1.0f)
       backend.scale(logits, 1.0f / options_.sampling.temperature);
-    const auto column = [&](std::int64_t width) { return Tensor::empty({n, width}, DType::kF32, device_); };
-    Tensor maximum = column(1), sums = column(3), lse = column(1), log_prob = column(1), entropy = column(1);
+    const auto column = [&](std::int64_t width) {
+      return Tensor::empty({n, width}, DType::kF32, device_);
+    };
+    Tensor maximum = column(1), sums = column(3), lse = column(1), log_prob = column(1),
+           entropy = column(1);
     backend.row_max(logits, maximum);
     backend.softmax_sums(logits, maximum, host_tensor(tokens), 0, sums);
     backend.softmax_stats(maximum, sums, lse, log_prob, entropy);
@@ -154,9 +169,11 @@ class Generator {
 }  // namespace
 
 std::vector<Generated> generate(Model& model, std::span<const std::vector<std::int32_t>> prompts,
-                                std::span<const std::int64_t> sample_ids, const GenerateOptions& options,
+                                std::span<const std::int64_t> sample_ids,
+                                const GenerateOptions& options,
                                 const std::function<void(std::size_t, std::int32_t)>& on_token) {
-  TANDEM_CHECK(prompts.size() == sample_ids.size(), "{} prompts with {} sample ids", prompts.size(), sample_ids.size());
+  TANDEM_CHECK(prompts.size() == sample_ids.size(), "{} prompts with {} sample ids", prompts.size(),
+               sample_ids.size());
   if (prompts.empty()) return {};
   return Generator(model, prompts, sample_ids, options, on_token).run();
 }

@@ -1,8 +1,9 @@
-// Sampling continuations with a KV cache, on token ids, with the training model's own kernels and weights.
+// Sampling continuations with a KV cache, on token ids, with the training model's own kernels and
+// weights.
 //
-// Collective over the model's tensor-parallel group: every rank passes the same prompts and gets the same tokens. The
-// random number of a token is keyed by (seed, sample id, position in the response), so a sample does not depend on the
-// batch it is generated in, nor on the layout.
+// Collective over the model's tensor-parallel group: every rank passes the same prompts and gets
+// the same tokens. The random number of a token is keyed by (seed, sample id, position in the
+// response), so a sample does not depend on the batch it is generated in, nor on the layout.
 #pragma once
 
 #include <cstdint>
@@ -17,21 +18,24 @@ namespace tandem::models {
 struct GenerateOptions {
   std::int64_t max_new_tokens = 64;
   runtime::SamplingParams sampling;
-  std::int32_t eos_token_id = -1;    // generation of a sequence ends after it; -1: never
+  std::int32_t eos_token_id = -1;  // generation of a sequence ends after it; -1: never
   std::uint64_t seed = 0;
-  std::int64_t batch_size = 64;      // sequences decoded together
+  std::int64_t batch_size = 64;  // sequences decoded together
 };
 
 struct Generated {
   std::vector<std::int32_t> tokens;  // with the end-of-sequence token, if it came
-  std::vector<float> log_probs;      // of each token at the sampling temperature, before top-k and top-p
+  std::vector<float>
+      log_probs;  // of each token at the sampling temperature, before top-k and top-p
   bool ended_with_eos = false;
 };
 
-// `sample_ids` (one per prompt) key the random numbers. `on_token(prompt index, token)` is called as tokens come. Throws
-// Error for an empty prompt and where prompt + max_new_tokens exceed the model's positions.
-std::vector<Generated> generate(Model& model, std::span<const std::vector<std::int32_t>> prompts,
-                                std::span<const std::int64_t> sample_ids, const GenerateOptions& options,
-                                const std::function<void(std::size_t prompt, std::int32_t token)>& on_token = {});
+// `sample_ids` (one per prompt) key the random numbers. `on_token(prompt index, token)` is called
+// as tokens come. Throws Error for an empty prompt and where prompt + max_new_tokens exceed the
+// model's positions.
+std::vector<Generated> generate(
+    Model& model, std::span<const std::vector<std::int32_t>> prompts,
+    std::span<const std::int64_t> sample_ids, const GenerateOptions& options,
+    const std::function<void(std::size_t prompt, std::int32_t token)>& on_token = {});
 
 }  // namespace tandem::models

@@ -12,14 +12,18 @@ using nlohmann::json;
 using runtime::throw_error;
 
 void LlamaConfig::visit_fields(runtime::FieldVisitor& v) {
-  v.field({"vocab_size", "rows of the embedding; 0 takes the tokenizer's size", "tokens"}, vocab_size);
+  v.field({"vocab_size", "rows of the embedding; 0 takes the tokenizer's size", "tokens"},
+          vocab_size);
   v.field({"hidden_size", "width of the residual stream"}, hidden_size);
   v.field({"intermediate_size", "width of the gated feed-forward layer"}, intermediate_size);
   v.field({"num_hidden_layers", "number of transformer blocks"}, num_hidden_layers);
   v.field({"num_attention_heads", "query heads per block"}, num_attention_heads);
-  v.field({"num_key_value_heads", "key and value heads per block; each serves an equal share of the query heads"}, num_key_value_heads);
+  v.field({"num_key_value_heads",
+           "key and value heads per block; each serves an equal share of the query heads"},
+          num_key_value_heads);
   v.field({"head_dim", "width of one head; 0 means hidden_size / num_attention_heads"}, head_dim);
-  v.field({"max_position_embeddings", "longest sequence the model can read", "tokens"}, max_position_embeddings);
+  v.field({"max_position_embeddings", "longest sequence the model can read", "tokens"},
+          max_position_embeddings);
   v.field({"rope_theta", "base of the rotary position angles"}, rope_theta);
   v.field({"rms_norm_eps", "added to the mean square before the root"}, rms_norm_eps);
   v.field({"initializer_range", "standard deviation of initial weights"}, initializer_range);
@@ -37,16 +41,22 @@ void validate(const LlamaConfig& config, std::int64_t tensor_parallel) {
   positive("num_key_value_heads", config.num_key_value_heads);
   positive("max_position_embeddings", config.max_position_embeddings);
   if (config.head_dim == 0 && config.hidden_size % config.num_attention_heads != 0)
-    throw_error("model.hidden_size {} is not divisible by num_attention_heads {}; choose a multiple or set head_dim",
-                config.hidden_size, config.num_attention_heads);
+    throw_error(
+        "model.hidden_size {} is not divisible by num_attention_heads {}; choose a multiple or set "
+        "head_dim",
+        config.hidden_size, config.num_attention_heads);
   if (config.resolved_head_dim() % 2 != 0)
-    throw_error("model.head_dim {} is odd, and rotary positions need pairs", config.resolved_head_dim());
+    throw_error("model.head_dim {} is odd, and rotary positions need pairs",
+                config.resolved_head_dim());
   if (config.num_attention_heads % config.num_key_value_heads != 0)
-    throw_error("model.num_attention_heads {} is not divisible by num_key_value_heads {}", config.num_attention_heads,
-                config.num_key_value_heads);
+    throw_error("model.num_attention_heads {} is not divisible by num_key_value_heads {}",
+                config.num_attention_heads, config.num_key_value_heads);
   const auto divisible = [&](std::string_view key, std::int64_t value) {
     if (value % tensor_parallel != 0)
-      throw_error("model.{} {} is not divisible by tensor_parallel {}; use a tensor_parallel that divides it", key, value, tensor_parallel);
+      throw_error(
+          "model.{} {} is not divisible by tensor_parallel {}; use a tensor_parallel that divides "
+          "it",
+          key, value, tensor_parallel);
   };
   divisible("num_attention_heads", config.num_attention_heads);
   divisible("num_key_value_heads", config.num_key_value_heads);
@@ -62,7 +72,8 @@ T value_of(const json& object, const std::string& path, const char* key, T fallb
   try {
     return found->get<T>();
   } catch (const json::exception&) {
-    throw_error("{}: '{}' has the value {}, which is not of the expected type", path, key, found->dump());
+    throw_error("{}: '{}' has the value {}, which is not of the expected type", path, key,
+                found->dump());
   }
 }
 
@@ -79,7 +90,9 @@ double rope_theta_of(const json& object, const std::string& path) {
   const auto scaling = object.find("rope_scaling");
   const std::string type = value_of<std::string>(source, path, "rope_type", "default");
   if (type != "default" || (scaling != object.end() && !scaling->is_null()))
-    throw_error("{}: rope type '{}' with scaling is not supported; only the default rotary positions are", path, type);
+    throw_error(
+        "{}: rope type '{}' with scaling is not supported; only the default rotary positions are",
+        path, type);
   return value_of<double>(source, path, "rope_theta", 10000.0);
 }
 
@@ -87,7 +100,9 @@ double rope_theta_of(const json& object, const std::string& path) {
 
 LlamaConfig read_llama_config(const std::string& path) {
   std::ifstream file(path);
-  if (!file) throw_error("{}: cannot be opened; a model directory holds config.json and model.safetensors", path);
+  if (!file)
+    throw_error("{}: cannot be opened; a model directory holds config.json and model.safetensors",
+                path);
   json object;
   try {
     object = json::parse(file);
@@ -95,11 +110,14 @@ LlamaConfig read_llama_config(const std::string& path) {
     throw_error("{}: not valid JSON: {}", path, error.what());
   }
   const auto type = value_of<std::string>(object, path, "model_type", "");
-  if (type != "llama") throw_error("{}: model_type '{}' is not supported; known: llama", path, type);
+  if (type != "llama")
+    throw_error("{}: model_type '{}' is not supported; known: llama", path, type);
   const auto activation = value_of<std::string>(object, path, "hidden_act", "silu");
-  if (activation != "silu") throw_error("{}: hidden_act '{}' is not supported; Llama uses silu", path, activation);
+  if (activation != "silu")
+    throw_error("{}: hidden_act '{}' is not supported; Llama uses silu", path, activation);
   for (const char* key : {"attention_bias", "mlp_bias"})
-    if (value_of<bool>(object, path, key, false)) throw_error("{}: '{}: true' is not supported", path, key);
+    if (value_of<bool>(object, path, key, false))
+      throw_error("{}: '{}: true' is not supported", path, key);
   LlamaConfig config;
   const auto read = [&](const char* key, std::int64_t& target, std::int64_t fallback) {
     target = value_of<std::int64_t>(object, path, key, fallback);

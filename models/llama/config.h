@@ -25,17 +25,22 @@ struct LlamaConfig {
   std::int64_t eos_token_id = -1;
   std::int64_t pad_token_id = -1;
 
-  std::int64_t resolved_head_dim() const { return head_dim > 0 ? head_dim : hidden_size / num_attention_heads; }
+  std::int64_t resolved_head_dim() const {
+    return head_dim > 0 ? head_dim : hidden_size / num_attention_heads;
+  }
   void visit_fields(runtime::FieldVisitor& v);
 };
 
-// Throws Error naming the first size that contradicts another, or that `tensor_parallel` does not divide.
+// Throws Error naming the first size that contradicts another, or that `tensor_parallel` does not
+// divide.
 void validate(const LlamaConfig& config, std::int64_t tensor_parallel);
 
-// Reads config.json as written by transformers 4 (rope_theta, torch_dtype) or 5 (rope_parameters, dtype). Throws Error
-// naming the file and the key for another architecture or a feature that is not supported.
+// Reads config.json as written by transformers 4 (rope_theta, torch_dtype) or 5 (rope_parameters,
+// dtype). Throws Error naming the file and the key for another architecture or a feature that is
+// not supported.
 LlamaConfig read_llama_config(const std::string& path);
-// config.json in the form that both versions read. scalar_head: LlamaForSequenceClassification with one label.
+// config.json in the form that both versions read. scalar_head: LlamaForSequenceClassification with
+// one label.
 std::string to_config_json(const LlamaConfig& config, bool scalar_head, const std::string& dtype);
 
 }  // namespace tandem::models

@@ -1,4 +1,5 @@
-// Llama: RMSNorm, rotary positions, grouped-query attention, gated feed-forward (Touvron et al. 2023).
+// Llama: RMSNorm, rotary positions, grouped-query attention, gated feed-forward (Touvron et al.
+// 2023).
 #pragma once
 
 #include <memory>

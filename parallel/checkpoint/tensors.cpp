@@ -24,13 +24,13 @@ TensorSet weights_of(const ParameterStore& store) {
 
 namespace {
 
-Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& tp, const std::string& name,
-                        const runtime::ShardedSafetensors& file) {
+Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& tp,
+                        const std::string& name, const runtime::ShardedSafetensors& file) {
   const Shape expected = spec.pieces[piece].shape;
   const Shape stored = file.info(name).shape;
   if (stored != expected)
-    throw_error("{}: tensor '{}' has shape {}, the model expects {}", file.file_of(name).path().string(), name, stored.str(),
-                expected.str());
+    throw_error("{}: tensor '{}' has shape {}, the model expects {}",
+                file.file_of(name).path().string(), name, stored.str(), expected.str());
   if (spec.dim < 0) return file.read(name, DType::kF32);
   const PieceSlice slice = slice_of_piece(spec, piece, tp.rank(), tp.size());
   return file.read_slice(name, spec.dim, slice.begin, slice.count, DType::kF32);
@@ -38,7 +38,8 @@ Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& t
 
 }  // namespace
 
-void load_tensors(const ParameterStore& store, const TensorSet& set, const runtime::ShardedSafetensors& file,
+void load_tensors(const ParameterStore& store, const TensorSet& set,
+                  const runtime::ShardedSafetensors& file,
                   const std::function<bool(const std::string& name)>& optional) {
   const Group& tp = store.tp();
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
@@ -54,7 +55,8 @@ void load_tensors(const ParameterStore& store, const TensorSet& set, const runti
       }
       const Tensor slice = read_local_slice(spec, piece, tp, name, file);
       if (!runtime::backend_of(slice).all_finite(slice))
-        throw_error("{}: tensor '{}' holds values that are not finite", file.file_of(name).path().string(), name);
+        throw_error("{}: tensor '{}' holds values that are not finite",
+                    file.file_of(name).path().string(), name);
       insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
     }
     if (present) runtime::backend_of(target).copy(host, target);
@@ -64,23 +66,28 @@ void load_tensors(const ParameterStore& store, const TensorSet& set, const runti
 namespace {
 
 // The whole logical piece on the first tensor-parallel rank (undefined elsewhere).
-std::optional<Tensor> gather_piece(const ShardSpec& spec, std::size_t piece, const Group& tp, const Tensor& local) {
+std::optional<Tensor> gather_piece(const ShardSpec& spec, std::size_t piece, const Group& tp,
+                                   const Tensor& local) {
   const Tensor host = local.to(runtime::Device{}).to(DType::kF32);
   const auto extract = [&] {
     Tensor slice = Tensor::empty(piece_slice_shape(spec, piece, tp.rank(), tp.size()), DType::kF32);
     extract_piece(spec, piece, tp.rank(), tp.size(), host.span<float>(), slice.span<float>());
     return slice;
   };
-  if (tp.size() == 1 || spec.dim < 0) return tp.rank() == 0 ? std::optional(extract()) : std::nullopt;
+  if (tp.size() == 1 || spec.dim < 0)
+    return tp.rank() == 0 ? std::optional(extract()) : std::nullopt;
   if (tp.rank() != 0) {
     tp.send(extract(), 0, "gather " + spec.pieces[piece].name).wait();
     return std::nullopt;
   }
   Tensor whole = Tensor::empty(spec.pieces[piece].shape, DType::kF32);
-  // One rank's spec at a time: a piece alone in one rank's storage is exactly the single-rank layout.
+  // One rank's spec at a time: a piece alone in one rank's storage is exactly the single-rank
+  // layout.
   const ShardSpec alone{.dim = spec.dim, .pieces = {spec.pieces[piece]}, .padded_size = 0};
   for (int rank = 0; rank < tp.size(); ++rank) {
-    Tensor slice = rank == 0 ? extract() : Tensor::empty(piece_slice_shape(spec, piece, rank, tp.size()), DType::kF32);
+    Tensor slice =
+        rank == 0 ? extract()
+                  : Tensor::empty(piece_slice_shape(spec, piece, rank, tp.size()), DType::kF32);
     if (rank != 0) tp.recv(slice, rank, "gather " + spec.pieces[piece].name).wait();
     const PieceSlice place = slice_of_piece(spec, piece, rank, tp.size());
     const std::int64_t rows = alone.dim == 0 ? 1 : whole.dim(0);
@@ -94,7 +101,8 @@ std::optional<Tensor> gather_piece(const ShardSpec& spec, std::size_t piece, con
   return whole;
 }
 
-std::vector<TensorInfo> logical_tensors(const ParameterStore& store, const std::string& prefix, DType dtype) {
+std::vector<TensorInfo> logical_tensors(const ParameterStore& store, const std::string& prefix,
+                                        DType dtype) {
   std::vector<TensorInfo> infos;
   for (const auto& stored : store.parameters()) {
     for (const ShardPiece& piece : stored->spec.pieces) {
@@ -109,8 +117,9 @@ std::vector<TensorInfo> logical_tensors(const ParameterStore& store, const std::
 }
 
 // Gathers the set piece by piece; `write(name, tensor)` runs on the first rank.
-void for_each_gathered(const ParameterStore& store, const TensorSet& set,
-                       const std::function<void(const std::string& name, const Tensor& tensor)>& write) {
+void for_each_gathered(
+    const ParameterStore& store, const TensorSet& set,
+    const std::function<void(const std::string& name, const Tensor& tensor)>& write) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
     const ShardSpec& spec = store.parameters()[i]->spec;
     for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
@@ -122,16 +131,20 @@ void for_each_gathered(const ParameterStore& store, const TensorSet& set,
 
 }  // namespace
 
-void save_weights(const ParameterStore& store, const Mesh& mesh, const std::filesystem::path& folder, DType dtype) {
+void save_weights(const ParameterStore& store, const Mesh& mesh,
+                  const std::filesystem::path& folder, DType dtype) {
   if (mesh.dp.rank() != 0) return;
   std::optional<runtime::ShardedSafetensorsWriter> writer;
-  if (store.tp().rank() == 0) writer.emplace(folder, logical_tensors(store, "", dtype), runtime::Metadata{{"format", "pt"}});
-  for_each_gathered(store, weights_of(store), [&](const std::string& name, const Tensor& tensor) { writer->write(name, tensor.to(dtype)); });
+  if (store.tp().rank() == 0)
+    writer.emplace(folder, logical_tensors(store, "", dtype), runtime::Metadata{{"format", "pt"}});
+  for_each_gathered(store, weights_of(store), [&](const std::string& name, const Tensor& tensor) {
+    writer->write(name, tensor.to(dtype));
+  });
   if (writer) writer->finish();
 }
 
-void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets, const Mesh& mesh,
-                      const std::filesystem::path& file) {
+void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets,
+                      const Mesh& mesh, const std::filesystem::path& file) {
   if (mesh.dp.rank() != 0) return;
   std::optional<runtime::SafetensorsWriter> writer;
   if (store.tp().rank() == 0) {
@@ -143,7 +156,9 @@ void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>&
     writer.emplace(file, infos);
   }
   for (const TensorSet& set : sets)
-    for_each_gathered(store, set, [&](const std::string& name, const Tensor& tensor) { writer->write(name, tensor); });
+    for_each_gathered(store, set, [&](const std::string& name, const Tensor& tensor) {
+      writer->write(name, tensor);
+    });
   if (writer) writer->finish();
 }
 

@@ -23,7 +23,8 @@ GradientReducer::GradientReducer(ParameterStore& store, Group dp, std::int64_t b
     end = begin;
     last = i;
   }
-  for (std::size_t i = 0; i < count; ++i) store.parameters()[i]->parameter.leaf.on_grad_ready = [this, i] { on_ready(i); };
+  for (std::size_t i = 0; i < count; ++i)
+    store.parameters()[i]->parameter.leaf.on_grad_ready = [this, i] { on_ready(i); };
 }
 
 GradientReducer::~GradientReducer() {
@@ -43,7 +44,8 @@ void GradientReducer::on_ready(std::size_t parameter) {
   if (!armed_ || dp_.size() == 1) return;
   --buckets_[bucket_of_[parameter]].missing;
   // In bucket order on every rank, whatever order the gradients become ready in.
-  while (next_to_send_ < buckets_.size() && buckets_[next_to_send_].missing == 0) send(buckets_[next_to_send_++]);
+  while (next_to_send_ < buckets_.size() && buckets_[next_to_send_].missing == 0)
+    send(buckets_[next_to_send_++]);
   dp_.progress();
 }
 

@@ -1,4 +1,5 @@
-// Data parallelism: sums gradients over the replicas, bucket by bucket, while backward is still running.
+// Data parallelism: sums gradients over the replicas, bucket by bucket, while backward is still
+// running.
 #pragma once
 
 #include <cstdint>
@@ -11,17 +12,19 @@ namespace tandem::parallel {
 
 class GradientReducer {
  public:
-  // Installs itself in the leaves' on_grad_ready. Buckets are contiguous slices of the store's flat gradient, filled
-  // from the last parameter to the first, which is the order in which backward finishes them.
+  // Installs itself in the leaves' on_grad_ready. Buckets are contiguous slices of the store's flat
+  // gradient, filled from the last parameter to the first, which is the order in which backward
+  // finishes them.
   GradientReducer(ParameterStore& store, Group dp, std::int64_t bucket_bytes = 8 << 20);
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  // Before the forward of the last micro-batch of a step: from now on, a bucket whose gradients are complete is sent.
+  // Before the forward of the last micro-batch of a step: from now on, a bucket whose gradients are
+  // complete is sent.
   void arm();
-  // After that backward: sends what is left, waits for all. Gradients are then sums over the group; parameters that no
-  // rank used are zero.
+  // After that backward: sends what is left, waits for all. Gradients are then sums over the group;
+  // parameters that no rank used are zero.
   void finish();
 
  private:

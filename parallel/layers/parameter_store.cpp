@@ -13,22 +13,29 @@ using runtime::Tensor;
 
 namespace {
 
-// Parameters start at multiples of this many elements, so that vector loads in flat kernels stay aligned.
+// Parameters start at multiples of this many elements, so that vector loads in flat kernels stay
+// aligned.
 constexpr std::int64_t kAlignElements = 32;
 
-std::int64_t aligned(std::int64_t elements) { return (elements + kAlignElements - 1) / kAlignElements * kAlignElements; }
+std::int64_t aligned(std::int64_t elements) {
+  return (elements + kAlignElements - 1) / kAlignElements * kAlignElements;
+}
 
-// Visits the contiguous runs that a piece's slice shares with the stored tensor: (slice begin, stored begin, length).
+// Visits the contiguous runs that a piece's slice shares with the stored tensor: (slice begin,
+// stored begin, length).
 template <typename Visit>
-void for_each_run(const ShardSpec& spec, std::size_t piece, int rank, int ranks, const Visit& visit) {
+void for_each_run(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
+                  const Visit& visit) {
   const PieceSlice slice = slice_of_piece(spec, piece, rank, ranks);
   const Shape stored = local_shape(spec, ranks);
-  const std::int64_t row = stored.rank() == 0 ? 1 : stored.elements() / std::max<std::int64_t>(stored[0], 1);
+  const std::int64_t row =
+      stored.rank() == 0 ? 1 : stored.elements() / std::max<std::int64_t>(stored[0], 1);
   if (spec.dim == 1) {
     const std::int64_t rows = spec.pieces[piece].shape[0];
     const std::int64_t inner = stored.rank() > 2 ? stored.elements() / (stored[0] * stored[1]) : 1;
     const std::int64_t length = slice.count * inner;
-    for (std::int64_t i = 0; i < rows; ++i) visit(i * length, (slice.local_offset + i) * row, length);
+    for (std::int64_t i = 0; i < rows; ++i)
+      visit(i * length, (slice.local_offset + i) * row, length);
   } else {
     visit(0, slice.local_offset * row, slice.count * row);
   }
@@ -36,11 +43,13 @@ void for_each_run(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
 
 }  // namespace
 
-ParameterStore::ParameterStore(runtime::PrecisionPolicy precision, Group tp, runtime::Device device, bool trainable)
+ParameterStore::ParameterStore(runtime::PrecisionPolicy precision, Group tp, runtime::Device device,
+                               bool trainable)
     : precision_(precision), tp_(std::move(tp)), device_(device), trainable_(trainable) {}
 
 runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOptions options) {
-  TANDEM_CHECK(!compute_.defined() && !master_.defined(), "parameter {} added after allocate()", name);
+  TANDEM_CHECK(!compute_.defined() && !master_.defined(), "parameter {} added after allocate()",
+               name);
   auto stored = std::make_unique<StoredParameter>();
   stored->parameter.name = std::move(name);
   stored->parameter.decay = options.decay;
@@ -86,7 +95,8 @@ void ParameterStore::allocate() {
   }
 }
 
-void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed, std::span<float> host) {
+void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
+                                std::span<float> host) {
   const ShardSpec& spec = stored.spec;
   const PieceSlice slice = slice_of_piece(spec, piece, tp_.rank(), tp_.size());
   const Shape logical = spec.pieces[piece].shape;
@@ -94,14 +104,16 @@ void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std:
   std::vector<float> values(static_cast<std::size_t>(local.elements()));
   const runtime::Philox random(seed, "init/" + spec.pieces[piece].name);
   const std::int64_t width = logical.rank() < 2 ? 1 : logical.elements() / logical[0];
-  const std::int64_t local_width = local.rank() < 2 ? 1 : local.elements() / std::max<std::int64_t>(local[0], 1);
+  const std::int64_t local_width =
+      local.rank() < 2 ? 1 : local.elements() / std::max<std::int64_t>(local[0], 1);
   const std::int64_t row_begin = spec.dim == 0 ? slice.begin : 0;
   const std::int64_t column_begin = spec.dim == 1 ? slice.begin : 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i) / local_width + row_begin;
     const auto column = static_cast<std::int64_t>(i) % local_width + column_begin;
     const float drawn = stored.options.init.kind == Init::Kind::kNormal
-                            ? random.normal(static_cast<std::uint64_t>(row * width + column)) : 1.0f;
+                            ? random.normal(static_cast<std::uint64_t>(row * width + column))
+                            : 1.0f;
     values[i] = drawn * stored.options.init.value;
   }
   insert_piece(spec, piece, tp_.rank(), tp_.size(), values, host);
@@ -112,7 +124,8 @@ void ParameterStore::initialize(std::uint64_t seed) {
   for (const auto& stored : parameters_) {
     const Shape shape = local_shape(stored->spec, tp_.size());
     Tensor host = Tensor::zeros(shape, DType::kF32);
-    for (std::size_t piece = 0; piece < stored->spec.pieces.size(); ++piece) fill_piece(*stored, piece, seed, host.span<float>());
+    for (std::size_t piece = 0; piece < stored->spec.pieces.size(); ++piece)
+      fill_piece(*stored, piece, seed, host.span<float>());
     runtime::Parameter& parameter = stored->parameter;
     Tensor target = parameter.master.defined() ? parameter.master : parameter.leaf.value;
     runtime::backend_of(target).copy(host, target);
@@ -123,12 +136,14 @@ void ParameterStore::initialize(std::uint64_t seed) {
 void ParameterStore::refresh_compute() {
   for (const auto& stored : parameters_) {
     runtime::Parameter& parameter = stored->parameter;
-    if (parameter.has_compute_copy()) runtime::backend_of(parameter.master).copy(parameter.master, parameter.leaf.value);
+    if (parameter.has_compute_copy())
+      runtime::backend_of(parameter.master).copy(parameter.master, parameter.leaf.value);
   }
 }
 
 StoredParameter* ParameterStore::find(const std::string& name) {
-  const auto found = std::ranges::find_if(parameters_, [&](const auto& stored) { return stored->parameter.name == name; });
+  const auto found = std::ranges::find_if(
+      parameters_, [&](const auto& stored) { return stored->parameter.name == name; });
   return found == parameters_.end() ? nullptr : found->get();
 }
 
@@ -141,7 +156,8 @@ std::int64_t ParameterStore::logical_elements() const {
 
 void ParameterStore::begin_step() {
   for (const auto& stored : parameters_) {
-    TANDEM_CHECK(stored->parameter.leaf.pending_uses == 0, "{} has uses that were never differentiated", stored->parameter.name);
+    TANDEM_CHECK(stored->parameter.leaf.pending_uses == 0,
+                 "{} has uses that were never differentiated", stored->parameter.name);
     stored->parameter.leaf.has_grad = false;
   }
 }
@@ -152,18 +168,20 @@ Shape piece_slice_shape(const ShardSpec& spec, std::size_t piece, int rank, int 
   return shape;
 }
 
-void insert_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks, std::span<const float> slice,
-                  std::span<float> stored) {
-  for_each_run(spec, piece, rank, ranks, [&](std::int64_t from, std::int64_t to, std::int64_t length) {
-    std::copy_n(slice.begin() + from, length, stored.begin() + to);
-  });
+void insert_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
+                  std::span<const float> slice, std::span<float> stored) {
+  for_each_run(spec, piece, rank, ranks,
+               [&](std::int64_t from, std::int64_t to, std::int64_t length) {
+                 std::copy_n(slice.begin() + from, length, stored.begin() + to);
+               });
 }
 
-void extract_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks, std::span<const float> stored,
-                   std::span<float> slice) {
-  for_each_run(spec, piece, rank, ranks, [&](std::int64_t from, std::int64_t to, std::int64_t length) {
-    std::copy_n(stored.begin() + to, length, slice.begin() + from);
-  });
+void extract_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
+                   std::span<const float> stored, std::span<float> slice) {
+  for_each_run(spec, piece, rank, ranks,
+               [&](std::int64_t from, std::int64_t to, std::int64_t length) {
+                 std::copy_n(stored.begin() + to, length, slice.begin() + from);
+               });
 }
 
 }  // namespace tandem::parallel

@@ -1,5 +1,6 @@
-// Owns the parameters of one model on one rank, in a few flat buffers: masters, compute copies, gradients. Layers add
-// their parameters in forward order and keep pointers; optimizer, gradient reduction and checkpoints walk the list.
+// Owns the parameters of one model on one rank, in a few flat buffers: masters, compute copies,
+// gradients. Layers add their parameters in forward order and keep pointers; optimizer, gradient
+// reduction and checkpoints walk the list.
 #pragma once
 
 #include <memory>
@@ -38,11 +39,14 @@ struct StoredParameter {
 class ParameterStore {
  public:
   // trainable: false keeps compute-precision values only (frozen roles): no masters, no gradients.
-  ParameterStore(runtime::PrecisionPolicy precision, Group tp, runtime::Device device, bool trainable);
+  ParameterStore(runtime::PrecisionPolicy precision, Group tp, runtime::Device device,
+                 bool trainable);
 
-  // `name` is the stored (possibly fused) name. The pointer stays valid; its tensors exist after allocate().
+  // `name` is the stored (possibly fused) name. The pointer stays valid; its tensors exist after
+  // allocate().
   runtime::Leaf* add(std::string name, ShardSpec spec, ParameterOptions options);
-  // Allocates the flat buffers once all parameters are known. Values are undefined until initialize or a load.
+  // Allocates the flat buffers once all parameters are known. Values are undefined until initialize
+  // or a load.
   void allocate();
   // Draws initial values keyed by (seed, logical name, logical index).
   void initialize(std::uint64_t seed);
@@ -53,8 +57,8 @@ class ParameterStore {
   const std::vector<std::unique_ptr<StoredParameter>>& parameters() const { return parameters_; }
   StoredParameter* find(const std::string& name);
 
-  // Flat views over all parameters in order; grads exist only for trainable stores. The optimizer's flat state has the
-  // same order and size as `master`.
+  // Flat views over all parameters in order; grads exist only for trainable stores. The optimizer's
+  // flat state has the same order and size as `master`.
   const runtime::Tensor& flat_master() const { return master_; }
   const runtime::Tensor& flat_grad() const { return grad_; }
   // Element offset of each parameter in the flat buffers.
@@ -71,7 +75,8 @@ class ParameterStore {
   runtime::DType compute_dtype() const { return precision_.compute; }
 
  private:
-  void fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed, std::span<float> host);
+  void fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
+                  std::span<float> host);
 
   runtime::PrecisionPolicy precision_;
   Group tp_;
@@ -83,12 +88,13 @@ class ParameterStore {
   runtime::Tensor master_, compute_, grad_;
 };
 
-// Copies between a rank's stored tensor (host fp32, local_shape) and one logical piece's local slice
-// (contiguous, its `dim` reduced to slice.count). Used by initialisation, checkpoints and Hugging Face files.
-void insert_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks, std::span<const float> slice,
-                  std::span<float> stored);
-void extract_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks, std::span<const float> stored,
-                   std::span<float> slice);
+// Copies between a rank's stored tensor (host fp32, local_shape) and one logical piece's local
+// slice (contiguous, its `dim` reduced to slice.count). Used by initialisation, checkpoints and
+// Hugging Face files.
+void insert_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
+                  std::span<const float> slice, std::span<float> stored);
+void extract_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
+                   std::span<const float> stored, std::span<float> slice);
 // Shape of the slice that insert_piece and extract_piece work on.
 runtime::Shape piece_slice_shape(const ShardSpec& spec, std::size_t piece, int rank, int ranks);
 

@@ -16,8 +16,9 @@ Tensor reduce_from_tp(const Tensor& x, const Group& tp) {
   Tensor y = x.detach();
   tp.all_reduce(y, ReduceOp::kSum, "tensor-parallel sum").wait();
   if (!runtime::recording({&x})) return y;
-  Tape::current()->record("reduce_from_tp", {&x}, {&y}, {},
-                          [](BackwardContext& context) { context.add_grad_input(0, context.grad_output(0)); });
+  Tape::current()->record("reduce_from_tp", {&x}, {&y}, {}, [](BackwardContext& context) {
+    context.add_grad_input(0, context.grad_output(0));
+  });
   return y;
 }
 
@@ -29,18 +30,20 @@ Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const G
     y = runtime::linear(x, weight, bias);
   }
   if (!runtime::recording({&x}, {&weight, bias})) return y;
-  Tape::current()->record("column_parallel_linear", {&x}, {&y}, {&weight, bias}, [x, &weight, bias, tp](BackwardContext& context) {
-    const Tensor& dy = context.grad_output(0);
-    Tensor dx;
-    Work sum;
-    if (context.needs_grad(0)) {
-      dx = runtime::linear_grad_input(dy, weight);
-      sum = tp.all_reduce(dx, ReduceOp::kSum, "column-parallel input gradient");
-    }
-    runtime::linear_grad_weight(dy, x, weight, bias);
-    sum.wait();
-    if (dx.defined()) context.add_grad_input(0, dx);
-  });
+  Tape::current()->record("column_parallel_linear", {&x}, {&y}, {&weight, bias},
+                          [x, &weight, bias, tp](BackwardContext& context) {
+                            const Tensor& dy = context.grad_output(0);
+                            Tensor dx;
+                            Work sum;
+                            if (context.needs_grad(0)) {
+                              dx = runtime::linear_grad_input(dy, weight);
+                              sum = tp.all_reduce(dx, ReduceOp::kSum,
+                                                  "column-parallel input gradient");
+                            }
+                            runtime::linear_grad_weight(dy, x, weight, bias);
+                            sum.wait();
+                            if (dx.defined()) context.add_grad_input(0, dx);
+                          });
   return y;
 }
 
@@ -48,7 +51,8 @@ Tensor row_parallel_linear(const Tensor& x, Leaf& weight, const Group& tp) {
   return reduce_from_tp(runtime::linear(x, weight), tp);
 }
 
-Tensor vocab_parallel_embedding(const Tensor& tokens, Leaf& weight, std::int64_t first_row, const Group& tp) {
+Tensor vocab_parallel_embedding(const Tensor& tokens, Leaf& weight, std::int64_t first_row,
+                                const Group& tp) {
   return reduce_from_tp(runtime::embedding(tokens, weight, first_row), tp);
 }
 

@@ -7,16 +7,17 @@
 
 namespace tandem::parallel {
 
-using runtime::BackwardContext;
 using runtime::Backend;
 using runtime::backend_of;
+using runtime::BackwardContext;
 using runtime::DType;
 using runtime::Tape;
 using runtime::Tensor;
 
 namespace {
 
-// Bytes of fp32 logits held at a time: few enough to stay near the last-level cache, enough rows for full GEMM speed.
+// Bytes of fp32 logits held at a time: few enough to stay near the last-level cache, enough rows
+// for full GEMM speed.
 constexpr std::int64_t kChunkBytes = 32 << 20;
 constexpr std::int64_t kMinChunkRows = 64;
 
@@ -24,9 +25,12 @@ std::int64_t chunk_rows(std::int64_t vocab_rows) {
   return std::max(kMinChunkRows, kChunkBytes / (4 * std::max<std::int64_t>(vocab_rows, 1)));
 }
 
-Tensor weight_rows(const VocabShard& vocab) { return vocab.weight->value.rows(0, vocab.rows); }
+Tensor weight_rows(const VocabShard& vocab) {
+  return vocab.weight->value.rows(0, vocab.rows);
+}
 
-// Statistics of one chunk, equal on all tensor-parallel ranks: log-sum-exp, log-probability of the target, entropy.
+// Statistics of one chunk, equal on all tensor-parallel ranks: log-sum-exp, log-probability of the
+// target, entropy.
 struct ChunkStats {
   Tensor lse, log_prob, entropy;
 };
@@ -55,7 +59,8 @@ ChunkStats chunk_stats(const Tensor& logits, const VocabShard& vocab, const Tens
 }
 
 // Adds this chunk's share of dW and writes dhidden rows (a partial sum over tensor-parallel ranks).
-void backward_through_matrix(const Tensor& dlogits, const Tensor& hidden, const VocabShard& vocab, Tensor& dhidden) {
+void backward_through_matrix(const Tensor& dlogits, const Tensor& hidden, const VocabShard& vocab,
+                             Tensor& dhidden) {
   Backend& backend = backend_of(hidden);
   backend.matmul(dlogits, false, weight_rows(vocab), false, dhidden);
   if (!vocab.weight->requires_grad) return;
@@ -70,20 +75,23 @@ void backward_through_matrix(const Tensor& dlogits, const Tensor& hidden, const 
 }
 
 void check_inputs(const Tensor& hidden, const VocabShard& vocab, const Tensor& targets) {
-  TANDEM_CHECK(hidden.shape().rank() == 2 && hidden.dim(1) == vocab.weight->value.dim(1) && targets.elements() == hidden.dim(0) &&
-                   targets.dtype() == DType::kI32,
-               "vocabulary loss of {} with targets {} and weight {}", hidden.str(), targets.str(), vocab.weight->value.str());
+  TANDEM_CHECK(hidden.shape().rank() == 2 && hidden.dim(1) == vocab.weight->value.dim(1) &&
+                   targets.elements() == hidden.dim(0) && targets.dtype() == DType::kI32,
+               "vocabulary loss of {} with targets {} and weight {}", hidden.str(), targets.str(),
+               vocab.weight->value.str());
 }
 
 // Calls body(first row, rows) for the chunks of n rows.
 template <typename Body>
 void for_each_chunk(std::int64_t n, std::int64_t rows_per_chunk, const Body& body) {
-  for (std::int64_t begin = 0; begin < n; begin += rows_per_chunk) body(begin, std::min(rows_per_chunk, n - begin));
+  for (std::int64_t begin = 0; begin < n; begin += rows_per_chunk)
+    body(begin, std::min(rows_per_chunk, n - begin));
 }
 
 }  // namespace
 
-Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const Tensor& targets, const Tensor& weights) {
+Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const Tensor& targets,
+                            const Tensor& weights) {
   check_inputs(hidden, vocab, targets);
   const std::int64_t n = hidden.dim(0);
   Backend& backend = backend_of(hidden);
@@ -100,24 +108,29 @@ Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const
     backend.add_dot(g, stats.log_prob, loss);
     if (!record) return;
     Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
-    backend.softmax_backward(logits, stats.lse, chunk_targets, vocab.first_row, g, Tensor(), Tensor(), dlogits);
+    backend.softmax_backward(logits, stats.lse, chunk_targets, vocab.first_row, g, Tensor(),
+                             Tensor(), dlogits);
     Tensor dx = dhidden.rows(begin, rows);
     backward_through_matrix(dlogits, x, vocab, dx);
   });
   if (!record) return loss;
-  // The matrix gradient has been added already; the tape still counts this use, so that the leaf is ready in its turn.
-  Tape::current()->record("linear_cross_entropy", {&hidden}, {&loss}, {vocab.weight},
-                          [dhidden, vocab](BackwardContext& context) mutable {
-    TANDEM_CHECK(context.grad_output(0).device().type == runtime::DeviceType::kMeta ||
-                     context.grad_output(0).to_vector<float>()[0] == 1.0f,
-                 "the gradient of linear_cross_entropy's loss must be 1: scale its weights instead");
-    vocab.tp.all_reduce(dhidden, ReduceOp::kSum, "vocab-parallel input gradient").wait();
-    context.add_grad_input(0, dhidden);
-  });
+  // The matrix gradient has been added already; the tape still counts this use, so that the leaf is
+  // ready in its turn.
+  Tape::current()->record(
+      "linear_cross_entropy", {&hidden}, {&loss}, {vocab.weight},
+      [dhidden, vocab](BackwardContext& context) mutable {
+        TANDEM_CHECK(
+            context.grad_output(0).device().type == runtime::DeviceType::kMeta ||
+                context.grad_output(0).to_vector<float>()[0] == 1.0f,
+            "the gradient of linear_cross_entropy's loss must be 1: scale its weights instead");
+        vocab.tp.all_reduce(dhidden, ReduceOp::kSum, "vocab-parallel input gradient").wait();
+        context.add_grad_input(0, dhidden);
+      });
   return loss;
 }
 
-LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Tensor& targets, float temperature) {
+LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Tensor& targets,
+                         float temperature) {
   check_inputs(hidden, vocab, targets);
   const std::int64_t n = hidden.dim(0);
   const runtime::Device device = hidden.device();
@@ -136,29 +149,34 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
     store(stats.entropy, out.entropy);
   });
   if (!runtime::recording({&hidden}, {vocab.weight})) return out;
-  Tape::current()->record("linear_log_prob", {&hidden}, {&out.log_prob, &out.entropy}, {vocab.weight},
-                          [hidden = hidden.detach(), vocab, targets, temperature, lse,
-                           entropy = out.entropy.detach()](BackwardContext& context) {
-    const Tensor& g_log_prob = context.grad_output(0);
-    const Tensor& g_entropy = context.grad_output(1);
-    Backend& own = backend_of(hidden);
-    const Tensor no_grad = g_log_prob.defined() ? Tensor() : Tensor::zeros({hidden.dim(0)}, DType::kF32, hidden.device());
-    const Tensor& g = g_log_prob.defined() ? g_log_prob : no_grad;
-    Tensor dhidden = empty_like(hidden);
-    for_each_chunk(hidden.dim(0), chunk_rows(vocab.rows), [&](std::int64_t begin, std::int64_t rows) {
-      const Tensor x = hidden.rows(begin, rows);
-      Tensor logits = chunk_logits(x, vocab, temperature);
-      Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
-      own.softmax_backward(logits, lse.rows(begin, rows), targets.rows(begin, rows), vocab.first_row, g.rows(begin, rows),
-                           g_entropy.defined() ? entropy.rows(begin, rows) : Tensor(),
-                           g_entropy.defined() ? g_entropy.rows(begin, rows) : Tensor(), dlogits);
-      if (temperature != 1.0f) own.scale(dlogits, 1.0f / temperature);
-      Tensor dx = dhidden.rows(begin, rows);
-      backward_through_matrix(dlogits, x, vocab, dx);
-    });
-    vocab.tp.all_reduce(dhidden, ReduceOp::kSum, "vocab-parallel input gradient").wait();
-    context.add_grad_input(0, dhidden);
-  });
+  Tape::current()->record(
+      "linear_log_prob", {&hidden}, {&out.log_prob, &out.entropy}, {vocab.weight},
+      [hidden = hidden.detach(), vocab, targets, temperature, lse,
+       entropy = out.entropy.detach()](BackwardContext& context) {
+        const Tensor& g_log_prob = context.grad_output(0);
+        const Tensor& g_entropy = context.grad_output(1);
+        Backend& own = backend_of(hidden);
+        const Tensor no_grad = g_log_prob.defined()
+                                   ? Tensor()
+                                   : Tensor::zeros({hidden.dim(0)}, DType::kF32, hidden.device());
+        const Tensor& g = g_log_prob.defined() ? g_log_prob : no_grad;
+        Tensor dhidden = empty_like(hidden);
+        for_each_chunk(
+            hidden.dim(0), chunk_rows(vocab.rows), [&](std::int64_t begin, std::int64_t rows) {
+              const Tensor x = hidden.rows(begin, rows);
+              Tensor logits = chunk_logits(x, vocab, temperature);
+              Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
+              own.softmax_backward(
+                  logits, lse.rows(begin, rows), targets.rows(begin, rows), vocab.first_row,
+                  g.rows(begin, rows), g_entropy.defined() ? entropy.rows(begin, rows) : Tensor(),
+                  g_entropy.defined() ? g_entropy.rows(begin, rows) : Tensor(), dlogits);
+              if (temperature != 1.0f) own.scale(dlogits, 1.0f / temperature);
+              Tensor dx = dhidden.rows(begin, rows);
+              backward_through_matrix(dlogits, x, vocab, dx);
+            });
+        vocab.tp.all_reduce(dhidden, ReduceOp::kSum, "vocab-parallel input gradient").wait();
+        context.add_grad_input(0, dhidden);
+      });
   return out;
 }
 

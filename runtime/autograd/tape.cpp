@@ -16,12 +16,19 @@ std::uint64_t next_value_id() {
 
 }  // namespace
 
-Tape* Tape::current() { return current_tape; }
+Tape* Tape::current() {
+  return current_tape;
+}
 
-TapeScope::TapeScope(Tape* tape) : previous_(current_tape) { current_tape = tape; }
-TapeScope::~TapeScope() { current_tape = previous_; }
+TapeScope::TapeScope(Tape* tape) : previous_(current_tape) {
+  current_tape = tape;
+}
+TapeScope::~TapeScope() {
+  current_tape = previous_;
+}
 
-bool recording(std::initializer_list<const Tensor*> inputs, std::initializer_list<const Leaf*> leaves) {
+bool recording(std::initializer_list<const Tensor*> inputs,
+               std::initializer_list<const Leaf*> leaves) {
   if (current_tape == nullptr) return false;
   for (const Tensor* input : inputs)
     if (input->value_id() != 0) return true;
@@ -30,11 +37,18 @@ bool recording(std::initializer_list<const Tensor*> inputs, std::initializer_lis
   return false;
 }
 
-void Tape::watch(Tensor& tensor) { tensor.set_value_id(next_value_id()); }
+void Tape::watch(Tensor& tensor) {
+  tensor.set_value_id(next_value_id());
+}
 
 void Tape::record(std::string_view name, std::initializer_list<const Tensor*> inputs,
-                  std::initializer_list<Tensor*> outputs, std::initializer_list<Leaf*> leaves, BackwardFn backward) {
-  Record record{.name = name, .input_ids = {}, .output_ids = {}, .leaves = {}, .backward = std::move(backward)};
+                  std::initializer_list<Tensor*> outputs, std::initializer_list<Leaf*> leaves,
+                  BackwardFn backward) {
+  Record record{.name = name,
+                .input_ids = {},
+                .output_ids = {},
+                .leaves = {},
+                .backward = std::move(backward)};
   for (Leaf* leaf : leaves) {
     if (leaf == nullptr || !leaf->requires_grad) continue;
     if (mode_ != Mode::kReplay) ++leaf->pending_uses;
@@ -84,7 +98,8 @@ void Tape::run(Record& record) {
   }
   record.backward = nullptr;
   for (Leaf* leaf : record.leaves) {
-    TANDEM_CHECK(leaf->pending_uses > 0, "{}: a leaf was differentiated more often than used", record.name);
+    TANDEM_CHECK(leaf->pending_uses > 0, "{}: a leaf was differentiated more often than used",
+                 record.name);
     if (--leaf->pending_uses == 0 && leaf->on_grad_ready) leaf->on_grad_ready();
   }
 }
@@ -93,7 +108,8 @@ void Tape::accumulate(std::uint64_t id, Tensor grad) {
   auto [slot, inserted] = grads_.try_emplace(id, grad);
   if (inserted) return;
   Tensor& held = slot->second;
-  TANDEM_CHECK(held.elements() == grad.elements(), "gradients of {} and {} for one value", held.str(), grad.str());
+  TANDEM_CHECK(held.elements() == grad.elements(), "gradients of {} and {} for one value",
+               held.str(), grad.str());
   if (held.exclusive()) {
     backend_of(held).add(held, grad, held);
   } else {
@@ -124,22 +140,23 @@ Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor
     counting.watch(watched);
     output = block(watched);
   }
-  outer->record("recompute", {&input}, {&output}, {}, [block, saved = input.detach()](BackwardContext& context) {
-    Tape inner;
-    inner.mode_ = Tape::Mode::kReplay;
-    Tensor replayed_input = saved;
-    inner.watch(replayed_input);
-    Tensor replayed;
-    {
-      const TapeScope scope(&inner);
-      replayed = block(replayed_input);
-    }
-    const Tensor outputs[] = {replayed};
-    const Tensor grads[] = {context.grad_output(0)};
-    inner.backward(outputs, grads);
-    const Tensor grad = inner.grad(replayed_input);
-    if (grad.defined()) context.add_grad_input(0, grad);
-  });
+  outer->record("recompute", {&input}, {&output}, {},
+                [block, saved = input.detach()](BackwardContext& context) {
+                  Tape inner;
+                  inner.mode_ = Tape::Mode::kReplay;
+                  Tensor replayed_input = saved;
+                  inner.watch(replayed_input);
+                  Tensor replayed;
+                  {
+                    const TapeScope scope(&inner);
+                    replayed = block(replayed_input);
+                  }
+                  const Tensor outputs[] = {replayed};
+                  const Tensor grads[] = {context.grad_output(0)};
+                  inner.backward(outputs, grads);
+                  const Tensor grad = inner.grad(replayed_input);
+                  if (grad.defined()) context.add_grad_input(0, grad);
+                });
   return output;
 }
 

@@ -1,9 +1,10 @@
 // Reverse-mode differentiation over coarse fused ops.
 //
-// A Tape is made current for a scope; ops record themselves on it while they run forward, each with a closure that
-// turns output gradients into input gradients. `backward` walks the records in reverse, frees what each saved, and
-// adds parameter gradients straight into their fp32 buffers. A Leaf tells its owner when its last use has been
-// differentiated, so that gradient reduction overlaps with the rest of backward.
+// A Tape is made current for a scope; ops record themselves on it while they run forward, each with
+// a closure that turns output gradients into input gradients. `backward` walks the records in
+// reverse, frees what each saved, and adds parameter gradients straight into their fp32 buffers. A
+// Leaf tells its owner when its last use has been differentiated, so that gradient reduction
+// overlaps with the rest of backward.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,8 @@ class BackwardContext {
 
  private:
   friend class Tape;
-  BackwardContext(class Tape& tape, std::vector<Tensor> grad_outputs, const std::vector<std::uint64_t>& input_ids)
+  BackwardContext(class Tape& tape, std::vector<Tensor> grad_outputs,
+                  const std::vector<std::uint64_t>& input_ids)
       : tape_(tape), grad_outputs_(std::move(grad_outputs)), input_ids_(input_ids) {}
   class Tape& tape_;
   std::vector<Tensor> grad_outputs_;
@@ -56,12 +58,15 @@ class Tape {
   // The tape that ops record on in this thread; null outside any TapeScope: then ops save nothing.
   static Tape* current();
 
-  // Follows a tensor that no op made (a pipeline stage's input), so that `grad` can be read after backward.
+  // Follows a tensor that no op made (a pipeline stage's input), so that `grad` can be read after
+  // backward.
   void watch(Tensor& tensor);
 
-  // Called by ops. Gives each output a value id. A use of each leaf that requires a gradient is counted.
-  void record(std::string_view name, std::initializer_list<const Tensor*> inputs, std::initializer_list<Tensor*> outputs,
-              std::initializer_list<Leaf*> leaves, BackwardFn backward);
+  // Called by ops. Gives each output a value id. A use of each leaf that requires a gradient is
+  // counted.
+  void record(std::string_view name, std::initializer_list<const Tensor*> inputs,
+              std::initializer_list<Tensor*> outputs, std::initializer_list<Leaf*> leaves,
+              BackwardFn backward);
 
   // From a scalar loss, with d(loss) = grad_scale.
   void backward(const Tensor& loss, float grad_scale = 1.0f);
@@ -110,14 +115,15 @@ class TapeScope {
 };
 
 // True when an op with these inputs and leaves must save for backward.
-bool recording(std::initializer_list<const Tensor*> inputs, std::initializer_list<const Leaf*> leaves = {});
+bool recording(std::initializer_list<const Tensor*> inputs,
+               std::initializer_list<const Leaf*> leaves = {});
 
-// Runs `block` without saving its activations and runs it again during backward: memory for time (Chen et al. 2016).
-// Random draws inside must come from Philox, so that both runs agree.
+// Runs `block` without saving its activations and runs it again during backward: memory for time
+// (Chen et al. 2016). Random draws inside must come from Philox, so that both runs agree.
 Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor& input);
 
-// For ops: the gradient buffer of a leaf is written through this, so that the first contribution of a step
-// overwrites and later ones add. `write(grad, accumulate)`.
+// For ops: the gradient buffer of a leaf is written through this, so that the first contribution of
+// a step overwrites and later ones add. `write(grad, accumulate)`.
 void accumulate_into(Leaf& leaf, const std::function<void(Tensor& grad, bool accumulate)>& write);
 
 }  // namespace tandem::runtime

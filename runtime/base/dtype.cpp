@@ -30,14 +30,24 @@ constexpr std::array<DTypeRow, 12> kRows{{
     {DType::kBool, 1, "bool", "BOOL", false},
 }};
 
-const DTypeRow& row_of(DType dtype) { return kRows[static_cast<std::size_t>(dtype)]; }
+const DTypeRow& row_of(DType dtype) {
+  return kRows[static_cast<std::size_t>(dtype)];
+}
 
 }  // namespace
 
-std::int64_t size_of(DType dtype) { return row_of(dtype).size; }
-std::string_view name_of(DType dtype) { return row_of(dtype).name; }
-std::string_view safetensors_name(DType dtype) { return row_of(dtype).safetensors; }
-bool is_floating(DType dtype) { return row_of(dtype).floating; }
+std::int64_t size_of(DType dtype) {
+  return row_of(dtype).size;
+}
+std::string_view name_of(DType dtype) {
+  return row_of(dtype).name;
+}
+std::string_view safetensors_name(DType dtype) {
+  return row_of(dtype).safetensors;
+}
+bool is_floating(DType dtype) {
+  return row_of(dtype).floating;
+}
 
 DType dtype_from_name(std::string_view name) {
   for (const DTypeRow& row : kRows)

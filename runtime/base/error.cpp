@@ -6,9 +6,12 @@ namespace tandem::runtime {
 
 int Error::exit_code() const {
   switch (kind_) {
-    case ErrorKind::kUsage: return 2;
-    case ErrorKind::kEnvironment: return 3;
-    case ErrorKind::kInterrupted: return 130;
+    case ErrorKind::kUsage:
+      return 2;
+    case ErrorKind::kEnvironment:
+      return 3;
+    case ErrorKind::kInterrupted:
+      return 130;
   }
   return 1;
 }
@@ -17,7 +20,8 @@ namespace internal {
 
 void check_failed(const char* file, int line, const char* condition, const std::string& message) {
   const char* name = std::strrchr(file, '/');
-  throw InternalError(fmt::format("{}:{}: check failed: {}: {}", name ? name + 1 : file, line, condition, message));
+  throw InternalError(
+      fmt::format("{}:{}: check failed: {}: {}", name ? name + 1 : file, line, condition, message));
 }
 
 }  // namespace internal

@@ -1,7 +1,9 @@
 // Two kinds of failure, kept apart everywhere:
-//  - Error: the user's mistake or the world's (a bad key, a missing file, a dead peer). Its message is one
+//  - Error: the user's mistake or the world's (a bad key, a missing file, a dead peer). Its message
+//  is one
 //    sentence that says where, what and how to mend it; main prints it and exits with `exit_code`.
-//  - TANDEM_CHECK: a broken invariant, our own bug. It throws InternalError with the place in the source.
+//  - TANDEM_CHECK: a broken invariant, our own bug. It throws InternalError with the place in the
+//  source.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,9 +16,9 @@
 namespace tandem::runtime {
 
 enum class ErrorKind {
-  kUsage,          // recipe, command line or input data: exit code 2
-  kEnvironment,    // disk, network, a peer that died: exit code 3
-  kInterrupted,    // SIGTERM or SIGINT after the state was saved: exit code 130
+  kUsage,        // recipe, command line or input data: exit code 2
+  kEnvironment,  // disk, network, a peer that died: exit code 3
+  kInterrupted,  // SIGTERM or SIGINT after the state was saved: exit code 130
 };
 
 class Error : public std::runtime_error {
@@ -48,15 +50,17 @@ template <typename... Args>
 }
 
 namespace internal {
-[[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& message);
+[[noreturn]] void check_failed(const char* file, int line, const char* condition,
+                               const std::string& message);
 }  // namespace internal
 
 }  // namespace tandem::runtime
 
-// A macro, because the condition's text and its lazily formatted message cannot pass through a function.
-#define TANDEM_CHECK(condition, ...)                                                          \
-  do {                                                                                        \
-    if (!(condition)) [[unlikely]]                                                            \
-      ::tandem::runtime::internal::check_failed(__FILE__, __LINE__, #condition,               \
-                                                ::fmt::format(__VA_ARGS__));                  \
+// A macro, because the condition's text and its lazily formatted message cannot pass through a
+// function.
+#define TANDEM_CHECK(condition, ...)                                            \
+  do {                                                                          \
+    if (!(condition)) [[unlikely]]                                              \
+      ::tandem::runtime::internal::check_failed(__FILE__, __LINE__, #condition, \
+                                                ::fmt::format(__VA_ARGS__));    \
   } while (false)

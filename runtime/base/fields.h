@@ -1,17 +1,18 @@
-// One visited list of fields drives parsing, defaults, printing, documenting and comparing a configuration.
-// A configuration struct lists its fields once:
+// One visited list of fields drives parsing, defaults, printing, documenting and comparing a
+// configuration. A configuration struct lists its fields once:
 //
 //   struct OptimizerConfig {
 //     double learning_rate = 3e-4;
 //     Schedule schedule = Schedule::kCosine;
 //     void visit_fields(FieldVisitor& v) {
 //       v.field({"learning_rate", "peak learning rate"}, learning_rate);
-//       v.choice({"schedule", "shape of the learning rate"}, schedule, {"constant", "linear", "cosine"});
+//       v.choice({"schedule", "shape of the learning rate"}, schedule, {"constant", "linear",
+//       "cosine"});
 //     }
 //   };
 //
-// The default is the member's initial value. Visitors: the recipe reader, the resolved-recipe writer, the
-// documentation generator (all in launcher/recipe).
+// The default is the member's initial value. Visitors: the recipe reader, the resolved-recipe
+// writer, the documentation generator (all in launcher/recipe).
 #pragma once
 
 #include <cstdint>
@@ -58,8 +59,10 @@ class FieldVisitor {
   }
 
  protected:
-  virtual void visit_choice(const FieldInfo& info, int& index, std::span<const std::string_view> names) = 0;
-  virtual void visit_nested(const FieldInfo& info, const std::function<void(FieldVisitor&)>& visit) = 0;
+  virtual void visit_choice(const FieldInfo& info, int& index,
+                            std::span<const std::string_view> names) = 0;
+  virtual void visit_nested(const FieldInfo& info,
+                            const std::function<void(FieldVisitor&)>& visit) = 0;
 };
 
 }  // namespace tandem::runtime

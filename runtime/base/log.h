@@ -1,5 +1,5 @@
-// Logging: one line per event on standard error, prefixed with the rank when there are several. Progress and
-// metrics do not come through here (runtime/metrics, train/progress.h).
+// Logging: one line per event on standard error, prefixed with the rank when there are several.
+// Progress and metrics do not come through here (runtime/metrics, train/progress.h).
 #pragma once
 
 #include <fmt/format.h>

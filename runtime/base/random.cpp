@@ -23,9 +23,11 @@ std::uint64_t mix(std::uint64_t x) {  // the finaliser of SplitMix64
 
 }  // namespace
 
-std::array<std::uint32_t, 4> philox4x32(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high) {
-  std::array<std::uint32_t, 4> c = {static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
-                                    static_cast<std::uint32_t>(counter_high), static_cast<std::uint32_t>(counter_high >> 32)};
+std::array<std::uint32_t, 4> philox4x32(std::uint64_t key, std::uint64_t counter_low,
+                                        std::uint64_t counter_high) {
+  std::array<std::uint32_t, 4> c = {
+      static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
+      static_cast<std::uint32_t>(counter_high), static_cast<std::uint32_t>(counter_high >> 32)};
   auto k0 = static_cast<std::uint32_t>(key);
   auto k1 = static_cast<std::uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
@@ -42,7 +44,9 @@ std::array<std::uint32_t, 4> philox4x32(std::uint64_t key, std::uint64_t counter
 Philox::Philox(std::uint64_t seed, std::string_view purpose, std::uint64_t salt)
     : key_(mix(seed + 0x9e3779b97f4a7c15ull)), stream_(mix(stable_hash(purpose) ^ mix(salt))) {}
 
-std::uint32_t Philox::bits(std::uint64_t index) const { return philox4x32(key_, index / 4, stream_)[index % 4]; }
+std::uint32_t Philox::bits(std::uint64_t index) const {
+  return philox4x32(key_, index / 4, stream_)[index % 4];
+}
 
 std::uint64_t Philox::bits64(std::uint64_t index) const {
   const auto block = philox4x32(key_, index / 2, stream_);
@@ -50,7 +54,9 @@ std::uint64_t Philox::bits64(std::uint64_t index) const {
   return (static_cast<std::uint64_t>(block[half + 1]) << 32) | block[half];
 }
 
-float Philox::uniform(std::uint64_t index) const { return static_cast<float>(bits(index) >> 8) * 0x1.0p-24f; }
+float Philox::uniform(std::uint64_t index) const {
+  return static_cast<float>(bits(index) >> 8) * 0x1.0p-24f;
+}
 
 float Philox::normal(std::uint64_t index) const {
   const auto block = philox4x32(key_, index / 2, stream_);

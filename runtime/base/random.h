@@ -1,6 +1,7 @@
-// Counter-based random numbers (Philox4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011). A draw is a pure function of (seed, purpose, index), never of a rank or of the order of calls:
-// that is what makes initialisation, dropout, shuffling and sampling equal under every layout.
+// Counter-based random numbers (Philox4x32-10; Salmon et al., "Parallel random numbers: as easy as
+// 1, 2, 3", SC 2011). A draw is a pure function of (seed, purpose, index), never of a rank or of
+// the order of calls: that is what makes initialisation, dropout, shuffling and sampling equal
+// under every layout.
 #pragma once
 
 #include <array>
@@ -10,7 +11,8 @@
 namespace tandem::runtime {
 
 // One block: 4 words for a 64-bit key and a 128-bit counter.
-std::array<std::uint32_t, 4> philox4x32(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high);
+std::array<std::uint32_t, 4> philox4x32(std::uint64_t key, std::uint64_t counter_low,
+                                        std::uint64_t counter_high);
 
 // A stream of random numbers with random access.
 class Philox {
@@ -39,8 +41,8 @@ class Philox {
 // FNV-1a with a finaliser; stable over platforms, used for purposes and fingerprints.
 std::uint64_t stable_hash(std::string_view text, std::uint64_t seed = 0);
 
-// The index-th element of a pseudo-random permutation of [0, size): a Feistel network with cycle walking, so a
-// shuffle of any size costs no memory and can start anywhere.
+// The index-th element of a pseudo-random permutation of [0, size): a Feistel network with cycle
+// walking, so a shuffle of any size costs no memory and can start anywhere.
 std::uint64_t permuted_index(std::uint64_t seed, std::uint64_t size, std::uint64_t index);
 
 }  // namespace tandem::runtime

@@ -12,7 +12,8 @@ Shape::Shape(std::initializer_list<std::int64_t> dims)
     : Shape(std::span<const std::int64_t>(dims.begin(), dims.size())) {}
 
 Shape::Shape(std::span<const std::int64_t> dims) : rank_(static_cast<int>(dims.size())) {
-  TANDEM_CHECK(dims.size() <= kMaxRank, "a tensor has at most {} dimensions, got {}", kMaxRank, dims.size());
+  TANDEM_CHECK(dims.size() <= kMaxRank, "a tensor has at most {} dimensions, got {}", kMaxRank,
+               dims.size());
   for (std::size_t i = 0; i < dims.size(); ++i) {
     TANDEM_CHECK(dims[i] >= 0, "negative dimension {}", dims[i]);
     dims_[i] = dims[i];
@@ -27,7 +28,8 @@ std::int64_t Shape::operator[](int dim) const {
 
 void Shape::set(int dim, std::int64_t size) {
   const int index = dim < 0 ? dim + rank_ : dim;
-  TANDEM_CHECK(index >= 0 && index < rank_ && size >= 0, "set dimension {} of {} to {}", dim, str(), size);
+  TANDEM_CHECK(index >= 0 && index < rank_ && size >= 0, "set dimension {} of {} to {}", dim, str(),
+               size);
   dims_[static_cast<std::size_t>(index)] = size;
 }
 
@@ -37,8 +39,12 @@ std::int64_t Shape::elements() const {
   return product;
 }
 
-bool Shape::operator==(const Shape& other) const { return std::ranges::equal(dims(), other.dims()); }
+bool Shape::operator==(const Shape& other) const {
+  return std::ranges::equal(dims(), other.dims());
+}
 
-std::string Shape::str() const { return fmt::format("[{}]", fmt::join(dims(), ", ")); }
+std::string Shape::str() const {
+  return fmt::format("[{}]", fmt::join(dims(), ", "));
+}
 
 }  // namespace tandem::runtime

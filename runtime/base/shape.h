@@ -23,7 +23,9 @@ class Shape {
   void set(int dim, std::int64_t size);
   // Product of all dimensions; 1 for a scalar.
   std::int64_t elements() const;
-  std::span<const std::int64_t> dims() const { return {dims_.data(), static_cast<std::size_t>(rank_)}; }
+  std::span<const std::int64_t> dims() const {
+    return {dims_.data(), static_cast<std::size_t>(rank_)};
+  }
   bool operator==(const Shape& other) const;
   // "[2, 3]"
   std::string str() const;

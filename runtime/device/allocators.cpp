@@ -1,5 +1,5 @@
-// The allocators of host memory and of the meta device. Freed host blocks are kept and handed out again: fresh pages
-// cost more than most of the kernels that would fill them.
+// The allocators of host memory and of the meta device. Freed host blocks are kept and handed out
+// again: fresh pages cost more than most of the kernels that would fill them.
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -8,24 +8,29 @@
 #include <vector>
 
 #include "runtime/base/error.h"
-#include "runtime/device/device.h"
 #include "runtime/device/cuda_allocator.h"
+#include "runtime/device/device.h"
 
 namespace tandem::runtime {
 namespace {
 
 constexpr std::int64_t kHugePage = 2 << 20;
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
-// Counts live bytes in the same way for every device, so that a plan made on one is exact on another.
+// Counts live bytes in the same way for every device, so that a plan made on one is exact on
+// another.
 class Accounting {
  public:
   void add(std::int64_t bytes) {
     stats.allocated_bytes += round_up(bytes, Allocator::kAlignment);
     stats.peak_allocated_bytes = std::max(stats.peak_allocated_bytes, stats.allocated_bytes);
   }
-  void remove(std::int64_t bytes) { stats.allocated_bytes -= round_up(bytes, Allocator::kAlignment); }
+  void remove(std::int64_t bytes) {
+    stats.allocated_bytes -= round_up(bytes, Allocator::kAlignment);
+  }
   MemoryStats stats;
 };
 
@@ -45,8 +50,11 @@ class HostAllocator final : public Allocator {
     }
     if (pointer == nullptr) {
       accounting_.remove(bytes);
-      throw_environment_error("out of memory: {} MiB more were asked for with {} MiB in use; use a smaller micro_batch_size, "
-                              "recompute: full, or a larger layout", bytes >> 20, accounting_.stats.allocated_bytes >> 20);
+      throw_environment_error(
+          "out of memory: {} MiB more were asked for with {} MiB in use; use a smaller "
+          "micro_batch_size, "
+          "recompute: full, or a larger layout",
+          bytes >> 20, accounting_.stats.allocated_bytes >> 20);
     }
     accounting_.stats.reserved_bytes += size;
     sizes_[pointer] = size;
@@ -96,7 +104,8 @@ class HostAllocator final : public Allocator {
     const std::int64_t alignment = size >= kHugePage ? kHugePage : kAlignment;
     void* pointer = std::aligned_alloc(static_cast<std::size_t>(alignment),
                                        static_cast<std::size_t>(round_up(size, alignment)));
-    if (pointer != nullptr && size >= 2 * kHugePage) madvise(pointer, static_cast<std::size_t>(size), MADV_HUGEPAGE);
+    if (pointer != nullptr && size >= 2 * kHugePage)
+      madvise(pointer, static_cast<std::size_t>(size), MADV_HUGEPAGE);
     return pointer;
   }
 
@@ -148,9 +157,12 @@ Allocator& allocator_of(Device device) {
   static HostAllocator& host = *new HostAllocator;
   static MetaAllocator& meta = *new MetaAllocator;
   switch (device.type) {
-    case DeviceType::kCPU: return host;
-    case DeviceType::kMeta: return meta;
-    case DeviceType::kCUDA: return cuda_allocator(device.index);
+    case DeviceType::kCPU:
+      return host;
+    case DeviceType::kMeta:
+      return meta;
+    case DeviceType::kCUDA:
+      return cuda_allocator(device.index);
   }
   TANDEM_CHECK(false, "device type {}", static_cast<int>(device.type));
   return host;

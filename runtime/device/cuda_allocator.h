@@ -1,4 +1,5 @@
-// The seam between the device table and the folder that is linked for GPUs (`cuda/` or the stub `no_cuda/`).
+// The seam between the device table and the folder that is linked for GPUs (`cuda/` or the stub
+// `no_cuda/`).
 #pragma once
 
 #include "runtime/device/device.h"

@@ -8,9 +8,12 @@ namespace tandem::runtime {
 
 std::string Device::str() const {
   switch (type) {
-    case DeviceType::kCPU: return "cpu";
-    case DeviceType::kCUDA: return fmt::format("cuda:{}", index);
-    case DeviceType::kMeta: return "meta";
+    case DeviceType::kCPU:
+      return "cpu";
+    case DeviceType::kCUDA:
+      return fmt::format("cuda:{}", index);
+    case DeviceType::kMeta:
+      return "meta";
   }
   return "?";
 }
@@ -18,6 +21,8 @@ std::string Device::str() const {
 Storage::Storage(Device device, std::int64_t bytes)
     : device_(device), bytes_(bytes), data_(allocator_of(device).allocate(bytes)) {}
 
-Storage::~Storage() { allocator_of(device_).deallocate(data_, bytes_); }
+Storage::~Storage() {
+  allocator_of(device_).deallocate(data_, bytes_);
+}
 
 }  // namespace tandem::runtime

@@ -1,5 +1,6 @@
-// Where a tensor lives, and the memory of each device: a caching allocator whose statistics are exact, so that
-// a step on the meta device (sizes, no memory) predicts the peak of the same step on the real one.
+// Where a tensor lives, and the memory of each device: a caching allocator whose statistics are
+// exact, so that a step on the meta device (sizes, no memory) predicts the peak of the same step on
+// the real one.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ class Allocator {
   static constexpr std::int64_t kAlignment = 64;
 
   virtual ~Allocator() = default;
-  // At least `bytes` bytes aligned to kAlignment, contents undefined; null on the meta device and for 0 bytes.
-  // Throws Error (environment) naming the size when memory runs out.
+  // At least `bytes` bytes aligned to kAlignment, contents undefined; null on the meta device and
+  // for 0 bytes. Throws Error (environment) naming the size when memory runs out.
   virtual void* allocate(std::int64_t bytes) = 0;
   virtual void deallocate(void* pointer, std::int64_t bytes) noexcept = 0;
   // Gives cached blocks back to the system.

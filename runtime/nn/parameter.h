@@ -1,4 +1,5 @@
-// A trainable (or frozen) tensor of a model: fp32 master values, the copy that kernels compute with, the fp32 gradient.
+// A trainable (or frozen) tensor of a model: fp32 master values, the copy that kernels compute
+// with, the fp32 gradient.
 #pragma once
 
 #include <cstdint>
@@ -8,19 +9,23 @@
 
 namespace tandem::runtime {
 
-// What numbers a model computes with. Masters, gradients, optimizer state, norms and reductions are always fp32.
+// What numbers a model computes with. Masters, gradients, optimizer state, norms and reductions are
+// always fp32.
 struct PrecisionPolicy {
   DType compute = DType::kF32;
 };
 
 struct Parameter {
   std::string name;
-  // fp32, the truth that the optimizer updates. Undefined for a frozen parameter held in compute precision only.
+  // fp32, the truth that the optimizer updates. Undefined for a frozen parameter held in compute
+  // precision only.
   Tensor master;
   Leaf leaf;          // leaf.value is the master itself in fp32 training, else a rounded copy
   bool decay = true;  // subject to weight decay: matrices are, norms and biases are not
 
-  bool has_compute_copy() const { return master.defined() && !leaf.value.shares_storage_with(master); }
+  bool has_compute_copy() const {
+    return master.defined() && !leaf.value.shares_storage_with(master);
+  }
   std::int64_t elements() const { return leaf.value.elements(); }
 };
 

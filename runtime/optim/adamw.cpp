@@ -26,7 +26,8 @@ void AdamW::step(double learning_rate, double grad_scale) {
     step.weight_decay = parameter.decay ? static_cast<float>(options_.weight_decay) : 0.0f;
     Tensor compute = parameter.has_compute_copy() ? parameter.leaf.value : Tensor();
     backend_of(parameter.master)
-        .adamw(parameter.master, parameter.leaf.grad, states_[i].exp_avg, states_[i].exp_avg_sq, compute, step);
+        .adamw(parameter.master, parameter.leaf.grad, states_[i].exp_avg, states_[i].exp_avg_sq,
+               compute, step);
   }
 }
 

@@ -1,4 +1,5 @@
-// AdamW with decoupled weight decay (Loshchilov & Hutter 2019), one fused pass per parameter over fp32 masters.
+// AdamW with decoupled weight decay (Loshchilov & Hutter 2019), one fused pass per parameter over
+// fp32 masters.
 #pragma once
 
 #include <vector>

@@ -26,7 +26,8 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
 
 template <typename T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
-  TANDEM_CHECK(static_cast<std::int64_t>(values.size()) == shape.elements(), "{} values for shape {}", values.size(), shape.str());
+  TANDEM_CHECK(static_cast<std::int64_t>(values.size()) == shape.elements(),
+               "{} values for shape {}", values.size(), shape.str());
   Tensor host = empty(shape, dtype_of<T>());
   if (!values.empty()) std::memcpy(host.raw(), values.data(), values.size_bytes());
   return device.type == DeviceType::kCPU ? host : host.to(device);
@@ -34,14 +35,15 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device
 
 template <typename T>
 std::vector<T> Tensor::to_vector() const {
-  if (device().type == DeviceType::kMeta) return std::vector<T>(static_cast<std::size_t>(elements()));
+  if (device().type == DeviceType::kMeta)
+    return std::vector<T>(static_cast<std::size_t>(elements()));
   const Tensor host = device().type == DeviceType::kCPU ? *this : to(Device{});
   const auto values = host.span<T>();
   return {values.begin(), values.end()};
 }
 
-#define TANDEM_INSTANTIATE(T)                                                                \
-  template Tensor Tensor::from<T>(std::span<const T>, const Shape&, Device);                 \
+#define TANDEM_INSTANTIATE(T)                                                \
+  template Tensor Tensor::from<T>(std::span<const T>, const Shape&, Device); \
   template std::vector<T> Tensor::to_vector<T>() const;
 TANDEM_INSTANTIATE(float)
 TANDEM_INSTANTIATE(double)
@@ -73,7 +75,8 @@ Tensor Tensor::view(std::initializer_list<std::int64_t> dims) const {
     }
   }
   if (unknown >= 0) {
-    TANDEM_CHECK(known > 0 && elements() % known == 0, "view of {} with {} known elements", shape_.str(), known);
+    TANDEM_CHECK(known > 0 && elements() % known == 0, "view of {} with {} known elements",
+                 shape_.str(), known);
     sizes[static_cast<std::size_t>(unknown)] = elements() / known;
   }
   return view(Shape(std::span<const std::int64_t>(sizes)));
@@ -87,8 +90,8 @@ Tensor Tensor::view(const Shape& shape) const {
 }
 
 Tensor Tensor::rows(std::int64_t begin, std::int64_t count) const {
-  TANDEM_CHECK(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(0), "rows [{}, {}) of {}", begin,
-               begin + count, shape_.str());
+  TANDEM_CHECK(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= dim(0),
+               "rows [{}, {}) of {}", begin, begin + count, shape_.str());
   Shape shape = shape_;
   shape.set(0, count);
   const std::int64_t row = dim(0) == 0 ? 0 : elements() / dim(0);
@@ -96,7 +99,8 @@ Tensor Tensor::rows(std::int64_t begin, std::int64_t count) const {
 }
 
 Tensor Tensor::slice(std::int64_t begin, const Shape& shape) const {
-  TANDEM_CHECK(begin >= 0 && begin + shape.elements() <= elements(), "slice [{}, +{}) of {}", begin, shape.elements(), shape_.str());
+  TANDEM_CHECK(begin >= 0 && begin + shape.elements() <= elements(), "slice [{}, +{}) of {}", begin,
+               shape.elements(), shape_.str());
   Tensor result = *this;
   result.byte_offset_ += begin * size_of(dtype_);
   result.shape_ = shape;
@@ -136,7 +140,11 @@ std::string Tensor::str() const {
   return fmt::format("{}{}@{}", name_of(dtype_), shape_.str(), device().str());
 }
 
-Tensor empty_like(const Tensor& other) { return Tensor::empty(other.shape(), other.dtype(), other.device()); }
-Tensor zeros_like(const Tensor& other) { return Tensor::zeros(other.shape(), other.dtype(), other.device()); }
+Tensor empty_like(const Tensor& other) {
+  return Tensor::empty(other.shape(), other.dtype(), other.device());
+}
+Tensor zeros_like(const Tensor& other) {
+  return Tensor::zeros(other.shape(), other.dtype(), other.device());
+}
 
 }  // namespace tandem::runtime

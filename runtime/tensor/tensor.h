@@ -1,8 +1,8 @@
-// A dense, contiguous, row-major array: a value that shares its Storage. Strided views are not needed, because
-// fused ops read packed layouts (`[tokens, q|k|v]`, `[tokens, gate|up]`) directly.
+// A dense, contiguous, row-major array: a value that shares its Storage. Strided views are not
+// needed, because fused ops read packed layouts (`[tokens, q|k|v]`, `[tokens, gate|up]`) directly.
 //
-// A tensor that came out of a recorded op carries a value id, by which the tape routes gradients. A reshaped
-// view keeps the id: its gradient has the same elements in the same order.
+// A tensor that came out of a recorded op carries a value id, by which the tape routes gradients. A
+// reshaped view keeps the id: its gradient has the same elements in the same order.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,8 @@ class Tensor {
   // Typed device pointer; checks that T is the tensor's dtype.
   template <typename T>
   T* data() const {
-    TANDEM_CHECK(dtype_ == dtype_of<T>(), "tensor of {} read as {}", name_of(dtype_), name_of(dtype_of<T>()));
+    TANDEM_CHECK(dtype_ == dtype_of<T>(), "tensor of {} read as {}", name_of(dtype_),
+                 name_of(dtype_of<T>()));
     return static_cast<T*>(raw());
   }
   // Host tensors only.
@@ -63,7 +64,8 @@ class Tensor {
   Tensor view(const Shape& shape) const;
   // Rows [begin, begin + count) of dimension 0, sharing storage. Not tracked by the tape.
   Tensor rows(std::int64_t begin, std::int64_t count) const;
-  // Elements [begin, begin + shape.elements()) of the flattened tensor under a shape. Not tracked by the tape.
+  // Elements [begin, begin + shape.elements()) of the flattened tensor under a shape. Not tracked
+  // by the tape.
   Tensor slice(std::int64_t begin, const Shape& shape) const;
   // The same storage without a value id: gradients stop here.
   Tensor detach() const;

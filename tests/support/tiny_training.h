@@ -32,7 +32,8 @@ inline std::vector<std::int32_t> tiny_sequence(std::int64_t index, std::int64_t 
   const auto length = 5 + random.below(40, 0);
   std::vector<std::int32_t> tokens;
   for (std::uint64_t i = 0; i < length; ++i)
-    tokens.push_back(static_cast<std::int32_t>((random.below(7, i + 1) * 13 + i * 3) % static_cast<std::uint64_t>(vocab)));
+    tokens.push_back(static_cast<std::int32_t>((random.below(7, i + 1) * 13 + i * 3) %
+                                               static_cast<std::uint64_t>(vocab)));
   return tokens;
 }
 
@@ -76,7 +77,10 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     double loss = 0;
     const auto stats = engine.step(
         static_cast<std::int64_t>(batches.size()),
-        [&](std::int64_t i) { loss += train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true); },
+        [&](std::int64_t i) {
+          loss +=
+              train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true);
+        },
         3e-3, 1.0);
     trace.losses.push_back(mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
     trace.grad_norms.push_back(stats.grad_norm);
@@ -87,7 +91,8 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
 // Largest relative difference between two curves.
 inline double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
   double worst = a.size() == b.size() ? 0.0 : INFINITY;
-  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i)
+    worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
   return worst;
 }
 

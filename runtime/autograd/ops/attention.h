@@ -17,23 +17,29 @@ struct PackedHeads {
   std::int64_t width() const { return (heads + 2 * kv_heads) * head_dim; }
   HeadsView q(const Tensor& qkv) const { return {qkv, 0, heads, head_dim}; }
   HeadsView k(const Tensor& qkv) const { return {qkv, heads * head_dim, kv_heads, head_dim}; }
-  HeadsView v(const Tensor& qkv) const { return {qkv, (heads + kv_heads) * head_dim, kv_heads, head_dim}; }
+  HeadsView v(const Tensor& qkv) const {
+    return {qkv, (heads + kv_heads) * head_dim, kv_heads, head_dim};
+  }
 };
 
-// Angles of all positions a model may meet: cos, sin fp32 [max_position, head_dim / 2] (Su et al. 2021).
+// Angles of all positions a model may meet: cos, sin fp32 [max_position, head_dim / 2] (Su et al.
+// 2021).
 struct RopeTable {
   Tensor cos;
   Tensor sin;
 };
-RopeTable make_rope_table(std::int64_t max_position, std::int64_t head_dim, double theta, Device device);
+RopeTable make_rope_table(std::int64_t max_position, std::int64_t head_dim, double theta,
+                          Device device);
 
-// Rotates q and k heads in place; `qkv` must not be needed unrotated by anyone (a linear's output is not).
-// positions int32 [n]. Saves positions; backward rotates the gradient back.
-Tensor rope(const Tensor& qkv, const PackedHeads& heads, const Tensor& positions, const RopeTable& table);
+// Rotates q and k heads in place; `qkv` must not be needed unrotated by anyone (a linear's output
+// is not). positions int32 [n]. Saves positions; backward rotates the gradient back.
+Tensor rope(const Tensor& qkv, const PackedHeads& heads, const Tensor& positions,
+            const RopeTable& table);
 
-// softmax(q·kᵀ/sqrt(head_dim))·v per sequence and head → [n, heads · head_dim]. `cu_seqlens` (batch + 1) are the borders
-// of the packed sequences. Saved: qkv, out, log-sum-exp [heads, n]; never [seq, seq].
-Tensor attention(const Tensor& qkv, const PackedHeads& heads, std::vector<std::int32_t> cu_seqlens, bool causal = true,
-                 std::int64_t window = 0);
+// softmax(q·kᵀ/sqrt(head_dim))·v per sequence and head → [n, heads · head_dim]. `cu_seqlens` (batch
+// + 1) are the borders of the packed sequences. Saved: qkv, out, log-sum-exp [heads, n]; never
+// [seq, seq].
+Tensor attention(const Tensor& qkv, const PackedHeads& heads, std::vector<std::int32_t> cu_seqlens,
+                 bool causal = true, std::int64_t window = 0);
 
 }  // namespace tandem::runtime

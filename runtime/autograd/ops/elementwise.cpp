@@ -17,45 +17,51 @@ Tensor add(const Tensor& a, const Tensor& b) {
 }
 
 Tensor swiglu(const Tensor& gate_up) {
-  TANDEM_CHECK(gate_up.shape().rank() == 2 && gate_up.dim(1) % 2 == 0, "swiglu of {}", gate_up.str());
+  TANDEM_CHECK(gate_up.shape().rank() == 2 && gate_up.dim(1) % 2 == 0, "swiglu of {}",
+               gate_up.str());
   Tensor y = Tensor::empty({gate_up.dim(0), gate_up.dim(1) / 2}, gate_up.dtype(), gate_up.device());
   backend_of(gate_up).swiglu_forward(gate_up, y);
   if (!recording({&gate_up})) return y;
-  Tape::current()->record("swiglu", {&gate_up}, {&y}, {}, [gate_up = gate_up.detach()](BackwardContext& context) {
-    Tensor dgate_up = empty_like(gate_up);
-    backend_of(gate_up).swiglu_backward(gate_up, context.grad_output(0), dgate_up);
-    context.add_grad_input(0, dgate_up);
-  });
+  Tape::current()->record(
+      "swiglu", {&gate_up}, {&y}, {}, [gate_up = gate_up.detach()](BackwardContext& context) {
+        Tensor dgate_up = empty_like(gate_up);
+        backend_of(gate_up).swiglu_backward(gate_up, context.grad_output(0), dgate_up);
+        context.add_grad_input(0, dgate_up);
+      });
   return y;
 }
 
 Tensor embedding(const Tensor& tokens, Leaf& weight, std::int64_t first_row) {
-  TANDEM_CHECK(tokens.dtype() == DType::kI32 && weight.value.shape().rank() == 2, "embedding of {} in {}", tokens.str(),
-               weight.value.str());
-  Tensor y = Tensor::empty({tokens.elements(), weight.value.dim(1)}, weight.value.dtype(), tokens.device());
+  TANDEM_CHECK(tokens.dtype() == DType::kI32 && weight.value.shape().rank() == 2,
+               "embedding of {} in {}", tokens.str(), weight.value.str());
+  Tensor y = Tensor::empty({tokens.elements(), weight.value.dim(1)}, weight.value.dtype(),
+                           tokens.device());
   backend_of(tokens).embedding_forward(tokens, weight.value, first_row, y);
   if (!recording({}, {&weight})) return y;
-  Tape::current()->record("embedding", {}, {&y}, {&weight}, [tokens, &weight, first_row](BackwardContext& context) {
-    const Tensor& dy = context.grad_output(0);
-    accumulate_into(weight, [&](Tensor& grad, bool accumulate) {
-      if (!accumulate) backend_of(dy).fill(grad, 0.0f);
-      backend_of(dy).embedding_backward(tokens, dy, first_row, grad);
-    });
-  });
+  Tape::current()->record("embedding", {}, {&y}, {&weight},
+                          [tokens, &weight, first_row](BackwardContext& context) {
+                            const Tensor& dy = context.grad_output(0);
+                            accumulate_into(weight, [&](Tensor& grad, bool accumulate) {
+                              if (!accumulate) backend_of(dy).fill(grad, 0.0f);
+                              backend_of(dy).embedding_backward(tokens, dy, first_row, grad);
+                            });
+                          });
   return y;
 }
 
 Tensor select_rows(const Tensor& x, const Tensor& rows) {
-  TANDEM_CHECK(x.shape().rank() == 2 && rows.dtype() == DType::kI32, "select_rows of {} by {}", x.str(), rows.str());
+  TANDEM_CHECK(x.shape().rank() == 2 && rows.dtype() == DType::kI32, "select_rows of {} by {}",
+               x.str(), rows.str());
   Tensor y = Tensor::empty({rows.elements(), x.dim(1)}, x.dtype(), x.device());
   backend_of(x).gather_rows(x, rows, y);
   if (!recording({&x})) return y;
-  Tape::current()->record("select_rows", {&x}, {&y}, {}, [rows, shape = x.shape()](BackwardContext& context) {
-    const Tensor& dy = context.grad_output(0);
-    Tensor dx = Tensor::zeros(shape, dy.dtype(), dy.device());
-    backend_of(dy).scatter_add_rows(dy, rows, dx);
-    context.add_grad_input(0, dx);
-  });
+  Tape::current()->record("select_rows", {&x}, {&y}, {},
+                          [rows, shape = x.shape()](BackwardContext& context) {
+                            const Tensor& dy = context.grad_output(0);
+                            Tensor dx = Tensor::zeros(shape, dy.dtype(), dy.device());
+                            backend_of(dy).scatter_add_rows(dy, rows, dx);
+                            context.add_grad_input(0, dx);
+                          });
   return y;
 }
 

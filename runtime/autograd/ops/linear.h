@@ -8,7 +8,9 @@ namespace tandem::runtime {
 // x [n, in], weight.value [out, in], bias.value fp32 [out] or null → [n, out] in `out_dtype`.
 // Saved: x. Backward: dx = dy·W, dW += dyᵀ·x (fp32), db += column sums of dy.
 Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype);
-inline Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias = nullptr) { return linear(x, weight, bias, x.dtype()); }
+inline Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias = nullptr) {
+  return linear(x, weight, bias, x.dtype());
+}
 
 // The two halves of the backward, for layers that start communication between them.
 Tensor linear_grad_input(const Tensor& dy, const Leaf& weight);

@@ -1,11 +1,13 @@
-// Root-mean-square normalisation, alone or fused with the residual addition before it (Zhang & Sennrich 2019).
+// Root-mean-square normalisation, alone or fused with the residual addition before it (Zhang &
+// Sennrich 2019).
 #pragma once
 
 #include "runtime/autograd/tape.h"
 
 namespace tandem::runtime {
 
-// y = x / sqrt(mean(x²) + eps) · weight for x [n, width], weight.value fp32 [width]. Saved: x, 1/rms.
+// y = x / sqrt(mean(x²) + eps) · weight for x [n, width], weight.value fp32 [width]. Saved: x,
+// 1/rms.
 Tensor rms_norm(const Tensor& x, Leaf& weight, float eps);
 
 struct AddNormOutput {

@@ -5,7 +5,10 @@
 namespace tandem::runtime {
 
 Allocator& cuda_allocator(int index) {
-  throw_error("device cuda:{}: this trainer was built without CUDA; set device: cpu, or rebuild where nvcc is found", index);
+  throw_error(
+      "device cuda:{}: this trainer was built without CUDA; set device: cpu, or rebuild where nvcc "
+      "is found",
+      index);
 }
 
 }  // namespace tandem::runtime
