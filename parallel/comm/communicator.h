@@ -1,10 +1,15 @@
 // Communication between ranks behind one interface. Implementations: `mpi/` (CPU ranks), `nccl/` (GPUs), `local/`
 // (one rank: everything returns at once), `threads/` (ranks as threads of one process, for unit tests and TSan).
+// Ranks that share a machine talk through `shared/`, under mpi/ and threads/ alike.
 //
 // A Group is a small value that names a set of ranks; it is passed explicitly. Collectives are asynchronous, start in
-// the order of the calls (which must be the same on all ranks of the group), and carry a name: when one does not
-// finish within the group's deadline, wait() throws an Error that names rank, collective, size and peers.
-// Reductions sum in rank order in fp32 (bf16 tensors too): all ranks get equal bits, and equal runs give equal bits.
+// the order of the calls, and carry a name; order and names must be the same on all ranks of the group (where they
+// differ, an InternalError says so). When a collective does not finish within the group's deadline, wait() throws an
+// Error that names rank, collective, size and peers.
+// Reductions sum in rank order, bf16 in fp32 with one rounding at the end: all ranks get equal bits, equal runs give
+// equal bits, and so do all implementations.
+//
+// Meta tensors travel nowhere: a collective over them checks its arguments and returns finished.
 #pragma once
 
 #include <chrono>
@@ -21,28 +26,33 @@ namespace tandem::parallel {
 
 enum class ReduceOp { kSum, kMax, kMin };
 
-// The handle of a collective in flight. Its tensors must stay alive and untouched until wait() has returned; the
-// handle keeps their storage alive. Destroying an unfinished handle waits.
+// The handle of a collective in flight. Its tensors must stay untouched until wait() has returned; their storage is
+// kept alive until then. Destroying an unfinished handle waits, except while an exception unwinds the stack or after
+// the group has failed: then the collective is left to itself. The destructor never throws.
 class Work {
  public:
   class Impl {
    public:
-    virtual ~Impl() = default;
-    virtual bool test() = 0;   // makes progress; true once finished
-    virtual void wait() = 0;   // throws Error (environment) past the deadline or when a peer is gone
+    virtual ~Impl() = default;  // does not wait
+    virtual bool test() = 0;    // makes progress; true once finished
+    virtual void wait() = 0;    // throws Error (environment) past the deadline or when a peer is gone
+    virtual bool hopeless() const = 0;  // the group has failed, and its error was thrown
   };
 
   Work() = default;  // finished
-  explicit Work(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  Work(Work&&) = default;
-  Work& operator=(Work&& other);
+  explicit Work(std::unique_ptr<Impl> impl);
+  Work(Work&&) noexcept = default;
+  Work& operator=(Work&& other) noexcept;
   ~Work();
 
   bool test();
   void wait();
 
  private:
+  void finish() noexcept;
+
   std::unique_ptr<Impl> impl_;
+  int exceptions_at_start_ = 0;
 };
 
 class Communicator {
@@ -50,10 +60,12 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // Names the group in errors ("tp").
+  virtual const std::string& name() const = 0;
 
   // In place, same shape on all ranks; fp32, bf16, fp64, int32, int64.
   virtual Work all_reduce(runtime::Tensor& tensor, ReduceOp op, std::string_view name) = 0;
-  // input holds size() equal parts; output receives this rank's part, reduced.
+  // input holds size() equal parts; output receives this rank's part, reduced. output may be this rank's part of input.
   virtual Work reduce_scatter(const runtime::Tensor& input, runtime::Tensor& output, ReduceOp op, std::string_view name) = 0;
   // output holds size() equal parts in rank order. input may be this rank's part of output.
   virtual Work all_gather(const runtime::Tensor& input, runtime::Tensor& output, std::string_view name) = 0;
@@ -63,10 +75,11 @@ class Communicator {
   virtual void barrier(std::string_view name) = 0;
 
   // Collective over all ranks: those with equal color form a new communicator, ordered by rank; a negative color
-  // gets none (null).
+  // gets none (null). `name` becomes the name of the new communicator.
   virtual std::unique_ptr<Communicator> split(int color, std::string_view name) = 0;
-  // Lets pending collectives advance without waiting (called from hooks during backward).
+  // Lets this rank's pending collectives, of any group, advance without waiting (called from hooks during backward).
   virtual void progress() = 0;
+  // How long wait() and barrier() may wait before they throw; 10 minutes unless set. A split inherits it.
   virtual void set_deadline(std::chrono::milliseconds deadline) = 0;
 };
 
@@ -74,11 +87,11 @@ class Communicator {
 class Group {
  public:
   Group();
-  Group(std::shared_ptr<Communicator> communicator, std::string name);
+  explicit Group(std::shared_ptr<Communicator> communicator);
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  const std::string& name() const { return name_; }
+  const std::string& name() const;
 
   Work all_reduce(runtime::Tensor& tensor, ReduceOp op, std::string_view name) const;
   Work reduce_scatter(const runtime::Tensor& input, runtime::Tensor& output, ReduceOp op, std::string_view name) const;
@@ -87,7 +100,8 @@ class Group {
   Work send(const runtime::Tensor& tensor, int peer, std::string_view name) const;
   Work recv(runtime::Tensor& tensor, int peer, std::string_view name) const;
   void barrier(std::string_view name) const;
-  Group split(int color, std::string_view name) const;  // size-0 group for a negative color
+  // A group of size 0 and rank -1, with which nothing can be done, for a negative color.
+  Group split(int color, std::string_view name) const;
   void progress() const;
   void set_deadline(std::chrono::milliseconds deadline) const;
 
@@ -99,13 +113,17 @@ class Group {
   std::int64_t all_reduce_scalar(std::int64_t value, ReduceOp op, std::string_view name) const;
 
  private:
+  Communicator& checked() const;
+
   std::shared_ptr<Communicator> communicator_;
-  std::string name_;
   int rank_ = 0;
   int size_ = 1;
 };
 
 // The group of one rank.
 Group local_group();
+// Rank `rank` of a group of `size` ranks that exists on paper only, to run a step on the meta device: its collectives
+// take meta tensors and return finished; it cannot be split.
+Group planned_group(int rank, int size, std::string name);
 
 }  // namespace tandem::parallel

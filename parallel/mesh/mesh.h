@@ -32,6 +32,8 @@ struct Mesh {
 
 // Collective over `world`, whose size must be layout.ranks(). Throws Error naming the layout where it does not fit.
 Mesh make_mesh(const LayoutConfig& layout, const Group& world);
+// The mesh as `rank` would see it, without any other rank: for a step on the meta device. Same errors.
+Mesh planned_mesh(const LayoutConfig& layout, int rank);
 // A mesh of one rank.
 Mesh single_rank_mesh();
 
