@@ -10,12 +10,14 @@ namespace tandem::data {
 
 std::int64_t Batch::max_sequence_length() const {
   std::int64_t longest = 0;
-  for (std::int64_t i = 0; i < sequence_count(); ++i) longest = std::max(longest, sequence_length(i));
+  for (std::int64_t i = 0; i < sequence_count(); ++i)
+    longest = std::max(longest, sequence_length(i));
   return longest;
 }
 
 std::int64_t Batch::target_count() const {
-  return static_cast<std::int64_t>(targets.size()) - std::count(targets.begin(), targets.end(), kNoToken);
+  return static_cast<std::int64_t>(targets.size()) -
+         std::count(targets.begin(), targets.end(), kNoToken);
 }
 
 void BatchBuilder::open_sequence(std::span<const TokenId> tokens, std::int64_t record) {
@@ -23,7 +25,8 @@ void BatchBuilder::open_sequence(std::span<const TokenId> tokens, std::int64_t r
   TANDEM_CHECK(batch_.tokens.size() + tokens.size() <= std::numeric_limits<std::int32_t>::max(),
                "more than 2^31 tokens in a batch");
   batch_.tokens.insert(batch_.tokens.end(), tokens.begin(), tokens.end());
-  for (std::size_t i = 0; i < tokens.size(); ++i) batch_.positions.push_back(static_cast<std::int32_t>(i));
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    batch_.positions.push_back(static_cast<std::int32_t>(i));
   batch_.cu_seqlens.push_back(static_cast<std::int32_t>(batch_.tokens.size()));
   batch_.records.push_back(record);
 }
@@ -37,8 +40,8 @@ void BatchBuilder::add_sequence(std::span<const TokenId> tokens, std::span<const
   batch_.weights.insert(batch_.weights.end(), weights.begin(), weights.end());
 }
 
-void BatchBuilder::add_completion(std::span<const TokenId> tokens, std::int64_t prompt_length, std::int64_t record,
-                                  TokenId next) {
+void BatchBuilder::add_completion(std::span<const TokenId> tokens, std::int64_t prompt_length,
+                                  std::int64_t record, TokenId next) {
   open_sequence(tokens, record);
   const auto length = static_cast<std::int64_t>(tokens.size());
   for (std::int64_t i = 0; i < length; ++i) {
@@ -55,6 +58,8 @@ void BatchBuilder::add_prompt(std::span<const TokenId> tokens, std::int64_t reco
   batch_.weights.resize(batch_.tokens.size(), 0.0f);
 }
 
-Batch BatchBuilder::take() { return std::exchange(batch_, {}); }
+Batch BatchBuilder::take() {
+  return std::exchange(batch_, {});
+}
 
 }  // namespace tandem::data

@@ -1,5 +1,5 @@
-// What a model is given: sequences one after the other, without padding ("token-packed"). Attention stays inside a
-// sequence by cu_seqlens; positions restart in each.
+// What a model is given: sequences one after the other, without padding ("token-packed"). Attention
+// stays inside a sequence by cu_seqlens; positions restart in each.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,14 @@
 namespace tandem::data {
 
 struct Batch {
-  std::vector<TokenId> tokens;                // [tokens]
-  std::vector<std::int32_t> positions;        // [tokens], from 0 in each sequence
+  std::vector<TokenId> tokens;                 // [tokens]
+  std::vector<std::int32_t> positions;         // [tokens], from 0 in each sequence
   std::vector<std::int32_t> cu_seqlens = {0};  // [sequences + 1]: 0, …, tokens
-  std::vector<TokenId> targets;               // [tokens]: the token to predict, kNoToken where there is none
-  std::vector<float> weights;                 // [tokens]: 0 where there is no target
-  std::vector<std::int64_t> records;          // [sequences]: the record of the data set that a sequence came from
-  std::vector<float> margins;                 // [pairs]: of preference batches only, one per pair
+  std::vector<TokenId> targets;  // [tokens]: the token to predict, kNoToken where there is none
+  std::vector<float> weights;    // [tokens]: 0 where there is no target
+  std::vector<std::int64_t>
+      records;                 // [sequences]: the record of the data set that a sequence came from
+  std::vector<float> margins;  // [pairs]: of preference batches only, one per pair
 
   std::int64_t token_count() const { return static_cast<std::int64_t>(tokens.size()); }
   std::int64_t sequence_count() const { return static_cast<std::int64_t>(records.size()); }
@@ -35,8 +36,9 @@ class BatchBuilder {
   // The general form: targets and weights are [tokens.size()].
   void add_sequence(std::span<const TokenId> tokens, std::span<const TokenId> targets,
                     std::span<const float> weights, std::int64_t record);
-  // Every token is predicted from those before it, except the first `prompt_length` ones (at least the first token
-  // of a sequence has nothing before it). Weights are 1. `next` is the target of the last token.
+  // Every token is predicted from those before it, except the first `prompt_length` ones (at least
+  // the first token of a sequence has nothing before it). Weights are 1. `next` is the target of
+  // the last token.
   void add_completion(std::span<const TokenId> tokens, std::int64_t prompt_length,
                       std::int64_t record, TokenId next = kNoToken);
   // No targets at all.

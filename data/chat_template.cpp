@@ -23,11 +23,12 @@ struct PatternParts {
 PatternParts split_pattern(std::string_view pattern) {
   const std::size_t prompt = pattern.find(kPrompt);
   const std::size_t completion = pattern.find(kCompletion);
-  if (prompt == std::string_view::npos || completion == std::string_view::npos || completion < prompt ||
-      pattern.find(kPrompt, prompt + 1) != std::string_view::npos ||
+  if (prompt == std::string_view::npos || completion == std::string_view::npos ||
+      completion < prompt || pattern.find(kPrompt, prompt + 1) != std::string_view::npos ||
       pattern.find(kCompletion, completion + 1) != std::string_view::npos)
-    throw_error("template '{}' must hold {{prompt}} once and after it {{completion}} once, such as '{}'", pattern,
-                kDefaultTemplate);
+    throw_error(
+        "template '{}' must hold {{prompt}} once and after it {{completion}} once, such as '{}'",
+        pattern, kDefaultTemplate);
   const std::size_t prompt_end = prompt + kPrompt.size();
   return {pattern.substr(0, prompt), pattern.substr(prompt_end, completion - prompt_end),
           pattern.substr(completion + kCompletion.size())};
@@ -42,7 +43,8 @@ std::optional<TokenId> role_id(std::string_view name, const SpecialTokenIds& ids
 
 }  // namespace
 
-ChatTemplate::ChatTemplate(std::string_view pattern, const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {
+ChatTemplate::ChatTemplate(std::string_view pattern, const Tokenizer& tokenizer)
+    : tokenizer_(&tokenizer) {
   const auto [before, between, after] = split_pattern(pattern);
   add_literal(before, prompt_);
   prompt_.push_back({Part::Kind::kField, {}, kNoToken});
@@ -63,21 +65,27 @@ void ChatTemplate::add_literal(std::string_view text, std::vector<Part>& parts) 
     }
     if (open == text.size()) return;
     const std::size_t close = text.find('}', open);
-    const std::string_view name =
-        close == std::string_view::npos ? text.substr(open) : text.substr(open + 1, close - open - 1);
+    const std::string_view name = close == std::string_view::npos
+                                      ? text.substr(open)
+                                      : text.substr(open + 1, close - open - 1);
     const auto id = role_id(name, tokenizer_->special_ids());
     if (close == std::string_view::npos || !id)
-      throw_error("template: unknown name '{}'; known are {{prompt}}, {{completion}}, {{bos}}, {{eos}} and {{pad}}",
-                  name);
+      throw_error(
+          "template: unknown name '{}'; known are {{prompt}}, {{completion}}, {{bos}}, {{eos}} and "
+          "{{pad}}",
+          name);
     if (*id == kNoToken)
-      throw_error("template: the tokenizer has no {0} token; remove {{{0}}} or set {0}_token in the tokenizer stage",
-                  name);
+      throw_error(
+          "template: the tokenizer has no {0} token; remove {{{0}}} or set {0}_token in the "
+          "tokenizer stage",
+          name);
     parts.push_back({Part::Kind::kToken, {}, *id});
     text.remove_prefix(close + 1);
   }
 }
 
-std::vector<TokenId> ChatTemplate::render(const std::vector<Part>& parts, std::string_view value) const {
+std::vector<TokenId> ChatTemplate::render(const std::vector<Part>& parts,
+                                          std::string_view value) const {
   std::vector<TokenId> ids;
   std::string text;  // literals and the value between two tokens are encoded together
   const auto flush = [&] {
@@ -96,7 +104,9 @@ std::vector<TokenId> ChatTemplate::render(const std::vector<Part>& parts, std::s
   return ids;
 }
 
-std::vector<TokenId> ChatTemplate::encode_prompt(std::string_view prompt) const { return render(prompt_, prompt); }
+std::vector<TokenId> ChatTemplate::encode_prompt(std::string_view prompt) const {
+  return render(prompt_, prompt);
+}
 
 std::vector<TokenId> ChatTemplate::encode_completion(std::string_view completion) const {
   return render(completion_, completion);

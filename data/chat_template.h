@@ -2,9 +2,9 @@
 //   "{prompt}{completion}{eos}"        (the default)
 //   "User: {prompt}\nAssistant: {completion}{eos}"
 //   "<|user|>{prompt}<|assistant|>{completion}{eos}"
-// Everything before {completion} is the prompt's part, which generation is given as it is and which training does
-// not predict. {bos}, {eos}, {pad} and special tokens written in the pattern become single tokens; the same
-// characters inside a prompt or completion stay plain text.
+// Everything before {completion} is the prompt's part, which generation is given as it is and which
+// training does not predict. {bos}, {eos}, {pad} and special tokens written in the pattern become
+// single tokens; the same characters inside a prompt or completion stay plain text.
 #pragma once
 
 #include <string>
@@ -19,8 +19,9 @@ inline constexpr std::string_view kDefaultTemplate = "{prompt}{completion}{eos}"
 
 class ChatTemplate {
  public:
-  // The tokenizer must outlive this object. Throws Error for an unknown {name}, a {prompt} or {completion} that is
-  // missing, repeated or out of order, and a special token that the tokenizer lacks.
+  // The tokenizer must outlive this object. Throws Error for an unknown {name}, a {prompt} or
+  // {completion} that is missing, repeated or out of order, and a special token that the tokenizer
+  // lacks.
   ChatTemplate(std::string_view pattern, const Tokenizer& tokenizer);
 
   std::vector<TokenId> encode_prompt(std::string_view prompt) const;
@@ -29,8 +30,8 @@ class ChatTemplate {
  private:
   struct Part {
     enum class Kind { kText, kToken, kField } kind;
-    std::string text;           // of kText
-    TokenId token = kNoToken;   // of kToken
+    std::string text;          // of kText
+    TokenId token = kNoToken;  // of kToken
   };
 
   void add_literal(std::string_view text, std::vector<Part>& parts) const;

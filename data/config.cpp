@@ -10,17 +10,22 @@ using runtime::throw_error;
 
 void DataConfig::visit_fields(runtime::FieldVisitor& v) {
   v.field({.name = "path", .help = "the data file", .required = true}, path);
-  v.choice({"format", "form of the file; auto reads .jsonl and .ndjson as JSONL and all else as text"}, format,
-           {"auto", "text", "jsonl"});
-  v.choice({"documents", "what one document of a text file is: a line, what stands between blank lines, or the file"},
-           documents, {"line", "blank_line", "file"});
+  v.choice(
+      {"format", "form of the file; auto reads .jsonl and .ndjson as JSONL and all else as text"},
+      format, {"auto", "text", "jsonl"});
+  v.choice(
+      {"documents",
+       "what one document of a text file is: a line, what stands between blank lines, or the file"},
+      documents, {"line", "blank_line", "file"});
   v.field({"text_field", "JSONL field with a document's text"}, text_field);
   v.field({"prompt_field", "JSONL field with the prompt"}, prompt_field);
   v.field({"completion_field", "JSONL field with the completion"}, completion_field);
   v.field({"chosen_field", "JSONL field with the better completion"}, chosen_field);
   v.field({"rejected_field", "JSONL field with the worse completion"}, rejected_field);
-  v.field({"margin_field", "JSONL field with the number by which chosen is better; empty for none"}, margin_field);
-  v.field({"validation_fraction", "part of the records held out from training, in [0, 1)"}, validation_fraction);
+  v.field({"margin_field", "JSONL field with the number by which chosen is better; empty for none"},
+          margin_field);
+  v.field({"validation_fraction", "part of the records held out from training, in [0, 1)"},
+          validation_fraction);
   v.field({"max_records", "use the first records only; 0 for all"}, max_records);
 }
 

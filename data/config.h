@@ -1,6 +1,6 @@
-// What a recipe says about a data set: where it is, what form it has, which fields hold what. One struct serves all
-// stages; each stage reads the fields that it needs (text; prompt and completion; prompt, chosen and rejected;
-// prompt).
+// What a recipe says about a data set: where it is, what form it has, which fields hold what. One
+// struct serves all stages; each stage reads the fields that it needs (text; prompt and completion;
+// prompt, chosen and rejected; prompt).
 #pragma once
 
 #include <cstdint>

@@ -8,8 +8,8 @@
 namespace tandem::data {
 namespace {
 
-// Packs by the room left in them, with the least sufficient room found by a bit set: best fit in a few steps however
-// many packs there are.
+// Packs by the room left in them, with the least sufficient room found by a bit set: best fit in a
+// few steps however many packs there are.
 class RoomIndex {
  public:
   explicit RoomIndex(std::int64_t max_room) : packs_(max_room + 1), bits_(max_room / 64 + 1) {}
@@ -19,7 +19,8 @@ class RoomIndex {
     bits_[room / 64] |= 1ull << (room % 64);
   }
 
-  // The pack added last among those with the least room ≥ `needed`; −1 when there is none. It is taken out.
+  // The pack added last among those with the least room ≥ `needed`; −1 when there is none. It is
+  // taken out.
   std::int64_t take(std::int64_t needed, std::int64_t* room) {
     auto block = static_cast<std::size_t>(needed / 64);
     std::uint64_t word = bits_[block] & (~0ull << (needed % 64));
@@ -41,8 +42,9 @@ class RoomIndex {
 };
 
 // Full packs of long documents go to `packs` at once, everything shorter to `pieces`.
-void cut(std::span<const std::int64_t> documents, std::span<const std::int64_t> lengths, std::int64_t sequence_length,
-         std::vector<std::vector<Segment>>& packs, std::vector<Segment>& pieces) {
+void cut(std::span<const std::int64_t> documents, std::span<const std::int64_t> lengths,
+         std::int64_t sequence_length, std::vector<std::vector<Segment>>& packs,
+         std::vector<Segment>& pieces) {
   for (std::size_t i = 0; i < documents.size(); ++i) {
     std::int64_t begin = 0;
     for (; lengths[i] - begin >= sequence_length; begin += sequence_length)
@@ -51,7 +53,8 @@ void cut(std::span<const std::int64_t> documents, std::span<const std::int64_t> 
   }
 }
 
-void place(std::vector<Segment>& pieces, std::int64_t sequence_length, std::vector<std::vector<Segment>>& packs) {
+void place(std::vector<Segment>& pieces, std::int64_t sequence_length,
+           std::vector<std::vector<Segment>>& packs) {
   std::stable_sort(pieces.begin(), pieces.end(),
                    [](const Segment& a, const Segment& b) { return a.length > b.length; });
   RoomIndex rooms(sequence_length);
@@ -71,10 +74,12 @@ void place(std::vector<Segment>& pieces, std::int64_t sequence_length, std::vect
 
 PackPlan plan_packs(std::span<const std::int64_t> documents, std::span<const std::int64_t> lengths,
                     std::int64_t sequence_length) {
-  TANDEM_CHECK(documents.size() == lengths.size(), "{} documents, {} lengths", documents.size(), lengths.size());
+  TANDEM_CHECK(documents.size() == lengths.size(), "{} documents, {} lengths", documents.size(),
+               lengths.size());
   if (sequence_length < 2)
-    runtime::throw_error("sequence_length is {}; it must be at least 2: one token and the one it predicts",
-                         sequence_length);
+    runtime::throw_error(
+        "sequence_length is {}; it must be at least 2: one token and the one it predicts",
+        sequence_length);
   std::vector<std::vector<Segment>> packs;
   std::vector<Segment> pieces;
   cut(documents, lengths, sequence_length, packs, pieces);

@@ -1,6 +1,6 @@
-// Which samples a step trains on: a pure function of (seed, epoch, cursor), never of the number of shards. Each
-// data-parallel shard asks for its part of the global batch, so a run goes on at another shard count with the same
-// batches, and the state to save is two integers.
+// Which samples a step trains on: a pure function of (seed, epoch, cursor), never of the number of
+// shards. Each data-parallel shard asks for its part of the global batch, so a run goes on at
+// another shard count with the same batches, and the state to save is two integers.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ struct SamplerState {
   bool operator==(const SamplerState&) const = default;
 };
 
-// Throws Error, with the nearest sizes that work, unless global_batch_size divides by shard_count × micro_batch_size.
+// Throws Error, with the nearest sizes that work, unless global_batch_size divides by shard_count ×
+// micro_batch_size.
 void validate_batch_sizes(std::int64_t global_batch_size, std::int64_t micro_batch_size,
                           std::int64_t shard_count);
 
@@ -31,9 +32,10 @@ class Sampler {
   // Throws Error when dataset_size or global_batch_size is not positive.
   explicit Sampler(const Options& options);
 
-  // Shard `shard`'s part of the global batch at the cursor, [global_batch_size / shard_count] indices in
-  // [0, dataset_size): the parts of shards 0, 1, … put together are the global batch. A batch that reaches the end of
-  // an epoch takes the rest from the next epoch. Throws Error when the batch does not divide by shard_count.
+  // Shard `shard`'s part of the global batch at the cursor, [global_batch_size / shard_count]
+  // indices in [0, dataset_size): the parts of shards 0, 1, … put together are the global batch. A
+  // batch that reaches the end of an epoch takes the rest from the next epoch. Throws Error when
+  // the batch does not divide by shard_count.
   std::vector<std::int64_t> batch(std::int64_t shard, std::int64_t shard_count) const;
   // Moves the cursor past the global batch. Every shard does this once per step.
   void advance();
@@ -55,8 +57,8 @@ class Sampler {
   SamplerState state_;
 };
 
-// Indices [begin, end) of shard `shard` of an evaluation pass over `size` samples in order: every sample exactly once
-// over all shards, sizes differ by at most one.
+// Indices [begin, end) of shard `shard` of an evaluation pass over `size` samples in order: every
+// sample exactly once over all shards, sizes differ by at most one.
 struct IndexRange {
   std::int64_t begin = 0;
   std::int64_t end = 0;

@@ -37,7 +37,9 @@ struct Header {
 };
 static_assert(sizeof(Header) == kHeaderSize);
 
-std::uint64_t padded(std::uint64_t bytes) { return (bytes + 7) / 8 * 8; }
+std::uint64_t padded(std::uint64_t bytes) {
+  return (bytes + 7) / 8 * 8;
+}
 
 std::span<const std::byte> as_bytes(const Header& header) {
   return {reinterpret_cast<const std::byte*>(&header), sizeof(header)};
@@ -47,7 +49,9 @@ std::span<const std::byte> as_bytes(const Header& header) {
 class TokenWriter {
  public:
   TokenWriter(const std::filesystem::path& path, std::int64_t vocab_size)
-      : file_(path), vocab_size_(vocab_size), bytes_per_token_(vocab_size <= kMaxSmallVocabulary ? 2 : 4) {
+      : file_(path),
+        vocab_size_(vocab_size),
+        bytes_per_token_(vocab_size <= kMaxSmallVocabulary ? 2 : 4) {
     file_.write(as_bytes(Header{}));
   }
 
@@ -98,22 +102,28 @@ Header read_header(const runtime::MappedFile& file) {
   Header header;
   if (bytes.size() < sizeof(header)) throw_damaged(file.path(), "shorter than its header");
   std::memcpy(&header, bytes.data(), sizeof(header));
-  if (std::string_view(header.magic, sizeof(header.magic)) != kMagic) throw_damaged(file.path(), "wrong magic");
+  if (std::string_view(header.magic, sizeof(header.magic)) != kMagic)
+    throw_damaged(file.path(), "wrong magic");
   if (header.version != kVersion)
-    throw_error("{}: token file of version {}, this program reads version {}; delete it, it is built again",
-                file.path().string(), header.version, kVersion);
-  if (header.bytes_per_token != 2 && header.bytes_per_token != 4) throw_damaged(file.path(), "wrong token size");
+    throw_error(
+        "{}: token file of version {}, this program reads version {}; delete it, it is built again",
+        file.path().string(), header.version, kVersion);
+  if (header.bytes_per_token != 2 && header.bytes_per_token != 4)
+    throw_damaged(file.path(), "wrong token size");
   // Each bounded by the file's size, so that the sum below cannot overflow.
   if (header.documents >= bytes.size() / 8 || header.tokens > bytes.size() / header.bytes_per_token)
     throw_damaged(file.path(), "shorter than its header says");
-  if (kHeaderSize + padded(header.tokens * header.bytes_per_token) + (header.documents + 1) * 8 != bytes.size())
+  if (kHeaderSize + padded(header.tokens * header.bytes_per_token) + (header.documents + 1) * 8 !=
+      bytes.size())
     throw_damaged(file.path(), "its size is not what its header says");
   return header;
 }
 
-void check_offsets(const Header& header, const std::uint64_t* offsets, const std::filesystem::path& path) {
+void check_offsets(const Header& header, const std::uint64_t* offsets,
+                   const std::filesystem::path& path) {
   bool ordered = offsets[0] == 0 && offsets[header.documents] == header.tokens;
-  for (std::uint64_t i = 0; i < header.documents; ++i) ordered = ordered && offsets[i] <= offsets[i + 1];
+  for (std::uint64_t i = 0; i < header.documents; ++i)
+    ordered = ordered && offsets[i] <= offsets[i + 1];
   if (!ordered) throw_damaged(path, "document offsets out of order");
 }
 
@@ -131,7 +141,8 @@ std::uint64_t sample_content(std::span<const std::byte> bytes) {
 std::string source_description(const DataConfig& config) {
   const runtime::MappedFile file(config.path);
   struct stat info {};
-  if (::stat(config.path.c_str(), &info) != 0) runtime::throw_file_error("inspect", config.path, errno);
+  if (::stat(config.path.c_str(), &info) != 0)
+    runtime::throw_file_error("inspect", config.path, errno);
   return fmt::format("size {} changed {}.{:09} content {:016x}", info.st_size, info.st_mtim.tv_sec,
                      info.st_mtim.tv_nsec, sample_content(file.bytes()));
 }
@@ -169,7 +180,8 @@ std::int64_t TokenFile::document_length(std::int64_t document) const {
   return static_cast<std::int64_t>(offsets_[document + 1] - offsets_[document]);
 }
 
-void TokenFile::read(std::int64_t document, std::int64_t begin, std::int64_t length, std::vector<TokenId>& out) const {
+void TokenFile::read(std::int64_t document, std::int64_t begin, std::int64_t length,
+                     std::vector<TokenId>& out) const {
   TANDEM_CHECK(begin >= 0 && length >= 0 && begin + length <= document_length(document),
                "tokens [{}, {}) of document {} of length {}", begin, begin + length, document,
                document_length(document));
@@ -186,14 +198,15 @@ void TokenFile::read(std::int64_t document, std::int64_t begin, std::int64_t len
 
 std::uint64_t corpus_fingerprint(const DataConfig& config, const Tokenizer& tokenizer) {
   const std::string description =
-      fmt::format("version {} {} format {} documents {} field {} records {} tokenizer {:016x}", kVersion,
-                  source_description(config), static_cast<int>(config.resolved_format()),
-                  static_cast<int>(config.documents), config.text_field, config.max_records, tokenizer.fingerprint());
+      fmt::format("version {} {} format {} documents {} field {} records {} tokenizer {:016x}",
+                  kVersion, source_description(config), static_cast<int>(config.resolved_format()),
+                  static_cast<int>(config.documents), config.text_field, config.max_records,
+                  tokenizer.fingerprint());
   return runtime::stable_hash(description);
 }
 
-bool build_token_file(const DataConfig& config, const Tokenizer& tokenizer, const std::filesystem::path& path,
-                      const BytesProgress& progress) {
+bool build_token_file(const DataConfig& config, const Tokenizer& tokenizer,
+                      const std::filesystem::path& path, const BytesProgress& progress) {
   // Opened first: it reports a missing or unusable file better than anything below.
   const auto reader = open_records(config, {text_request(config)});
   const std::uint64_t fingerprint = corpus_fingerprint(config, tokenizer);

@@ -8,7 +8,8 @@ namespace {
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 struct Sequence {
-  std::size_t length;  // bytes that belong together: a character, or the maximal part of an invalid one
+  std::size_t
+      length;  // bytes that belong together: a character, or the maximal part of an invalid one
   bool valid;
   bool truncated;  // not valid, but more bytes could have made it so
 };
@@ -86,14 +87,15 @@ void append_utf8(char32_t value, std::string& out) {
 }
 
 std::size_t append_lossy_utf8(std::string_view bytes, bool final, std::string& out) {
-  std::size_t at = 0;
-  while (at < bytes.size()) {
-    const Sequence sequence = read_sequence(bytes, at);
-    if (sequence.truncated && !final) return bytes.size() - at;
-    out += sequence.valid ? bytes.substr(at, sequence.length) : kReplacement;
-    at += sequence.length;
+  while (true) {
+    const std::size_t bad = find_invalid_utf8(bytes);
+    out += bytes.substr(0, bad);
+    if (bad == std::string_view::npos) return 0;
+    const Sequence sequence = read_sequence(bytes, bad);
+    if (sequence.truncated && !final) return bytes.size() - bad;
+    out += kReplacement;
+    bytes.remove_prefix(bad + sequence.length);
   }
-  return 0;
 }
 
 }  // namespace tandem::data

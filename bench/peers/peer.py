@@ -16,6 +16,10 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedModel
 
+# Other work on the machine ruins a figure (OpenMP threads that spin for each other most of all), so every line says
+# how busy the machine was before this program began.
+LOAD_BEFORE = os.getloadavg()[0]
+
 # Sizes that bench/run.sh gives to Tandem too: (config, batch, sequence length).
 MODELS = {
     "llama-58m": (lambda: LlamaConfig(
@@ -129,4 +133,6 @@ def report(peer: str, options: argparse.Namespace, seconds: list[float], tokens:
         "compile": options.compile, "threads": options.threads,
         "runs": len(seconds), "median_s": round(median, 4), "tokens_per_s": round(tokens / median, 1),
         "torch": torch.__version__, "transformers": transformers.__version__,
-        "preload": os.environ.get("LD_PRELOAD", ""), **more}), flush=True)
+        "preload": os.environ.get("LD_PRELOAD", ""),
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
+        "load_before": round(LOAD_BEFORE, 2), **more}), flush=True)

@@ -1,5 +1,5 @@
-// A data set is a list of samples; a sample adds one or more sequences to a batch. The sampler says which indices, a
-// stage's loop does the rest:
+// A data set is a list of samples; a sample adds one or more sequences to a batch. The sampler says
+// which indices, a stage's loop does the rest:
 //
 //   Batch batch = make_batch(dataset, sampler.batch(shard, shards));
 //
@@ -23,8 +23,9 @@ class Dataset {
 Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices);
 
 // Training and held-out samples of one source. The held-out records are
-// round(validation_fraction × records), at least one if the fraction is not 0, chosen by a permutation that depends
-// on the number of records alone: the same under every seed, so that runs compare.
+// round(validation_fraction × records), at least one if the fraction is not 0, chosen by a
+// permutation that depends on the number of records alone: the same under every seed, so that runs
+// compare.
 template <typename T>
 struct Split {
   T train;

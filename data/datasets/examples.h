@@ -1,5 +1,5 @@
-// Token sequences with a prompt part, kept flat in memory: the storage of the fine-tuning data sets, and the rule by
-// which too long ones are cut.
+// Token sequences with a prompt part, kept flat in memory: the storage of the fine-tuning data
+// sets, and the rule by which too long ones are cut.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ struct ExampleView {
 
 class ExampleStore {
  public:
-  void add(std::span<const TokenId> prompt, std::span<const TokenId> completion, std::int64_t record);
+  void add(std::span<const TokenId> prompt, std::span<const TokenId> completion,
+           std::int64_t record);
   std::int64_t size() const { return static_cast<std::int64_t>(entries_.size()); }
   ExampleView operator[](std::int64_t index) const;
 
@@ -32,9 +33,9 @@ class ExampleStore {
   std::vector<Entry> entries_;
 };
 
-// Lengths that fit into max_length. When prompt and completion together do not, the prompt keeps its last tokens, at
-// least max_length / 2 of them (or all, if it has fewer), and the completion loses its end, with it the eos, so that
-// no model learns to stop where we cut.
+// Lengths that fit into max_length. When prompt and completion together do not, the prompt keeps
+// its last tokens, at least max_length / 2 of them (or all, if it has fewer), and the completion
+// loses its end, with it the eos, so that no model learns to stop where we cut.
 struct CutLengths {
   std::int64_t prompt = 0;      // keep the last
   std::int64_t completion = 0;  // keep the first

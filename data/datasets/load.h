@@ -15,6 +15,7 @@ void require_max_length(const DataConfig& config, std::int64_t max_length);
 void require_tokens(const DataConfig& config, const Record& record, std::size_t tokens);
 
 // Divides records of `per_record` consecutive examples each into training and held-out ones.
-Split<ExampleStore> split_examples(const ExampleStore& all, std::int64_t per_record, double validation_fraction);
+Split<ExampleStore> split_examples(const ExampleStore& all, std::int64_t per_record,
+                                   double validation_fraction);
 
 }  // namespace tandem::data

@@ -9,7 +9,8 @@ namespace tandem::data {
 
 PreferenceDataset::PreferenceDataset(ExampleStore examples, std::vector<float> margins)
     : examples_(std::move(examples)), margins_(std::move(margins)) {
-  TANDEM_CHECK(examples_.size() == 2 * size(), "{} sequences for {} margins", examples_.size(), size());
+  TANDEM_CHECK(examples_.size() == 2 * size(), "{} sequences for {} margins", examples_.size(),
+               size());
 }
 
 void PreferenceDataset::append(std::int64_t index, BatchBuilder& batch) const {
@@ -26,7 +27,8 @@ struct Pairs {
 };
 
 Pairs read_pairs(const DataConfig& config, const ChatTemplate& chat, std::int64_t max_length) {
-  std::vector<FieldRequest> fields = {prompt_request(config), chosen_request(config), rejected_request(config)};
+  std::vector<FieldRequest> fields = {prompt_request(config), chosen_request(config),
+                                      rejected_request(config)};
   const bool has_margin = !config.margin_field.empty();
   if (has_margin) fields.push_back(margin_request(config));
   const auto reader = open_records(config, std::move(fields));
@@ -40,8 +42,10 @@ Pairs read_pairs(const DataConfig& config, const ChatTemplate& chat, std::int64_
     const CutLengths keep = cut_to_fit(std::ssize(prompt), longest, max_length);
     const auto kept_prompt = std::span(prompt).last(keep.prompt);
     for (const auto* completion : {&chosen, &rejected})
-      pairs.examples.add(kept_prompt, std::span(*completion).first(std::min(std::ssize(*completion), keep.completion)),
-                         record.index);
+      pairs.examples.add(
+          kept_prompt,
+          std::span(*completion).first(std::min(std::ssize(*completion), keep.completion)),
+          record.index);
     pairs.margins.push_back(has_margin ? static_cast<float>(record.fields[3].number) : 0.0f);
   }
   return pairs;

@@ -1,6 +1,6 @@
-// Preference pairs: for the reward model and DPO. A sample adds two sequences to the batch, the chosen one and then
-// the rejected one, so pair i of a batch is sequences 2i and 2i + 1; prompt tokens have no target. Batch::margins
-// holds one margin per pair (0 when the data has none).
+// Preference pairs: for the reward model and DPO. A sample adds two sequences to the batch, the
+// chosen one and then the rejected one, so pair i of a batch is sequences 2i and 2i + 1; prompt
+// tokens have no target. Batch::margins holds one margin per pair (0 when the data has none).
 #pragma once
 
 #include <vector>
@@ -28,8 +28,8 @@ class PreferenceDataset : public Dataset {
   std::vector<float> margins_;
 };
 
-// Reads prompt_field, chosen_field, rejected_field and, if named, margin_field. Both sequences of a pair keep the same
-// prompt tokens: the cut (examples.h) follows the longer completion.
+// Reads prompt_field, chosen_field, rejected_field and, if named, margin_field. Both sequences of a
+// pair keep the same prompt tokens: the cut (examples.h) follows the longer completion.
 Split<PreferenceDataset> load_preferences(const DataConfig& config, const ChatTemplate& chat,
                                           std::int64_t max_length);
 

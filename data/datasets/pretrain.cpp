@@ -30,7 +30,8 @@ void PretrainDataset::append(std::int64_t index, BatchBuilder& batch) const {
   }
 }
 
-Split<PretrainDataset> make_pretrain_datasets(std::shared_ptr<const TokenFile> tokens, std::int64_t sequence_length,
+Split<PretrainDataset> make_pretrain_datasets(std::shared_ptr<const TokenFile> tokens,
+                                              std::int64_t sequence_length,
                                               double validation_fraction) {
   const auto held_out = choose_validation(tokens->document_count(), validation_fraction);
   return {PretrainDataset(tokens, plan_part(*tokens, held_out, false, sequence_length)),

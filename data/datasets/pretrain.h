@@ -1,6 +1,7 @@
-// Pretraining samples: packs of a token file. Every token of the corpus is in exactly one pack, and is exactly once a
-// target, except the first of each document. (Where a long document is cut, the last token of a segment has the
-// next segment's first token as target: same document, nothing leaks.)
+// Pretraining samples: packs of a token file. Every token of the corpus is in exactly one pack, and
+// is exactly once a target, except the first of each document. (Where a long document is cut, the
+// last token of a segment has the next segment's first token as target: same document, nothing
+// leaks.)
 #pragma once
 
 #include <memory>

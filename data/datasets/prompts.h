@@ -24,10 +24,12 @@ class PromptDataset : public Dataset {
   ExampleStore prompts_;
 };
 
-// Which tokens a prompt longer than max_length keeps. kStart makes a prompt out of the beginning of any text.
+// Which tokens a prompt longer than max_length keeps. kStart makes a prompt out of the beginning of
+// any text.
 enum class PromptKeep { kEnd, kStart };
 
-// Reads prompt_field of JSONL, or every document of a text file. Records that give no token are left out.
+// Reads prompt_field of JSONL, or every document of a text file. Records that give no token are
+// left out.
 Split<PromptDataset> load_prompts(const DataConfig& config, const ChatTemplate& chat,
                                   std::int64_t max_length, PromptKeep keep = PromptKeep::kEnd);
 

@@ -9,7 +9,8 @@ void SftDataset::append(std::int64_t index, BatchBuilder& batch) const {
   batch.add_completion(example.tokens, example.prompt_length, example.record);
 }
 
-Split<SftDataset> load_sft(const DataConfig& config, const ChatTemplate& chat, std::int64_t max_length) {
+Split<SftDataset> load_sft(const DataConfig& config, const ChatTemplate& chat,
+                           std::int64_t max_length) {
   require_max_length(config, max_length);
   ExampleStore all;
   const auto reader = open_records(config, {prompt_request(config), completion_request(config)});
@@ -18,7 +19,8 @@ Split<SftDataset> load_sft(const DataConfig& config, const ChatTemplate& chat, s
     const auto completion = chat.encode_completion(record.fields[1].text);
     require_tokens(config, record, prompt.size() + completion.size());
     const CutLengths keep = cut_to_fit(std::ssize(prompt), std::ssize(completion), max_length);
-    all.add(std::span(prompt).last(keep.prompt), std::span(completion).first(keep.completion), record.index);
+    all.add(std::span(prompt).last(keep.prompt), std::span(completion).first(keep.completion),
+            record.index);
   }
   Split<ExampleStore> split = split_examples(all, 1, config.validation_fraction);
   return {SftDataset(std::move(split.train)), SftDataset(std::move(split.validation))};

@@ -1,4 +1,5 @@
-// Supervised fine-tuning: one prompt with its completion per sample. Prompt tokens are not predicted.
+// Supervised fine-tuning: one prompt with its completion per sample. Prompt tokens are not
+// predicted.
 #pragma once
 
 #include <string_view>
@@ -22,7 +23,9 @@ class SftDataset : public Dataset {
   ExampleStore examples_;
 };
 
-// Reads prompt_field and completion_field; sequences longer than max_length tokens are cut (examples.h).
-Split<SftDataset> load_sft(const DataConfig& config, const ChatTemplate& chat, std::int64_t max_length);
+// Reads prompt_field and completion_field; sequences longer than max_length tokens are cut
+// (examples.h).
+Split<SftDataset> load_sft(const DataConfig& config, const ChatTemplate& chat,
+                           std::int64_t max_length);
 
 }  // namespace tandem::data

@@ -17,15 +17,20 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 runtime::MappedFile map_data(const std::string& path) {
   const auto status = std::filesystem::status(path);
   if (!std::filesystem::exists(status))
-    throw_error("{}: no such file; set the data's path in the recipe to an existing text or JSONL file", path);
+    throw_error(
+        "{}: no such file; set the data's path in the recipe to an existing text or JSONL file",
+        path);
   if (!std::filesystem::is_regular_file(status))
-    throw_error("{}: not a regular file; set the data's path in the recipe to a text or JSONL file", path);
+    throw_error("{}: not a regular file; set the data's path in the recipe to a text or JSONL file",
+                path);
   return runtime::MappedFile(path);
 }
 
 }  // namespace
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos; }
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
+}
 
 FileReader::FileReader(const DataConfig& config)
     : path_(config.path), file_(map_data(config.path)), max_records_(config.max_records) {
@@ -58,24 +63,38 @@ std::string_view FileReader::take_line() {
 void FileReader::require_utf8(std::string_view part, std::int64_t line) const {
   const std::size_t bad = find_invalid_utf8(part);
   if (bad == std::string_view::npos) return;
-  const auto line_of_bad = line + std::count(part.begin(), part.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
+  const auto line_of_bad =
+      line + std::count(part.begin(), part.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
   const auto offset = part.data() + bad - reinterpret_cast<const char*>(file_.bytes().data());
-  throw_error("{}:{}: byte 0x{:02X} at offset {} of the file is not UTF-8; convert the file, for example with "
-              "iconv -f latin1 -t utf-8",
-              path_, line_of_bad, static_cast<unsigned char>(part[bad]), offset);
+  throw_error(
+      "{}:{}: byte 0x{:02X} at offset {} of the file is not UTF-8; convert the file, for example "
+      "with "
+      "iconv -f latin1 -t utf-8",
+      path_, line_of_bad, static_cast<unsigned char>(part[bad]), offset);
 }
 
-std::unique_ptr<RecordReader> open_records(const DataConfig& config, std::vector<FieldRequest> fields) {
+std::unique_ptr<RecordReader> open_records(const DataConfig& config,
+                                           std::vector<FieldRequest> fields) {
   validate(config);
   if (config.resolved_format() == DataFormat::kText) return open_text(config, fields);
   return open_jsonl(config, std::move(fields));
 }
 
-FieldRequest text_request(const DataConfig& config) { return {config.text_field, "text_field"}; }
-FieldRequest prompt_request(const DataConfig& config) { return {config.prompt_field, "prompt_field"}; }
-FieldRequest completion_request(const DataConfig& config) { return {config.completion_field, "completion_field"}; }
-FieldRequest chosen_request(const DataConfig& config) { return {config.chosen_field, "chosen_field"}; }
-FieldRequest rejected_request(const DataConfig& config) { return {config.rejected_field, "rejected_field"}; }
+FieldRequest text_request(const DataConfig& config) {
+  return {config.text_field, "text_field"};
+}
+FieldRequest prompt_request(const DataConfig& config) {
+  return {config.prompt_field, "prompt_field"};
+}
+FieldRequest completion_request(const DataConfig& config) {
+  return {config.completion_field, "completion_field"};
+}
+FieldRequest chosen_request(const DataConfig& config) {
+  return {config.chosen_field, "chosen_field"};
+}
+FieldRequest rejected_request(const DataConfig& config) {
+  return {config.rejected_field, "rejected_field"};
+}
 FieldRequest margin_request(const DataConfig& config) {
   return {config.margin_field, "margin_field", FieldRequest::Type::kNumber};
 }

@@ -1,5 +1,5 @@
-// What the readers of text and JSONL have in common: the mapped file, the place in it, the line number, counting and
-// validation.
+// What the readers of text and JSONL have in common: the mapped file, the place in it, the line
+// number, counting and validation.
 #pragma once
 
 #include <string>
@@ -31,7 +31,8 @@ class FileReader : public RecordReader {
   std::int64_t line() const { return line_; }
   const std::string& path() const { return path_; }
 
-  // `part` is a piece of text() that starts in `line`. Throws Error with the line and byte offset of what is not UTF-8.
+  // `part` is a piece of text() that starts in `line`. Throws Error with the line and byte offset
+  // of what is not UTF-8.
   void require_utf8(std::string_view part, std::int64_t line) const;
 
  private:
@@ -46,7 +47,9 @@ class FileReader : public RecordReader {
 
 bool is_blank(std::string_view line);
 
-std::unique_ptr<RecordReader> open_text(const DataConfig& config, const std::vector<FieldRequest>& fields);
-std::unique_ptr<RecordReader> open_jsonl(const DataConfig& config, std::vector<FieldRequest> fields);
+std::unique_ptr<RecordReader> open_text(const DataConfig& config,
+                                        const std::vector<FieldRequest>& fields);
+std::unique_ptr<RecordReader> open_jsonl(const DataConfig& config,
+                                         std::vector<FieldRequest> fields);
 
 }  // namespace tandem::data

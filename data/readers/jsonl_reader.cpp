@@ -14,7 +14,8 @@ namespace {
 
 std::string list_keys(const json& object) {
   std::string keys;
-  for (const auto& [key, value] : object.items()) keys += fmt::format("{}'{}'", keys.empty() ? "" : ", ", key);
+  for (const auto& [key, value] : object.items())
+    keys += fmt::format("{}'{}'", keys.empty() ? "" : ", ", key);
   return keys.empty() ? "no fields at all" : keys;
 }
 
@@ -43,24 +44,27 @@ class JsonlReader : public FileReader {
     try {
       object_ = json::parse(text);
     } catch (const json::parse_error& error) {
-      throw_error("{}:{}: malformed JSON at column {}; each line must be one object, such as {}", path(), line(),
-                  error.byte, example());
+      throw_error("{}:{}: malformed JSON at column {}; each line must be one object, such as {}",
+                  path(), line(), error.byte, example());
     }
     if (!object_.is_object())
-      throw_error("{}:{}: {} where an object was expected; each line must be one object, such as {}", path(), line(),
-                  object_.type_name(), example());
+      throw_error(
+          "{}:{}: {} where an object was expected; each line must be one object, such as {}",
+          path(), line(), object_.type_name(), example());
   }
 
   FieldValue read_field(const FieldRequest& request) const {
     const auto entry = object_.find(request.name);
     if (entry == object_.end())
-      throw_error("{}:{}: no field '{}' (there is {}); add it, or name the right one with {}", path(), line(),
-                  request.name, list_keys(object_), request.config_key);
+      throw_error("{}:{}: no field '{}' (there is {}); add it, or name the right one with {}",
+                  path(), line(), request.name, list_keys(object_), request.config_key);
     const bool is_text = request.type == FieldRequest::Type::kString;
     if (is_text ? !entry->is_string() : !entry->is_number())
-      throw_error("{}:{}: field '{}' is {} where a {} was expected; correct the line, or name another field with {}",
-                  path(), line(), request.name, entry->type_name(), is_text ? "string" : "number",
-                  request.config_key);
+      throw_error(
+          "{}:{}: field '{}' is {} where a {} was expected; correct the line, or name another "
+          "field with {}",
+          path(), line(), request.name, entry->type_name(), is_text ? "string" : "number",
+          request.config_key);
     if (is_text) return {entry->get_ref<const std::string&>(), 0.0};
     return {{}, entry->get<double>()};
   }
@@ -80,7 +84,8 @@ class JsonlReader : public FileReader {
 
 }  // namespace
 
-std::unique_ptr<RecordReader> open_jsonl(const DataConfig& config, std::vector<FieldRequest> fields) {
+std::unique_ptr<RecordReader> open_jsonl(const DataConfig& config,
+                                         std::vector<FieldRequest> fields) {
   return std::make_unique<JsonlReader>(config, std::move(fields));
 }
 

@@ -1,8 +1,8 @@
-// Reads a data file record by record: a document of a text file, or a line of a JSONL file. The file is mapped, not
-// loaded; a record's text is valid until the next call.
+// Reads a data file record by record: a document of a text file, or a line of a JSONL file. The
+// file is mapped, not loaded; a record's text is valid until the next call.
 //
-// Errors are one line with file, line and remedy: a missing file, bytes that are not UTF-8, malformed JSON, a missing
-// field, a field of the wrong type, no records at all.
+// Errors are one line with file, line and remedy: a missing file, bytes that are not UTF-8,
+// malformed JSON, a missing field, a field of the wrong type, no records at all.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +44,11 @@ class RecordReader {
   virtual std::int64_t bytes_total() const = 0;
 };
 
-// A text file has the one field `text_field`; asking it for others is an Error that says to use JSONL.
-// The first max_records records, if that is not 0. A file without records is an Error at the first next().
-std::unique_ptr<RecordReader> open_records(const DataConfig& config, std::vector<FieldRequest> fields);
+// A text file has the one field `text_field`; asking it for others is an Error that says to use
+// JSONL. The first max_records records, if that is not 0. A file without records is an Error at the
+// first next().
+std::unique_ptr<RecordReader> open_records(const DataConfig& config,
+                                           std::vector<FieldRequest> fields);
 
 // Requests for config.text_field, ….
 FieldRequest text_request(const DataConfig& config);

@@ -19,7 +19,8 @@ class TextReader : public FileReader {
   }
 
  private:
-  // One line, or lines up to a blank one; without the last line's end. Empty at the end of the file.
+  // One line, or lines up to a blank one; without the last line's end. Empty at the end of the
+  // file.
   std::string_view take_lines() {
     std::string_view first;
     do {
@@ -50,10 +51,13 @@ class TextReader : public FileReader {
 
 }  // namespace
 
-std::unique_ptr<RecordReader> open_text(const DataConfig& config, const std::vector<FieldRequest>& fields) {
+std::unique_ptr<RecordReader> open_text(const DataConfig& config,
+                                        const std::vector<FieldRequest>& fields) {
   if (fields.size() != 1 || fields[0].type != FieldRequest::Type::kString)
-    runtime::throw_error("{}: a text file has no fields, but {} are needed; use a .jsonl file with one object per line",
-                         config.path, fields.size());
+    runtime::throw_error(
+        "{}: a text file has no fields, but {} are needed; use a .jsonl file with one object per "
+        "line",
+        config.path, fields.size());
   return std::make_unique<TextReader>(config);
 }
 

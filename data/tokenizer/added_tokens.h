@@ -1,5 +1,5 @@
-// Tokens that are cut out of the text before anything else happens to it: special tokens and others that were added
-// to the vocabulary by hand.
+// Tokens that are cut out of the text before anything else happens to it: special tokens and others
+// that were added to the vocabulary by hand.
 #pragma once
 
 #include <array>
@@ -26,12 +26,13 @@ class AddedTokens {
  public:
   AddedTokens() = default;
   explicit AddedTokens(std::vector<AddedToken> tokens);
-  AddedTokens(AddedTokens&&) = default;  // the matchers point into tokens_, which a move leaves in place
+  AddedTokens(AddedTokens&&) =
+      default;  // the matchers point into tokens_, which a move leaves in place
   AddedTokens& operator=(AddedTokens&&) = default;
 
   std::span<const AddedToken> tokens() const { return tokens_; }
-  // Appends the parts of `text` in order. The longest token that starts leftmost wins. With `parse_special` false,
-  // special tokens are plain text.
+  // Appends the parts of `text` in order. The longest token that starts leftmost wins. With
+  // `parse_special` false, special tokens are plain text.
   void split(std::string_view text, bool parse_special, std::vector<TextPart>& parts) const;
 
  private:
@@ -39,13 +40,14 @@ class AddedTokens {
   class Matcher {
    public:
     void add(const AddedToken* token);
-    // The longest token that starts leftmost at or after `from`; *at is where. nullptr when there is none.
+    // The longest token that starts leftmost at or after `from`; *at is where. nullptr when there
+    // is none.
     const AddedToken* find(std::string_view text, std::size_t from, bool parse_special,
                            std::size_t* at) const;
     bool empty() const { return first_bytes_.empty(); }
 
    private:
-    std::string first_bytes_;  // distinct
+    std::string first_bytes_;                                        // distinct
     std::array<std::vector<const AddedToken*>, 256> by_first_byte_;  // longest first
   };
 

@@ -1,5 +1,5 @@
-// Byte-pair encoding over bytes: a piece starts as its bytes, and of all neighbouring pairs that have a merge the one
-// of the lowest rank, leftmost first, is merged until none is left.
+// Byte-pair encoding over bytes: a piece starts as its bytes, and of all neighbouring pairs that
+// have a merge the one of the lowest rank, leftmost first, is merged until none is left.
 #pragma once
 
 #include <array>
@@ -18,10 +18,12 @@ namespace tandem::data {
 class BpeModel : public TokenModel {
  public:
   struct Options {
-    // [256] the token of each byte; a byte with kNoToken is left out of the text, as Hugging Face does.
+    // [256] the token of each byte; a byte with kNoToken is left out of the text, as Hugging Face
+    // does.
     std::array<TokenId, 256> byte_ids;
     MergeTable merges;
-    // Looks a whole piece up before merging (`ignore_merges`); empty when the tokenizer does not do that.
+    // Looks a whole piece up before merging (`ignore_merges`); empty when the tokenizer does not do
+    // that.
     std::function<std::optional<TokenId>(std::string_view piece)> find_whole;
   };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <numeric>
 #include <unordered_map>
 
@@ -46,26 +45,16 @@ std::array<TokenId, 256> add_bytes(GrowingVocabulary& vocabulary) {
   return ids;
 }
 
-void add_words(const WordCounter& words, const std::array<TokenId, 256>& byte_ids, PairMerger& merger) {
+void add_words(const WordCounter& words, const std::array<TokenId, 256>& byte_ids,
+               PairMerger& merger) {
   std::vector<TokenId> symbols;
   for (std::int64_t i = 0; i < words.size(); ++i) {
     symbols.clear();
-    for (const char byte : words.word(i)) symbols.push_back(byte_ids[static_cast<std::uint8_t>(byte)]);
+    for (const char byte : words.word(i))
+      symbols.push_back(byte_ids[static_cast<std::uint8_t>(byte)]);
     merger.add_word(symbols, words.count(i));
   }
   merger.count_pairs();
-}
-
-using MergeList = std::vector<std::pair<TokenId, TokenId>>;
-
-// A pair merged twice keeps its later place.
-MergeList keep_last(const MergeList& merges) {
-  std::map<std::pair<TokenId, TokenId>, std::size_t> last;
-  for (std::size_t i = 0; i < merges.size(); ++i) last[merges[i]] = i;
-  MergeList kept;
-  for (std::size_t i = 0; i < merges.size(); ++i)
-    if (last[merges[i]] == i) kept.push_back(merges[i]);
-  return kept;
 }
 
 }  // namespace
@@ -99,17 +88,19 @@ Tokenizer BpeTrainer::train(const Progress& progress) const {
   const auto byte_ids = add_bytes(vocabulary);
   PairMerger merger;
   add_words(*words_, byte_ids, merger);
-  MergeList merges;
+  std::vector<std::pair<TokenId, TokenId>> merges;
   while (vocabulary.size() < config_.vocab_size) {
     const auto best = merger.take_best(config_.min_frequency);
     if (!best) break;
-    const TokenId merged = vocabulary.add(vocabulary.tokens[best->left] + vocabulary.tokens[best->right]);
+    const TokenId merged =
+        vocabulary.add(vocabulary.tokens[best->left] + vocabulary.tokens[best->right]);
     merges.emplace_back(best->left, best->right);
     merger.merge(*best, merged);
-    if (progress && vocabulary.size() % kProgressStep == 0) progress(vocabulary.size(), config_.vocab_size);
+    if (progress && vocabulary.size() % kProgressStep == 0)
+      progress(vocabulary.size(), config_.vocab_size);
   }
   if (progress) progress(vocabulary.size(), config_.vocab_size);
-  return Tokenizer(compose_byte_level_bpe(config_, vocabulary.tokens, keep_last(merges)));
+  return Tokenizer(compose_byte_level_bpe(config_, vocabulary.tokens, merges));
 }
 
 }  // namespace tandem::data

@@ -1,6 +1,7 @@
-// Trains a byte-level BPE tokenizer (Sennrich et al., "Neural machine translation of rare words with subword units",
-// 2016; bytes as in GPT-2). Vocabulary and merges equal those of Hugging Face `tokenizers` BpeTrainer with the
-// ByteLevel alphabet: of the pairs with the highest count, the one with the smaller (left id, right id) is merged.
+// Trains a byte-level BPE tokenizer (Sennrich et al., "Neural machine translation of rare words
+// with subword units", 2016; bytes as in GPT-2). Vocabulary and merges equal those of Hugging Face
+// `tokenizers` BpeTrainer with the ByteLevel alphabet: of the pairs with the highest count, the one
+// with the smaller (left id, right id) is merged.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,8 @@ class BpeTrainer {
   // Counts the words of one document. Words never cross documents.
   void add_document(std::string_view text);
 
-  // The tokenizer. Its vocabulary is smaller than asked when the text has no more pairs of min_frequency. Throws
-  // Error when no document had any text.
+  // The tokenizer. Its vocabulary is smaller than asked when the text has no more pairs of
+  // min_frequency. Throws Error when no document had any text.
   Tokenizer train(const Progress& progress = {}) const;
 
  private:

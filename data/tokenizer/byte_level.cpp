@@ -35,7 +35,9 @@ constexpr Maps kMaps;
 
 }  // namespace
 
-char32_t byte_to_char(std::uint8_t byte) { return kMaps.to_char[byte]; }
+char32_t byte_to_char(std::uint8_t byte) {
+  return kMaps.to_char[byte];
+}
 
 std::optional<std::uint8_t> char_to_byte(char32_t c) {
   if (c < kFirstSubstitute && stands_for_itself(static_cast<int>(c)))

@@ -9,19 +9,23 @@ namespace tandem::data {
 using runtime::throw_error;
 
 void TokenizerConfig::visit_fields(runtime::FieldVisitor& v) {
-  v.field({"vocab_size", "entries of the vocabulary, special tokens and the 256 bytes included"}, vocab_size);
+  v.field({"vocab_size", "entries of the vocabulary, special tokens and the 256 bytes included"},
+          vocab_size);
   v.field({"min_frequency", "a pair seen less often than this is not merged"}, min_frequency);
   v.field({"bos_token", "token before every text; empty for none"}, bos_token);
   v.field({"eos_token", "token after every text, which ends generation"}, eos_token);
-  v.field({"pad_token", "token that fills up fixed-length responses; must differ from eos_token"}, pad_token);
-  v.field({"special_tokens", "further tokens that are never split, such as the marks of a chat template"},
+  v.field({"pad_token", "token that fills up fixed-length responses; must differ from eos_token"},
+          pad_token);
+  v.field({"special_tokens",
+           "further tokens that are never split, such as the marks of a chat template"},
           special_tokens);
 }
 
 std::vector<std::string> all_special_tokens(const TokenizerConfig& config) {
   std::vector<std::string> tokens;
   const auto add = [&](const std::string& token) {
-    if (!token.empty() && std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);
+    if (!token.empty() && std::find(tokens.begin(), tokens.end(), token) == tokens.end())
+      tokens.push_back(token);
   };
   add(config.bos_token);
   add(config.eos_token);
@@ -32,17 +36,22 @@ std::vector<std::string> all_special_tokens(const TokenizerConfig& config) {
 
 void validate(const TokenizerConfig& config) {
   if (config.eos_token.empty())
-    throw_error("eos_token is empty: nothing would end a text; set it, for example to <|endoftext|>");
+    throw_error(
+        "eos_token is empty: nothing would end a text; set it, for example to <|endoftext|>");
   if (config.pad_token == config.eos_token)
-    throw_error("pad_token and eos_token are both '{}': padding would look like the end of a text; choose another "
-                "pad_token, for example <|pad|>", config.eos_token);
+    throw_error(
+        "pad_token and eos_token are both '{}': padding would look like the end of a text; choose "
+        "another "
+        "pad_token, for example <|pad|>",
+        config.eos_token);
   if (std::count(config.special_tokens.begin(), config.special_tokens.end(), ""))
     throw_error("special_tokens has an empty entry; remove it");
   const auto smallest = static_cast<std::int64_t>(256 + all_special_tokens(config).size());
   if (config.vocab_size < smallest)
-    throw_error("vocab_size {} is too small: the 256 bytes and {} special tokens need at least {}", config.vocab_size,
-                smallest - 256, smallest);
-  if (config.min_frequency < 1) throw_error("min_frequency is {}; it must be at least 1", config.min_frequency);
+    throw_error("vocab_size {} is too small: the 256 bytes and {} special tokens need at least {}",
+                config.vocab_size, smallest - 256, smallest);
+  if (config.min_frequency < 1)
+    throw_error("min_frequency is {}; it must be at least 1", config.min_frequency);
 }
 
 }  // namespace tandem::data

@@ -23,7 +23,8 @@ struct TokenizerConfig {
 // Every special token once, in the order of their ids: bos, eos, pad, then special_tokens.
 std::vector<std::string> all_special_tokens(const TokenizerConfig& config);
 
-// Throws Error when the vocabulary cannot hold the 256 bytes and the special tokens, or a special token is empty.
+// Throws Error when the vocabulary cannot hold the 256 bytes and the special tokens, or a special
+// token is empty.
 void validate(const TokenizerConfig& config);
 
 }  // namespace tandem::data

@@ -18,7 +18,7 @@ json byte_level_part(bool add_prefix_space) {
 }
 
 OrderedJson special_token_entry(TokenId id, const std::string& content) {
-  return {{"id", id},         {"content", content}, {"single_word", false}, {"lstrip", false},
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", true}};
 }
 
@@ -44,7 +44,8 @@ std::string role_map(const TokenizerConfig& config, OrderedJson document) {
   return document.dump(2) + "\n";
 }
 
-// By id. Appends to the vector that an ordered object is, because its own insertion compares with every key before.
+// By id. Appends to the vector that an ordered object is, because its own insertion compares with
+// every key before.
 OrderedJson write_vocabulary(const std::vector<std::string>& vocabulary) {
   OrderedJson object = OrderedJson::object();
   using Entries = std::vector<OrderedJson::object_t::value_type>;
@@ -59,7 +60,8 @@ TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
                                       const std::vector<std::string>& vocabulary,
                                       const std::vector<std::pair<TokenId, TokenId>>& merges) {
   const auto id_of = [&](const std::string& token) {
-    return static_cast<TokenId>(std::find(vocabulary.begin(), vocabulary.end(), token) - vocabulary.begin());
+    return static_cast<TokenId>(std::find(vocabulary.begin(), vocabulary.end(), token) -
+                                vocabulary.begin());
   };
   OrderedJson document = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   document["added_tokens"] = OrderedJson::array();
@@ -67,14 +69,19 @@ TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
     document["added_tokens"].push_back(special_token_entry(id_of(token), token));
   document["normalizer"] = nullptr;
   document["pre_tokenizer"] = byte_level_part(false);
-  document["post_processor"] = config.bos_token.empty() ? OrderedJson(byte_level_part(true))
-                                                        : bos_template(config.bos_token, id_of(config.bos_token));
+  document["post_processor"] = config.bos_token.empty()
+                                   ? OrderedJson(byte_level_part(true))
+                                   : bos_template(config.bos_token, id_of(config.bos_token));
   document["decoder"] = byte_level_part(true);
   auto& model = document["model"];
-  model = {{"type", "BPE"},          {"dropout", nullptr},
-           {"unk_token", nullptr},   {"continuing_subword_prefix", nullptr},
-           {"end_of_word_suffix", nullptr}, {"fuse_unk", false},
-           {"byte_fallback", false}, {"ignore_merges", false}};
+  model = {{"type", "BPE"},
+           {"dropout", nullptr},
+           {"unk_token", nullptr},
+           {"continuing_subword_prefix", nullptr},
+           {"end_of_word_suffix", nullptr},
+           {"fuse_unk", false},
+           {"byte_fallback", false},
+           {"ignore_merges", false}};
   model["vocab"] = write_vocabulary(vocabulary);
   model["merges"] = OrderedJson::array();
   for (const auto& [left, right] : merges)

@@ -9,6 +9,7 @@
 
 #include "data/tokenizer/bpe_model.h"
 #include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/json_object.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
 
@@ -19,80 +20,9 @@ using runtime::throw_error;
 
 namespace {
 
-// A vocabulary of this many entries is a damaged file, not a model.
-constexpr std::int64_t kMaxVocabulary = std::int64_t{1} << 24;
-
-json parse_json(const std::string& text, std::string_view origin) {
-  try {
-    return json::parse(text);
-  } catch (const json::parse_error& error) {
-    throw_error("{}: not valid JSON (near byte {}); fetch or export the tokenizer again", origin, error.byte);
-  }
-}
-
-// Reads keys of one JSON object; errors name file and key path.
-class Object {
- public:
-  Object(const json& value, std::string_view origin, std::string path)
-      : value_(value), origin_(origin), path_(std::move(path)) {
-    if (!value_.is_object()) fail("is not an object");
-  }
-
-  [[noreturn]] void fail(std::string_view what) const {
-    throw_error("{}: {} {}", origin_, path_.empty() ? "the document" : path_, what);
-  }
-  [[noreturn]] void fail_key(std::string_view key, std::string_view what) const {
-    throw_error("{}: {} {}", origin_, child_path(key), what);
-  }
-
-  // Absent and null are the same.
-  bool has(std::string_view key) const {
-    const auto entry = value_.find(key);
-    return entry != value_.end() && !entry->is_null();
-  }
-  const json& get(std::string_view key) const {
-    if (!has(key)) fail_key(key, "is missing");
-    return *value_.find(key);
-  }
-  std::string string(std::string_view key) const {
-    if (!get(key).is_string()) fail_key(key, "is not a string");
-    return get(key).get<std::string>();
-  }
-  bool boolean(std::string_view key, bool fallback) const {
-    if (!has(key)) return fallback;
-    if (!get(key).is_boolean()) fail_key(key, "is not true or false");
-    return get(key).get<bool>();
-  }
-  TokenId token_id(std::string_view key) const { return to_id(get(key), key); }
-  TokenId to_id(const json& value, std::string_view key) const {
-    if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
-        value.get<std::int64_t>() >= kMaxVocabulary)
-      fail_key(key, "is not a token id");
-    return value.get<TokenId>();
-  }
-  Object object(std::string_view key) const { return {get(key), origin_, child_path(key)}; }
-  Object element(const json& value, std::string_view key, std::size_t index) const {
-    return {value, origin_, fmt::format("{}[{}]", child_path(key), index)};
-  }
-  const json& array(std::string_view key) const {
-    if (!get(key).is_array()) fail_key(key, "is not a list");
-    return get(key);
-  }
-  const json& value() const { return value_; }
-
- private:
-  std::string child_path(std::string_view key) const {
-    return path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
-  }
-
-  const json& value_;
-  std::string_view origin_;
-  std::string path_;
-};
-
 // A part may be a Sequence of parts of the same kind, under `list_key`.
-void for_each_part(const Object& part, std::string_view list_key,
-                   const std::function<void(const Object&, const std::string& type)>& visit) {
+void for_each_part(const JsonObject& part, std::string_view list_key,
+                   const std::function<void(const JsonObject&, const std::string& type)>& visit) {
   const std::string type = part.string("type");
   if (type != "Sequence") return visit(part, type);
   const json& list = part.array(list_key);
@@ -100,26 +30,30 @@ void for_each_part(const Object& part, std::string_view list_key,
     for_each_part(part.element(list[i], list_key, i), list_key, visit);
 }
 
-void read_pre_tokenizer(const Object& root, TokenizerParts& parts) {
+void read_pre_tokenizer(const JsonObject& root, TokenizerParts& parts) {
   if (root.has("normalizer"))
     root.fail_key("normalizer", fmt::format("of type '{}' is not supported (supported: none)",
                                             root.object("normalizer").string("type")));
-  for_each_part(root.object("pre_tokenizer"), "pretokenizers", [&](const Object& part, const std::string& type) {
-    if (type != "ByteLevel" || parts.pre_tokenizer)
-      part.fail(fmt::format("of type '{}' is not supported (supported: one ByteLevel)", type));
-    parts.add_prefix_space = part.boolean("add_prefix_space", true);
-    parts.pre_tokenizer =
-        part.boolean("use_regex", true) ? make_gpt2_pre_tokenizer() : make_whole_pre_tokenizer();
-  });
-  for_each_part(root.object("decoder"), "decoders", [](const Object& part, const std::string& type) {
-    if (type != "ByteLevel")
-      part.fail(fmt::format("of type '{}' is not supported (supported: ByteLevel)", type));
-  });
+  for_each_part(
+      root.object("pre_tokenizer"), "pretokenizers",
+      [&](const JsonObject& part, const std::string& type) {
+        if (type != "ByteLevel" || parts.pre_tokenizer)
+          part.fail(fmt::format("of type '{}' is not supported (supported: one ByteLevel)", type));
+        parts.add_prefix_space = part.boolean("add_prefix_space", true);
+        parts.pre_tokenizer = part.boolean("use_regex", true) ? make_gpt2_pre_tokenizer()
+                                                              : make_whole_pre_tokenizer();
+      });
+  for_each_part(
+      root.object("decoder"), "decoders", [](const JsonObject& part, const std::string& type) {
+        if (type != "ByteLevel")
+          part.fail(fmt::format("of type '{}' is not supported (supported: ByteLevel)", type));
+      });
 }
 
-void read_vocabulary(const Object& model, Vocabulary& vocabulary) {
-  const Object vocab = model.object("vocab");
-  for (const auto& [token, id] : vocab.value().items()) vocabulary.set(token, vocab.to_id(id, token));
+void read_vocabulary(const JsonObject& model, Vocabulary& vocabulary) {
+  const JsonObject vocab = model.object("vocab");
+  for (const auto& [token, id] : vocab.value().items())
+    vocabulary.set(token, vocab.to_id(id, token));
 }
 
 // "left right", or since tokenizers 0.20 ["left", "right"].
@@ -129,11 +63,12 @@ std::optional<std::pair<std::string, std::string>> split_merge(const json& merge
   if (!merge.is_string()) return std::nullopt;
   const auto& text = merge.get_ref<const std::string&>();
   const std::size_t space = text.find(' ');
-  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) return std::nullopt;
+  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+    return std::nullopt;
   return std::pair(text.substr(0, space), text.substr(space + 1));
 }
 
-MergeTable read_merges(const Object& model, const Vocabulary& vocabulary) {
+MergeTable read_merges(const JsonObject& model, const Vocabulary& vocabulary) {
   const json& list = model.array("merges");
   MergeTable table(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -144,14 +79,14 @@ MergeTable read_merges(const Object& model, const Vocabulary& vocabulary) {
     const auto right = vocabulary.find(pair->second);
     const auto merged = vocabulary.find(pair->first + pair->second);
     if (!left || !right || !merged)
-      model.fail_key(key, fmt::format("needs '{}', '{}' and '{}{}' in the vocabulary", pair->first, pair->second,
-                                      pair->first, pair->second));
+      model.fail_key(key, fmt::format("needs '{}', '{}' and '{}{}' in the vocabulary", pair->first,
+                                      pair->second, pair->first, pair->second));
     table.insert(*left, *right, {static_cast<std::uint32_t>(i), *merged});
   }
   return table;
 }
 
-void refuse_unsupported_bpe(const Object& model) {
+void refuse_unsupported_bpe(const JsonObject& model) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (model.has(key) && !model.string(key).empty()) model.fail_key(key, "is not supported");
   if (model.boolean("byte_fallback", false)) model.fail_key("byte_fallback", "is not supported");
@@ -159,7 +94,7 @@ void refuse_unsupported_bpe(const Object& model) {
     model.fail_key("dropout", "is not supported; set it to null");
 }
 
-std::array<TokenId, 256> read_byte_ids(const Object& model, const Vocabulary& vocabulary,
+std::array<TokenId, 256> read_byte_ids(const JsonObject& model, const Vocabulary& vocabulary,
                                        std::string_view origin) {
   std::optional<TokenId> unknown;
   if (model.has("unk_token")) unknown = vocabulary.find(model.string("unk_token"));
@@ -173,13 +108,15 @@ std::array<TokenId, 256> read_byte_ids(const Object& model, const Vocabulary& vo
   if (missing > 0 && unknown && model.boolean("fuse_unk", false))
     model.fail_key("fuse_unk", "is not supported with a vocabulary that lacks bytes");
   if (missing > 0 && !unknown)
-    runtime::log_warning("{}: {} of 256 bytes have no token and no unk_token stands for them; they are left out "
-                         "of the text, as Hugging Face tokenizers does", origin, missing);
+    runtime::log_warning(
+        "{}: {} of 256 bytes have no token and no unk_token stands for them; they are left out "
+        "of the text, as Hugging Face tokenizers does",
+        origin, missing);
   return ids;
 }
 
-void read_model(const Object& root, std::string_view origin, TokenizerParts& parts) {
-  const Object model = root.object("model");
+void read_model(const JsonObject& root, std::string_view origin, TokenizerParts& parts) {
+  const JsonObject model = root.object("model");
   // Files written before tokenizers 0.9 have no type.
   if (model.has("type") && model.string("type") != "BPE")
     model.fail(fmt::format("of type '{}' is not supported (supported: BPE)", model.string("type")));
@@ -195,7 +132,7 @@ void read_model(const Object& root, std::string_view origin, TokenizerParts& par
   parts.model = std::make_unique<BpeModel>(std::move(options));
 }
 
-AddedToken read_added_token(const Object& entry) {
+AddedToken read_added_token(const JsonObject& entry) {
   if (entry.boolean("single_word", false)) entry.fail_key("single_word", "is not supported");
   AddedToken token{.content = entry.string("content"),
                    .id = entry.token_id("id"),
@@ -207,7 +144,7 @@ AddedToken read_added_token(const Object& entry) {
   return token;
 }
 
-void read_added_tokens(const Object& root, TokenizerParts& parts) {
+void read_added_tokens(const JsonObject& root, TokenizerParts& parts) {
   if (!root.has("added_tokens")) return;
   const json& list = root.array("added_tokens");
   std::vector<AddedToken> tokens;
@@ -219,29 +156,32 @@ void read_added_tokens(const Object& root, TokenizerParts& parts) {
 }
 
 // What a template puts before and after sequence A.
-void read_template(const Object& processor, TokenizerParts& parts) {
+void read_template(const JsonObject& processor, TokenizerParts& parts) {
   const json& single = processor.array("single");
   bool after_text = false;
   for (std::size_t i = 0; i < single.size(); ++i) {
-    const Object piece = processor.element(single[i], "single", i);
+    const JsonObject piece = processor.element(single[i], "single", i);
     if (piece.has("Sequence")) {
       after_text = true;
       continue;
     }
     const std::string name = piece.object("SpecialToken").string("id");
-    const Object token = processor.object("special_tokens").object(name);
+    const JsonObject token = processor.object("special_tokens").object(name);
     for (const json& id : token.array("ids"))
       (after_text ? parts.suffix : parts.prefix).push_back(token.to_id(id, "ids"));
   }
 }
 
-void read_post_processor(const Object& root, TokenizerParts& parts) {
+void read_post_processor(const JsonObject& root, TokenizerParts& parts) {
   if (!root.has("post_processor")) return;
-  for_each_part(root.object("post_processor"), "processors", [&](const Object& part, const std::string& type) {
-    if (type == "TemplateProcessing") return read_template(part, parts);
-    if (type != "ByteLevel")  // only moves offsets
-      part.fail(fmt::format("of type '{}' is not supported (supported: ByteLevel, TemplateProcessing)", type));
-  });
+  for_each_part(
+      root.object("post_processor"), "processors",
+      [&](const JsonObject& part, const std::string& type) {
+        if (type == "TemplateProcessing") return read_template(part, parts);
+        if (type != "ByteLevel")  // only moves offsets
+          part.fail(fmt::format(
+              "of type '{}' is not supported (supported: ByteLevel, TemplateProcessing)", type));
+      });
 }
 
 void fill_decoded(TokenizerParts& parts) {
@@ -250,7 +190,8 @@ void fill_decoded(TokenizerParts& parts) {
   parts.special.resize(size);
   for (TokenId id = 0; id < size; ++id) {
     const std::string& token = parts.vocabulary[id];
-    // A token with a character that stands for no byte is taken as its own text, as the ByteLevel decoder does.
+    // A token with a character that stands for no byte is taken as its own text, as the ByteLevel
+    // decoder does.
     parts.decoded[id] = chars_to_bytes(token).value_or(token);
   }
   for (const AddedToken& token : parts.added.tokens()) parts.special[token.id] = token.special;
@@ -260,18 +201,21 @@ void fill_decoded(TokenizerParts& parts) {
 TokenId read_role(const json& document, std::string_view role, const Vocabulary& vocabulary) {
   const auto entry = document.find(role);
   if (entry == document.end()) return kNoToken;
-  const json& content = entry->is_object() && entry->contains("content") ? (*entry)["content"] : *entry;
+  const json& content =
+      entry->is_object() && entry->contains("content") ? (*entry)["content"] : *entry;
   if (!content.is_string()) return kNoToken;
   return vocabulary.find(content.get<std::string>()).value_or(kNoToken);
 }
 
 void read_roles(TokenizerParts& parts, std::string_view origin) {
   // The later document counts: special_tokens_map.json is the older of the two formats.
-  for (const std::string* text : {&parts.files.special_tokens_map_json, &parts.files.tokenizer_config_json}) {
+  for (const std::string* text :
+       {&parts.files.special_tokens_map_json, &parts.files.tokenizer_config_json}) {
     if (text->empty()) continue;
     const json document = parse_json(*text, fmt::format("{} (its companion files)", origin));
     const auto set = [&](TokenId& id, std::string_view role) {
-      if (const TokenId found = read_role(document, role, parts.vocabulary); found != kNoToken) id = found;
+      if (const TokenId found = read_role(document, role, parts.vocabulary); found != kNoToken)
+        id = found;
     };
     set(parts.special_ids.bos, "bos_token");
     set(parts.special_ids.eos, "eos_token");
@@ -285,7 +229,7 @@ void read_roles(TokenizerParts& parts, std::string_view origin) {
 std::unique_ptr<TokenizerParts> parse_hf_tokenizer(TokenizerFiles files, std::string_view origin) {
   auto parts = std::make_unique<TokenizerParts>();
   const json document = parse_json(files.tokenizer_json, origin);
-  const Object root(document, origin, "");
+  const JsonObject root(document, origin, "");
   parts->files = std::move(files);
   read_pre_tokenizer(root, *parts);
   read_model(root, origin, *parts);

@@ -1,5 +1,5 @@
-// The merges of a BPE model: (left id, right id) → rank and merged id. A flat hash table with linear probing, since
-// the encoder asks it more often than anything else.
+// The merges of a BPE model: (left id, right id) → rank and merged id. A flat hash table with
+// linear probing, since the encoder asks it more often than anything else.
 #pragma once
 
 #include <cstdint>

@@ -8,14 +8,17 @@ namespace tandem::data {
 namespace {
 
 std::uint64_t make_pair_key(TokenId left, TokenId right) {
-  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) | static_cast<std::uint32_t>(right);
+  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
+         static_cast<std::uint32_t>(right);
 }
 
 }  // namespace
 
 void PairMerger::add_word(std::span<const TokenId> symbols, std::int64_t count) {
-  TANDEM_CHECK(symbols_.size() + symbols.size() <= UINT32_MAX, "more than 2^32 bytes of distinct words");
-  words_.push_back({static_cast<std::uint32_t>(symbols_.size()), static_cast<std::uint32_t>(symbols.size()), count});
+  TANDEM_CHECK(symbols_.size() + symbols.size() <= UINT32_MAX,
+               "more than 2^32 bytes of distinct words");
+  words_.push_back({static_cast<std::uint32_t>(symbols_.size()),
+                    static_cast<std::uint32_t>(symbols.size()), count});
   symbols_.insert(symbols_.end(), symbols.begin(), symbols.end());
 }
 
@@ -38,7 +41,8 @@ std::optional<PairMerger::Candidate> PairMerger::take_best(std::int64_t min_coun
       continue;
     }
     if (count < std::max<std::int64_t>(1, min_count)) return std::nullopt;
-    return Candidate{static_cast<TokenId>(top.pair >> 32), static_cast<TokenId>(top.pair & 0xFFFFFFFFu), count,
+    return Candidate{static_cast<TokenId>(top.pair >> 32),
+                     static_cast<TokenId>(top.pair & 0xFFFFFFFFu), count,
                      std::move(word_lists_[top.words])};
   }
   return std::nullopt;
@@ -55,7 +59,9 @@ void PairMerger::merge_in_word(std::int32_t index, const Candidate& candidate, T
   std::uint32_t out = 0;
   for (std::uint32_t in = 0; in < word.length; ++in, ++out) {
     symbols[out] = symbols[in];
-    if (in + 1 == word.length || symbols[in] != candidate.left || symbols[in + 1] != candidate.right) continue;
+    if (in + 1 == word.length || symbols[in] != candidate.left ||
+        symbols[in + 1] != candidate.right)
+      continue;
     if (out > 0) {
       change_count(symbols[out - 1], candidate.left, -word.count, index);
       change_count(symbols[out - 1], merged, word.count, index);
@@ -90,7 +96,8 @@ void PairMerger::push_changed_pairs() {
 
 namespace {
 
-// Heap order: the entry to merge first is on top. Entries of one pair and count come in the order of their making.
+// Heap order: the entry to merge first is on top. Entries of one pair and count come in the order
+// of their making.
 constexpr auto kLater = [](const auto& a, const auto& b) {
   if (a.count != b.count) return a.count < b.count;
   if (a.pair != b.pair) return a.pair > b.pair;

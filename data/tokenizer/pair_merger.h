@@ -1,10 +1,6 @@
-// The heart of BPE training: words as symbols, counts of neighbouring pairs, and a heap of the pairs to merge whose
-// counts are corrected only when they come to the top.
-//
-// Two habits of Hugging Face `tokenizers` decide ties and so the result, and are kept: an entry of the heap knows the
-// words where the pair arose at that time, and the count of a merged pair is not set to zero. When a merge makes a
-// token that exists already ("a"+"bc" after "ab"+"c"), a pair can therefore stand in the heap twice and be merged
-// twice; the later merge gives the rank.
+// The heart of BPE training: words as symbols, counts of neighbouring pairs, and a heap of the
+// pairs to merge whose counts are corrected only when they come to the top. An entry of the heap
+// carries the words in which its pair arose, so a merge visits no others.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +29,8 @@ class PairMerger {
   // Counts all pairs; after the last add_word, before the first take_best.
   void count_pairs();
 
-  // The pair of the highest count, among equals the one of the smallest (left, right), if its count is at least
-  // `min_count`.
+  // The pair of the highest count, among equals the one of the smallest (left, right), if its count
+  // is at least `min_count`.
   std::optional<Candidate> take_best(std::int64_t min_count);
   // Replaces the pair by `merged` in its words.
   void merge(const Candidate& candidate, TokenId merged);

@@ -57,7 +57,8 @@ class Scanner {
     return at;
   }
 
-  // White space before other text leaves its last character to the piece that follows; a single one stands alone.
+  // White space before other text leaves its last character to the piece that follows; a single one
+  // stands alone.
   std::size_t spaces_end(std::size_t at, std::size_t begin) const {
     std::size_t last = begin;
     while (at < text_.size()) {

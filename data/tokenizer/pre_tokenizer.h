@@ -11,9 +11,10 @@ namespace tandem::data {
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  // Appends the end offsets of the next pieces of `text` from `begin` on, at most about kPieces of them, so that the
-  // caller can work through a long text in the cache. Returns the last one, text.size() when nothing is left. Pieces
-  // follow each other without gaps. `text` must be valid UTF-8 and `begin` the end of a piece, or 0.
+  // Appends the end offsets of the next pieces of `text` from `begin` on, at most about kPieces of
+  // them, so that the caller can work through a long text in the cache. Returns the last one,
+  // text.size() when nothing is left. Pieces follow each other without gaps. `text` must be valid
+  // UTF-8 and `begin` the end of a piece, or 0.
   virtual std::size_t split(std::string_view text, std::size_t begin,
                             std::vector<std::size_t>& ends) const = 0;
 
@@ -22,8 +23,8 @@ class PreTokenizer {
 };
 
 // GPT-2's pattern: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// A scanner written by hand, because the classes must be those of one edition of Unicode (unicode_class.h), and for
-// speed.
+// A scanner written by hand, because the classes must be those of one edition of Unicode
+// (unicode_class.h), and for speed.
 std::unique_ptr<PreTokenizer> make_gpt2_pre_tokenizer();
 
 // The whole text is one piece.

@@ -21,8 +21,8 @@ class TokenModel {
 
   virtual ~TokenModel() = default;
   virtual std::unique_ptr<Workspace> make_workspace() const = 0;
-  // Appends the ids of the pieces of `text` that start at `begin` and end at `ends`. `workspace` comes from
-  // make_workspace() of this model and is used by one thread at a time.
+  // Appends the ids of the pieces of `text` that start at `begin` and end at `ends`. `workspace`
+  // comes from make_workspace() of this model and is used by one thread at a time.
   virtual void encode(std::string_view text, std::size_t begin, std::span<const std::size_t> ends,
                       Workspace& workspace, std::vector<TokenId>& ids) const = 0;
 };

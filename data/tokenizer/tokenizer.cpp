@@ -40,8 +40,8 @@ class Borrowed {
   std::unique_ptr<TokenModel::Workspace> workspace_;
 };
 
-void encode_text(const TokenizerParts& parts, std::string_view text, TokenModel::Workspace& workspace,
-                 std::vector<TokenId>& ids) {
+void encode_text(const TokenizerParts& parts, std::string_view text,
+                 TokenModel::Workspace& workspace, std::vector<TokenId>& ids) {
   std::string with_space;
   if (parts.add_prefix_space && !text.starts_with(' ')) {
     with_space.append(" ").append(text);
@@ -96,8 +96,10 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
   const auto path = directory / kTokenizerJson;
   if (!std::filesystem::exists(path))
-    throw_error("{}: no such file; a tokenizer directory holds tokenizer.json, as the tokenizer stage "
-                "and every checkpoint write it", path.string());
+    throw_error(
+        "{}: no such file; a tokenizer directory holds tokenizer.json, as the tokenizer stage "
+        "and every checkpoint write it",
+        path.string());
   return Tokenizer({.tokenizer_json = runtime::read_text_file(path),
                     .tokenizer_config_json = read_if_there(directory / kTokenizerConfigJson),
                     .special_tokens_map_json = read_if_there(directory / kSpecialTokensMapJson)},
@@ -110,7 +112,8 @@ void Tokenizer::save(const std::filesystem::path& directory) const {
   };
   write(kTokenizerConfigJson, files().tokenizer_config_json);
   write(kSpecialTokensMapJson, files().special_tokens_map_json);
-  write(kTokenizerJson, files().tokenizer_json);  // last: its presence says that the others are there
+  write(kTokenizerJson,
+        files().tokenizer_json);  // last: its presence says that the others are there
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
@@ -122,19 +125,22 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
 void Tokenizer::encode(std::string_view text, const EncodeOptions& options,
                        std::vector<TokenId>& ids) const {
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos)
-    throw_error("text is not UTF-8: byte 0x{:02X} at offset {} cannot be encoded; convert the text first",
-                static_cast<unsigned char>(text[bad]), bad);
+    throw_error(
+        "text is not UTF-8: byte 0x{:02X} at offset {} cannot be encoded; convert the text first",
+        static_cast<unsigned char>(text[bad]), bad);
   std::vector<TextPart> text_parts;
   parts_->added.split(text, options.parse_special_tokens, text_parts);
   Borrowed workspace(parts_->workspaces, *parts_->model);
-  if (options.add_special_tokens) ids.insert(ids.end(), parts_->prefix.begin(), parts_->prefix.end());
+  if (options.add_special_tokens)
+    ids.insert(ids.end(), parts_->prefix.begin(), parts_->prefix.end());
   for (const TextPart& part : text_parts) {
     if (part.token != kNoToken)
       ids.push_back(part.token);
     else
       encode_text(*parts_, part.text, *workspace, ids);
   }
-  if (options.add_special_tokens) ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
+  if (options.add_special_tokens)
+    ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
 }
 
 std::vector<TextPart> Tokenizer::split_special(std::string_view text) const {
@@ -152,11 +158,19 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special_to
   return text;
 }
 
-std::int64_t Tokenizer::vocab_size() const { return parts_->vocabulary.size(); }
-const SpecialTokenIds& Tokenizer::special_ids() const { return parts_->special_ids; }
-const TokenizerFiles& Tokenizer::files() const { return parts_->files; }
+std::int64_t Tokenizer::vocab_size() const {
+  return parts_->vocabulary.size();
+}
+const SpecialTokenIds& Tokenizer::special_ids() const {
+  return parts_->special_ids;
+}
+const TokenizerFiles& Tokenizer::files() const {
+  return parts_->files;
+}
 
-bool Tokenizer::is_special(TokenId id) const { return id >= 0 && id < vocab_size() && parts_->special[id]; }
+bool Tokenizer::is_special(TokenId id) const {
+  return id >= 0 && id < vocab_size() && parts_->special[id];
+}
 
 std::optional<TokenId> Tokenizer::token_to_id(std::string_view token) const {
   return parts_->vocabulary.find(token);
@@ -164,8 +178,10 @@ std::optional<TokenId> Tokenizer::token_to_id(std::string_view token) const {
 
 std::string_view Tokenizer::id_to_token(TokenId id) const {
   if (id < 0 || id >= vocab_size())
-    throw_error("token id {} is outside the tokenizer's vocabulary of {}; was it made by another tokenizer?",
-                id, vocab_size());
+    throw_error(
+        "token id {} is outside the tokenizer's vocabulary of {}; was it made by another "
+        "tokenizer?",
+        id, vocab_size());
   return parts_->vocabulary[id];
 }
 
@@ -181,7 +197,8 @@ Tokenizer Tokenizer::with_special_tokens(std::span<const std::string> tokens) co
 
 std::uint64_t Tokenizer::fingerprint() const {
   const auto& [tokenizer, config, special] = files();
-  return runtime::stable_hash(tokenizer, runtime::stable_hash(config, runtime::stable_hash(special)));
+  return runtime::stable_hash(tokenizer,
+                              runtime::stable_hash(config, runtime::stable_hash(special)));
 }
 
 std::string StreamDecoder::push(TokenId id) {

@@ -1,10 +1,11 @@
 // The tokenizer that everything else sees: text to ids and back.
 //
-// It is the pipeline of Hugging Face `tokenizers`, put together from parts: added tokens are cut out of the text,
-// the rest goes through a PreTokenizer (pre_tokenizer.h) and a TokenModel (token_model.h), a template puts bos and
-// eos around it. The parts are built from the text of a tokenizer.json (hf_tokenizer.h), whoever wrote it: a
-// trainer or another file format's reader composes such a text and goes through the same door. So saving writes
-// back the very bytes that were read.
+// It is the pipeline of Hugging Face `tokenizers`, put together from parts: added tokens are cut
+// out of the text, the rest goes through a PreTokenizer (pre_tokenizer.h) and a TokenModel
+// (token_model.h), a template puts bos and eos around it. The parts are built from the text of a
+// tokenizer.json (hf_tokenizer.h), whoever wrote it: a trainer or another file format's reader
+// composes such a text and goes through the same door. So saving writes back the very bytes that
+// were read.
 //
 // A Tokenizer is immutable and may be used by several threads at once.
 #pragma once
@@ -24,14 +25,16 @@ using TokenId = std::int32_t;
 constexpr TokenId kNoToken = -1;
 
 struct EncodeOptions {
-  // Put what the tokenizer's template puts around a text (bos, eos). A tokenizer without template adds nothing.
+  // Put what the tokenizer's template puts around a text (bos, eos). A tokenizer without template
+  // adds nothing.
   bool add_special_tokens = false;
-  // "<|endoftext|>" written in the text becomes that token. With false it is nine plain words and signs: the choice
-  // for text that a stranger wrote.
+  // "<|endoftext|>" written in the text becomes that token. With false it is nine plain words and
+  // signs: the choice for text that a stranger wrote.
   bool parse_special_tokens = true;
 };
 
-// The roles that tokenizer_config.json and special_tokens_map.json assign; kNoToken where there is none.
+// The roles that tokenizer_config.json and special_tokens_map.json assign; kNoToken where there is
+// none.
 struct SpecialTokenIds {
   TokenId bos = kNoToken;
   TokenId eos = kNoToken;
@@ -39,7 +42,8 @@ struct SpecialTokenIds {
   TokenId unk = kNoToken;
 };
 
-// The text of the files that make up a tokenizer directory. tokenizer_json is never empty, the others may be.
+// The text of the files that make up a tokenizer directory. tokenizer_json is never empty, the
+// others may be.
 struct TokenizerFiles {
   std::string tokenizer_json;
   std::string tokenizer_config_json;
@@ -56,8 +60,8 @@ struct TokenizerParts;  // tokenizer_parts.h
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json. Throws Error
-  // naming the file and the key for what is missing, malformed or not supported.
+  // Reads tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json.
+  // Throws Error naming the file and the key for what is missing, malformed or not supported.
   static Tokenizer load(const std::filesystem::path& directory);
   // `origin` names the files in errors.
   explicit Tokenizer(TokenizerFiles files, std::string_view origin = "tokenizer.json");
@@ -89,7 +93,8 @@ class Tokenizer {
   // The bytes that `id` adds to decoded text; may be a part of a character.
   std::string_view token_bytes(TokenId id) const;
 
-  // A new tokenizer with these special tokens too (ids from vocab_size on; those that exist are left alone).
+  // A new tokenizer with these special tokens too (ids from vocab_size on; those that exist are
+  // left alone).
   Tokenizer with_special_tokens(std::span<const std::string> tokens) const;
 
   const TokenizerFiles& files() const;
@@ -100,7 +105,8 @@ class Tokenizer {
   std::unique_ptr<TokenizerParts> parts_;
 };
 
-// Decodes ids as they are generated, never emitting half a character. The pieces put together equal decode().
+// Decodes ids as they are generated, never emitting half a character. The pieces put together equal
+// decode().
 class StreamDecoder {
  public:
   // The tokenizer must outlive this object.

@@ -1,4 +1,5 @@
-// What a Tokenizer is made of. Readers of file formats fill it (hf_tokenizer.h), tokenizer.cpp runs it.
+// What a Tokenizer is made of. Readers of file formats fill it (hf_tokenizer.h), tokenizer.cpp runs
+// it.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,8 @@ class Vocabulary {
   std::unordered_map<std::string, TokenId, Hash, std::equal_to<>> ids_;
 };
 
-// Workspaces not in use at the moment; encode() borrows one, so that it can be const, thread-safe and still cached.
+// Workspaces not in use at the moment; encode() borrows one, so that it can be const, thread-safe
+// and still cached.
 class WorkspacePool {
  public:
   std::unique_ptr<TokenModel::Workspace> take(const TokenModel& model);

@@ -16,10 +16,9 @@ struct Range {
 #include "data/tokenizer/unicode_ranges.inc"
 
 // White_Space of PropList.txt, which \s means in Oniguruma.
-constexpr Range kSpaceRanges[] = {{0x9, 0xD},       {0x20, 0x20},     {0x85, 0x85},
-                                  {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
-                                  {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F},
-                                  {0x3000, 0x3000}};
+constexpr Range kSpaceRanges[] = {
+    {0x9, 0xD},       {0x20, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
+    {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
 
 void mark(std::span<const Range> ranges, CharClass value, std::string& classes) {
   for (const Range& range : ranges)
@@ -42,8 +41,8 @@ UnicodeClasses::UnicodeClasses() {
   std::copy_n(classes.begin(), ascii_.size(), ascii_.begin());
   std::map<std::string, std::uint16_t> distinct;
   for (std::size_t block = 0; block < kBlocks; ++block) {
-    const auto [entry, is_new] = distinct.try_emplace(
-        classes.substr(block << 8, 256), static_cast<std::uint16_t>(distinct.size()));
+    const auto [entry, is_new] = distinct.try_emplace(classes.substr(block << 8, 256),
+                                                      static_cast<std::uint16_t>(distinct.size()));
     if (is_new) blocks_.insert(blocks_.end(), entry->first.begin(), entry->first.end());
     index_[block] = entry->second;
   }

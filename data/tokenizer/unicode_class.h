@@ -1,6 +1,6 @@
-// Classes of characters that pre-tokenizers ask for: \p{L}, \p{N}, \s. Unicode 16.0, as in the regular expressions of
-// Hugging Face `tokenizers` 0.23 (a table of our own, because a library's edition of Unicode differs from machine to
-// machine and would change ids with it).
+// Classes of characters that pre-tokenizers ask for: \p{L}, \p{N}, \s. Unicode 16.0, as in the
+// regular expressions of Hugging Face `tokenizers` 0.23 (a table of our own, because a library's
+// edition of Unicode differs from machine to machine and would change ids with it).
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
-// Remembers the ids of words lately encoded: text is mostly the same few thousand words. A direct-mapped table of
-// slots of one cache line; a new word replaces the one in its slot. Long words and those of many ids are not kept.
+// Remembers the ids of words lately encoded: text is mostly the same few thousand words. A
+// direct-mapped table of slots of one cache line; a new word replaces the one in its slot. Long
+// words and those of many ids are not kept.
 #pragma once
 
 #include <array>
@@ -43,7 +44,8 @@ class WordCache {
 
   WordCache() : slots_(kSlots) {}
 
-  // `readable` is how many bytes may be read from word.data() on; with kMaxLength or more the key is three loads.
+  // `readable` is how many bytes may be read from word.data() on; with kMaxLength or more the key
+  // is three loads.
   static Key make_key(std::string_view word, std::size_t readable) {
     Key key;
     key.length = static_cast<std::uint8_t>(word.size());

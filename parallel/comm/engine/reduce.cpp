@@ -1,5 +1,6 @@
-// Floor: one read of every input and one write. Blocks of accumulators stay in the first-level cache, so that the
-// inputs are read once and the loops over a block vectorise.
+// Floor: one read of every input and one write. A block of accumulators stays in the first-level cache; inputs are
+// taken four at a time, so that the accumulators are loaded and stored once for four of them. (One at a time: half as
+// fast for 8 inputs.)
 #include "parallel/comm/engine/reduce.h"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ using runtime::DType;
 
 namespace {
 
-constexpr std::int64_t kBlock = 1024;
+constexpr std::int64_t kBlock = 512;
 
 struct Sum {
   template <typename T>
@@ -27,19 +28,36 @@ struct Min {
   static T apply(T a, T b) { return b < a || b != b ? b : a; }
 };
 
+template <typename T>
+using Accumulator = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
+
+// sum[i] = ((sum[i] ∘ inputs[0][begin + i]) ∘ …) over the given inputs.
+template <typename Op, typename T>
+void accumulate(std::span<const void* const> inputs, std::int64_t begin, std::int64_t count, Accumulator<T>* sum) {
+  using A = Accumulator<T>;
+  const auto at = [&](std::size_t input) { return static_cast<const T*>(inputs[input]) + begin; };
+  std::size_t next = 0;
+  for (; next + 4 <= inputs.size(); next += 4) {
+    const T *a = at(next), *b = at(next + 1), *c = at(next + 2), *d = at(next + 3);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const A ab = Op::apply(Op::apply(sum[i], static_cast<A>(a[i])), static_cast<A>(b[i]));
+      sum[i] = Op::apply(Op::apply(ab, static_cast<A>(c[i])), static_cast<A>(d[i]));
+    }
+  }
+  for (; next < inputs.size(); ++next) {
+    const T* a = at(next);
+    for (std::int64_t i = 0; i < count; ++i) sum[i] = Op::apply(sum[i], static_cast<A>(a[i]));
+  }
+}
+
 template <typename Op, typename T>
 void reduce(std::span<const void* const> inputs, T* output, std::int64_t elements) {
-  using Accumulator = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
-  alignas(64) Accumulator sum[kBlock];
+  alignas(64) Accumulator<T> sum[kBlock];
   for (std::int64_t begin = 0; begin < elements; begin += kBlock) {
     const std::int64_t count = std::min(kBlock, elements - begin);
     const T* first = static_cast<const T*>(inputs[0]) + begin;
-    for (std::int64_t i = 0; i < count; ++i) sum[i] = static_cast<Accumulator>(first[i]);
-    for (const void* input : inputs.subspan(1)) {
-      const T* next = static_cast<const T*>(input) + begin;
-      for (std::int64_t i = 0; i < count; ++i)
-        sum[i] = Op::apply(sum[i], static_cast<Accumulator>(next[i]));
-    }
+    for (std::int64_t i = 0; i < count; ++i) sum[i] = static_cast<Accumulator<T>>(first[i]);
+    accumulate<Op, T>(inputs.subspan(1), begin, count, sum);
     for (std::int64_t i = 0; i < count; ++i) output[begin + i] = static_cast<T>(sum[i]);
   }
 }

@@ -1,4 +1,5 @@
-// Ids, pieces, decoded text and training results equal those of Hugging Face tokenizers (tests/golden/README.md).
+// Ids, pieces, decoded text and training results equal those of Hugging Face tokenizers
+// (tests/golden/README.md).
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -16,7 +17,9 @@ using nlohmann::json;
 
 const std::string kGolden = "tests/golden/data/bpe/";
 
-json cases() { return json::parse(runtime::read_text_file(kGolden + "cases.json")); }
+json cases() {
+  return json::parse(runtime::read_text_file(kGolden + "cases.json"));
+}
 
 TEST(BpeGolden, EncodesLikeHuggingFace) {
   const Tokenizer tokenizer = Tokenizer::load(kGolden);
@@ -25,7 +28,8 @@ TEST(BpeGolden, EncodesLikeHuggingFace) {
   for (const json& row : golden["encode"]) {
     const auto text = row["text"].get<std::string>();
     EXPECT_EQ(tokenizer.encode(text), row["ids"].get<std::vector<TokenId>>()) << text;
-    EXPECT_EQ(tokenizer.decode(row["ids"].get<std::vector<TokenId>>()), row["decoded"].get<std::string>());
+    EXPECT_EQ(tokenizer.decode(row["ids"].get<std::vector<TokenId>>()),
+              row["decoded"].get<std::string>());
   }
 }
 
@@ -73,7 +77,8 @@ TEST(BpeGolden, TrainsLikeHuggingFace) {
   BpeTrainer trainer(config);
   trainer.add_document(runtime::read_text_file(kGolden + "corpus.txt"));
   std::int64_t reported = 0;
-  const Tokenizer tokenizer = trainer.train([&](std::int64_t done, std::int64_t) { reported = done; });
+  const Tokenizer tokenizer =
+      trainer.train([&](std::int64_t done, std::int64_t) { reported = done; });
   EXPECT_EQ(reported, 600);
   const json ours = json::parse(tokenizer.files().tokenizer_json);
   const json golden = json::parse(runtime::read_text_file(kGolden + "tokenizer.json"));

@@ -1,0 +1,213 @@
+#include "launcher/recipe/stages.h"
+
+#include <array>
+
+#include "runtime/base/error.h"
+
+namespace tandem::launcher {
+
+using runtime::FieldVisitor;
+
+namespace {
+
+struct KindRow {
+  StageKind kind;
+  std::string_view name;
+  std::string_view summary;
+  StageConfig (*make)();
+};
+
+template <typename Config>
+StageConfig make_default() {
+  return Config{};
+}
+
+constexpr std::array<KindRow, 8> kKinds{{
+    {StageKind::kTokenizer, "tokenizer", "trains a byte-level BPE tokenizer on text",
+     make_default<TokenizerStage>},
+    {StageKind::kPretrain, "pretrain", "trains a language model on text, from the recipe's `model`",
+     make_default<PretrainStage>},
+    {StageKind::kSft, "sft", "fine-tunes a language model on prompts and completions",
+     make_default<SftStage>},
+    {StageKind::kReward, "reward", "trains a Bradley–Terry reward model on preferences",
+     make_default<RewardStage>},
+    {StageKind::kDpo, "dpo", "aligns a language model to preferences without a reward model (DPO)",
+     make_default<DpoStage>},
+    {StageKind::kPpo, "ppo",
+     "aligns a language model by reinforcement learning from a reward model (PPO)",
+     make_default<PpoStage>},
+    {StageKind::kRejectionSampling, "rejection_sampling",
+     "samples responses, keeps those that the reward model likes best, and fine-tunes on them",
+     make_default<RejectionSamplingStage>},
+    {StageKind::kEvaluate, "evaluate",
+     "compares the models before and after on held-out prompts and prints a summary",
+     make_default<EvaluateStage>},
+}};
+
+constexpr std::array<StageKind, 8> kOrder = [] {
+  std::array<StageKind, 8> kinds{};
+  for (std::size_t i = 0; i < kinds.size(); ++i) kinds[i] = kKinds[i].kind;
+  return kinds;
+}();
+
+constexpr std::string_view kFromHelp =
+    "earlier stage, or directory, whose model is trained; default: the closest earlier stage that "
+    "makes a language "
+    "model, or else `model`";
+constexpr std::string_view kRewardFromHelp =
+    "earlier stage, or directory, with the reward model; default: the closest earlier reward stage";
+constexpr std::string_view kLayoutHelp =
+    "how the model is laid over the ranks; data_parallel defaults to what uses all started ranks";
+
+}  // namespace
+
+void TokenizerStage::visit_fields(FieldVisitor& v) {
+  v.nested({.name = "data", .help = "the text to learn from", .required = true}, data);
+  tokenizer.visit_fields(v);
+}
+
+void TrainingStage::visit_fields(FieldVisitor& v) {
+  v.field({"from", kFromHelp}, from);
+  v.nested({.name = "data", .help = "the data to train on", .required = true}, data);
+  v.nested({"validation",
+            "held-out data for evaluations; default: what data.validation_fraction holds out"},
+           validation);
+  train.visit_fields(v);
+  v.nested({"layout", kLayoutHelp}, layout);
+}
+
+void RewardStage::visit_fields(FieldVisitor& v) {
+  TrainingStage::visit_fields(v);
+  reward.visit_fields(v);
+}
+
+void DpoStage::visit_fields(FieldVisitor& v) {
+  TrainingStage::visit_fields(v);
+  v.field({"reference_from",
+           "earlier stage, or directory, with the frozen reference; default: as `from`"},
+          reference_from);
+  dpo.visit_fields(v);
+}
+
+void RolePlacement::visit_fields(FieldVisitor& v) {
+  v.field({"ranks", "ranks of the role; 0: as many as its layout needs", "ranks"}, ranks);
+  layout.visit_fields(v);
+  train::visit_precision(v, precision);
+}
+
+void Placement::visit_fields(FieldVisitor& v) {
+  v.nested({"policy", "the model that is trained and samples the responses"}, policy);
+  v.nested(
+      {"critic", "the model that predicts the return at each token, trained beside the policy"},
+      critic);
+  v.nested({"reference", "the frozen model that the policy is held to"}, reference);
+  v.nested({"reward", "the frozen model that scores whole responses"}, reward);
+}
+
+void ServiceConfig::visit_fields(FieldVisitor& v) {
+  v.field({"host", "address at which the roles' services listen"}, host);
+  v.field({"port", "port of the coordinator; 0 takes a free one"}, port);
+  v.field(
+      {"timeout", "longest wait for a role; then the run ends with an error that names it", "s"},
+      timeout);
+}
+
+void PpoStage::visit_fields(FieldVisitor& v) {
+  v.field({"from", kFromHelp}, from);
+  v.field({"reference_from",
+           "earlier stage, or directory, with the frozen reference; default: as `from`"},
+          reference_from);
+  v.field({"critic_from",
+           "earlier stage, or directory, that the critic starts from; default: as `reward_from`"},
+          critic_from);
+  v.field({"reward_from", kRewardFromHelp}, reward_from);
+  v.nested({.name = "prompts", .help = "the prompts that are answered", .required = true}, prompts);
+  v.nested(
+      {"validation",
+       "held-out prompts for evaluations; default: what prompts.validation_fraction holds out"},
+      validation);
+  ppo.visit_fields(v);
+  v.nested({"placement", "which ranks do what; the roles' ranks add up to the ranks started"},
+           placement);
+  v.nested({"services", "how the roles reach each other"}, services);
+}
+
+void RejectionSamplingStage::visit_fields(FieldVisitor& v) {
+  v.field({"from", kFromHelp}, from);
+  v.field({"reward_from", kRewardFromHelp}, reward_from);
+  v.nested({.name = "prompts", .help = "the prompts that are answered", .required = true}, prompts);
+  v.field({"num_samples", "responses sampled to each prompt", "responses"}, num_samples);
+  v.field({"keep", "best responses to each prompt that are trained on", "responses"}, keep);
+  sampling.visit_fields(v);
+  train.visit_fields(v);
+  v.nested({"layout", kLayoutHelp}, layout);
+}
+
+void EvaluateStage::visit_fields(FieldVisitor& v) {
+  v.field({"from",
+           "earlier stage, or directory, whose model is judged; default: the closest earlier stage "
+           "that makes a "
+           "language model"},
+          from);
+  v.field(
+      {"baseline_from",
+       "earlier stage, or directory, that it is compared with, also in KL; default: what `from` "
+       "itself was trained from"},
+      baseline_from);
+  v.field({"reward_from",
+           "earlier stage, or directory, with the reward model that scores; default: the closest "
+           "earlier "
+           "reward stage, or none"},
+          reward_from);
+  v.nested({.name = "prompts", .help = "held-out prompts", .required = true}, prompts);
+  v.field({"lexicon",
+           "words and their valence (word, tab, number), for a score that training never saw; "
+           "empty: none"},
+          lexicon);
+  v.field({"num_samples", "responses to each prompt", "responses"}, num_samples);
+  v.field({"shown", "prompts whose responses are printed side by side", "prompts"}, shown);
+  sampling.visit_fields(v);
+  train::visit_precision(v, precision);
+  v.nested({"layout", kLayoutHelp}, layout);
+}
+
+std::string_view name_of(StageKind kind) {
+  return kKinds[static_cast<std::size_t>(kind)].name;
+}
+std::string_view summary_of(StageKind kind) {
+  return kKinds[static_cast<std::size_t>(kind)].summary;
+}
+std::span<const StageKind> all_stage_kinds() {
+  return kOrder;
+}
+StageConfig make_stage(StageKind kind) {
+  return kKinds[static_cast<std::size_t>(kind)].make();
+}
+
+bool Stage::makes_language_model() const {
+  switch (kind()) {
+    case StageKind::kPretrain:
+    case StageKind::kSft:
+    case StageKind::kDpo:
+    case StageKind::kPpo:
+    case StageKind::kRejectionSampling:
+      return true;
+    case StageKind::kTokenizer:
+    case StageKind::kReward:
+    case StageKind::kEvaluate:
+      return false;
+  }
+  return false;
+}
+
+std::int64_t Stage::ranks() const {
+  return std::visit(
+      [](const auto& stage) -> std::int64_t {
+        if constexpr (requires { stage.placement; }) return stage.placement.ranks();
+        if constexpr (requires { stage.layout; }) return stage.layout.ranks();
+        return 1;
+      },
+      config);
+}
+
+}  // namespace tandem::launcher

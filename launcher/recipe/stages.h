@@ -1,0 +1,166 @@
+// The kinds of stage that a recipe lists, each a plain struct: what it starts from, what it reads,
+// how it trains, and the layout it runs in. The structs of data/, train/, rl/ and parallel/ are
+// composed here, never repeated.
+//
+// Keys that end in `from` name an earlier stage of the recipe or a directory (a stage's folder of
+// another run, a checkpoint, or a Hugging Face model). After reading, they are filled in: "" then
+// means the recipe's `model`, or none where that is allowed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "data/config.h"
+#include "data/tokenizer/config.h"
+#include "parallel/mesh/mesh.h"
+#include "rl/config.h"
+#include "runtime/base/dtype.h"
+#include "runtime/base/fields.h"
+#include "train/config.h"
+
+namespace tandem::launcher {
+
+// Trains a byte-level BPE tokenizer. Runs on one rank.
+struct TokenizerStage {
+  data::DataConfig data;
+  data::TokenizerConfig tokenizer;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// What the stages have in common that train one model on a data set.
+struct TrainingStage {
+  std::string from;
+  data::DataConfig data;
+  data::DataConfig
+      validation;  // path empty: none, but data.validation_fraction may hold records out
+  train::TrainConfig train;
+  parallel::LayoutConfig layout;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+struct PretrainStage : TrainingStage {};
+struct SftStage : TrainingStage {};
+
+struct RewardStage : TrainingStage {
+  train::RewardConfig reward;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+struct DpoStage : TrainingStage {
+  std::string reference_from;
+  train::DpoConfig dpo;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// The ranks of one role and how its model is laid out on them.
+struct RolePlacement {
+  std::int64_t ranks = 0;  // 0 in a recipe: as many as the layout needs
+  parallel::LayoutConfig layout;
+  runtime::DType precision = runtime::DType::kBF16;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// Which ranks do what: policy from rank 0, then critic, reference, reward.
+struct Placement {
+  RolePlacement policy, critic, reference, reward;
+
+  std::int64_t ranks() const {
+    return policy.ranks + critic.ranks + reference.ranks + reward.ranks;
+  }
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// Where the roles' services listen and how long one waits for them.
+struct ServiceConfig {
+  std::string host = "127.0.0.1";
+  std::int64_t port = 0;
+  double timeout = 300.0;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+struct PpoStage {
+  std::string from;
+  std::string reference_from;
+  std::string critic_from;
+  std::string reward_from;
+  data::DataConfig prompts;
+  data::DataConfig validation;
+  rl::PpoConfig ppo;
+  Placement placement;
+  ServiceConfig services;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// Samples several responses to each prompt, keeps those that the reward model likes best, and
+// fine-tunes on them.
+struct RejectionSamplingStage {
+  std::string from;
+  std::string reward_from;
+  data::DataConfig prompts;
+  std::int64_t num_samples = 4;
+  std::int64_t keep = 1;
+  rl::SamplingConfig sampling;
+  train::TrainConfig train;
+  parallel::LayoutConfig layout;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// The summary at the end: what a model answers to held-out prompts, before and after.
+struct EvaluateStage {
+  std::string from;
+  std::string baseline_from;
+  std::string reward_from;
+  data::DataConfig prompts;
+  std::string lexicon;
+  std::int64_t num_samples = 1;
+  std::int64_t shown = 4;
+  rl::SamplingConfig sampling;
+  runtime::DType precision = runtime::DType::kBF16;
+  parallel::LayoutConfig layout;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// In the order of StageConfig's alternatives.
+enum class StageKind {
+  kTokenizer,
+  kPretrain,
+  kSft,
+  kReward,
+  kDpo,
+  kPpo,
+  kRejectionSampling,
+  kEvaluate
+};
+using StageConfig = std::variant<TokenizerStage, PretrainStage, SftStage, RewardStage, DpoStage,
+                                 PpoStage, RejectionSamplingStage, EvaluateStage>;
+
+// "rejection_sampling": the key in a recipe.
+std::string_view name_of(StageKind kind);
+// One sentence for the documentation.
+std::string_view summary_of(StageKind kind);
+std::span<const StageKind> all_stage_kinds();
+// With all keys at their defaults.
+StageConfig make_stage(StageKind kind);
+
+struct Stage {
+  std::string name;  // unique in the recipe; also the folder below run_dir
+  StageConfig config;
+
+  StageKind kind() const { return static_cast<StageKind>(config.index()); }
+  // Ends in a language model that a later stage can start from.
+  bool makes_language_model() const;
+  // Ranks that the stage needs.
+  std::int64_t ranks() const;
+};
+
+}  // namespace tandem::launcher

@@ -1,0 +1,12 @@
+// Runs a recipe: stage after stage, each once.
+#pragma once
+
+#include "launcher/recipe/recipe.h"
+#include "parallel/comm/communicator.h"
+
+namespace tandem::launcher {
+
+// Collective over `world`. The recipe has been checked. Finished stages are skipped, an interrupted one goes on.
+void run_recipe(const Recipe& recipe, const parallel::Group& world);
+
+}  // namespace tandem::launcher

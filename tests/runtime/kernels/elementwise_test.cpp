@@ -1,0 +1,266 @@
+#include "tests/runtime/kernels/kernel_test.h"
+
+namespace tandem::test {
+namespace {
+
+using runtime::AdamWStep;
+using runtime::BFloat16;
+using runtime::Philox;
+
+class Elementwise : public KernelTest {};
+
+// 1, vector lengths and their neighbours, a prime above one block, nothing at all.
+const std::vector<std::int64_t> kSizes = {0, 1, 3, 7, 8, 15, 16, 17, 31, 97, 8191, 8192, 20011};
+
+float rounded(float value, DType dtype) { return dtype == DType::kF32 ? value : static_cast<float>(BFloat16(value)); }
+
+TEST_P(Elementwise, fill_and_scale) {
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t n : kSizes) {
+      Tensor x = Tensor::empty({n}, dtype);
+      kernels().fill(x, 1.5f);
+      kernels().scale(x, -3.0f);
+      for (const double value : doubles(x)) ASSERT_EQ(value, -4.5) << n;
+    }
+}
+
+TEST_P(Elementwise, fill_of_integers) {
+  Tensor x = Tensor::empty({5}, DType::kI32);
+  kernels().fill(x, 7.0f);
+  EXPECT_EQ(x.to_vector<std::int32_t>(), std::vector<std::int32_t>(5, 7));
+}
+
+TEST_P(Elementwise, conversion_rounds_to_nearest_even_and_keeps_nan_and_infinity) {
+  const float inf = INFINITY, nan = NAN;
+  std::vector<float> values = {0.0f, -0.0f, 1.0f, 1.00390625f, 1.01171875f, 1.0039063f, 3.38953139e38f, 3.4e38f, inf, -inf, nan, -nan};
+  const Tensor in = Tensor::from(values, {12});
+  Tensor out = Tensor::empty({12}, DType::kBF16), back = Tensor::empty({12}, DType::kF32);
+  kernels().copy(in, out);
+  kernels().copy(out, back);
+  for (std::size_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(out.span<BFloat16>()[i].bits, BFloat16(values[i]).bits) << values[i];
+    EXPECT_EQ(back.span<float>()[i], static_cast<float>(BFloat16(values[i])));
+  }
+  EXPECT_TRUE(std::isnan(back.span<float>()[10]) && std::isnan(back.span<float>()[11]));
+}
+
+TEST_P(Elementwise, conversion_of_random_bits) {
+  const Philox random(3, "bits");
+  std::vector<float> values;
+  for (std::uint64_t i = 0; i < 5000; ++i) {
+    const float value = std::bit_cast<float>(random.bits(i));
+    if (std::isnormal(value)) values.push_back(value);
+  }
+  const auto n = static_cast<std::int64_t>(values.size());
+  const Tensor in = Tensor::from(values, {n});
+  Tensor out = Tensor::empty({n}, DType::kBF16);
+  kernels().copy(in, out);
+  for (std::size_t i = 0; i < values.size(); ++i) ASSERT_EQ(out.span<BFloat16>()[i].bits, BFloat16(values[i]).bits) << values[i];
+}
+
+TEST_P(Elementwise, copy_between_double_and_float) {
+  const Tensor in = Tensor::from(std::vector<double>{1.0 / 3.0, -2.0}, {2});
+  Tensor single = Tensor::empty({2}, DType::kF32), half = Tensor::empty({2}, DType::kBF16), back = Tensor::empty({2}, DType::kF64);
+  kernels().copy(in, single);
+  kernels().copy(in, half);
+  kernels().copy(half, back);
+  EXPECT_EQ(single.span<float>()[0], static_cast<float>(1.0 / 3.0));
+  EXPECT_EQ(back.span<double>()[0], static_cast<double>(static_cast<float>(BFloat16(static_cast<float>(1.0 / 3.0)))));
+}
+
+TEST_P(Elementwise, add_in_every_mix_of_types_rounds_once) {
+  for (const DType ta : {DType::kF32, DType::kBF16})
+    for (const DType tb : {DType::kF32, DType::kBF16})
+      for (const DType to : {DType::kF32, DType::kBF16})
+        for (const std::int64_t n : kSizes) {
+          const Tensor a = random_tensor({n}, "a", ta), b = random_tensor({n}, "b", tb);
+          Tensor out = Tensor::empty({n}, to);
+          kernels().add(a, b, out);
+          const std::vector<double> x = doubles(a), y = doubles(b), sum = doubles(out);
+          for (std::size_t i = 0; i < sum.size(); ++i)
+            ASSERT_EQ(static_cast<float>(sum[i]), rounded(static_cast<float>(x[i]) + static_cast<float>(y[i]), to));
+        }
+}
+
+TEST_P(Elementwise, add_in_place) {
+  Tensor a = random_tensor({1000}, "a");
+  const Tensor before = a.clone(), b = random_tensor({1000}, "b");
+  kernels().add(a, b, a);
+  for (std::size_t i = 0; i < 1000; ++i) ASSERT_EQ(a.span<float>()[i], before.span<float>()[i] + b.span<float>()[i]);
+}
+
+TEST_P(Elementwise, dropout_draws_philox_by_global_index) {
+  const float p = 0.3f;
+  const Philox random(11, "dropout/layer.3");
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::uint64_t first : {0ull, 1ull, 6ull, 4294967290ull})
+      for (const std::int64_t n : kSizes) {
+        const Tensor x = random_tensor({n}, "x", dtype);
+        Tensor y = Tensor::empty({n}, dtype);
+        kernels().dropout(x, p, 11, "dropout/layer.3", first, y);
+        const std::vector<double> in = doubles(x), out = doubles(y);
+        for (std::size_t i = 0; i < in.size(); ++i) {
+          const bool kept = random.uniform(first + i) >= p;
+          ASSERT_EQ(static_cast<float>(out[i]), kept ? rounded(static_cast<float>(in[i]) * (1.0f / (1.0f - p)), dtype) : 0.0f)
+              << "element " << i << " of " << n << " from " << first;
+        }
+      }
+}
+
+TEST_P(Elementwise, dropout_of_a_slice_equals_the_slice_of_the_dropout) {
+  const Tensor x = random_tensor({1000}, "x");
+  Tensor whole = empty_like(x), part = Tensor::empty({300}, DType::kF32);
+  kernels().dropout(x, 0.5f, 1, "p", 0, whole);
+  kernels().dropout(x.rows(401, 300), 0.5f, 1, "p", 401, part);
+  EXPECT_EQ(part.to_vector<float>(), whole.rows(401, 300).to_vector<float>());
+}
+
+TEST_P(Elementwise, gather_and_embedding_rows) {
+  for (const DType tw : {DType::kF32, DType::kBF16})
+    for (const DType to : {DType::kF32, DType::kBF16})
+      for (const std::int64_t width : {1, 5, 64, 67}) {
+        const Tensor weight = random_tensor({13, width}, "w", tw), tokens = random_indices(29, 30, "t");
+        Tensor out = Tensor::empty({29, width}, to);
+        kernels().embedding_forward(tokens, weight, 10, out);
+        const std::vector<double> w = doubles(weight), y = doubles(out);
+        for (std::int64_t i = 0; i < 29; ++i) {
+          const std::int64_t row = tokens.span<std::int32_t>()[static_cast<std::size_t>(i)] - 10;
+          for (std::int64_t j = 0; j < width; ++j) {
+            const double expected = row >= 0 && row < 13 ? w[static_cast<std::size_t>(row * width + j)] : 0.0;
+            ASSERT_EQ(static_cast<float>(y[static_cast<std::size_t>(i * width + j)]), rounded(static_cast<float>(expected), to));
+          }
+        }
+      }
+}
+
+TEST_P(Elementwise, embedding_backward_adds_in_token_order) {
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t width : {1, 7, 128, 300}) {
+      const std::int64_t n = 500;
+      const Tensor tokens = random_indices(n, 12, "t"), dy = random_tensor({n, width}, "dy", dtype);
+      Tensor dweight = random_tensor({8, width}, "dw");
+      std::vector<float> expected = dweight.to_vector<float>();
+      const std::vector<double> g = doubles(dy);
+      for (std::int64_t i = 0; i < n; ++i) {
+        const std::int64_t row = tokens.span<std::int32_t>()[static_cast<std::size_t>(i)] - 2;
+        if (row < 0 || row >= 8) continue;
+        for (std::int64_t j = 0; j < width; ++j)
+          expected[static_cast<std::size_t>(row * width + j)] += static_cast<float>(g[static_cast<std::size_t>(i * width + j)]);
+      }
+      kernels().embedding_backward(tokens, dy, 2, dweight);
+      ASSERT_EQ(dweight.to_vector<float>(), expected);
+    }
+}
+
+TEST_P(Elementwise, scatter_add_is_the_transpose_of_gather) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor rows = Tensor::from(std::vector<std::int32_t>{3, 0, 2}, {3}), x = random_tensor({3, 33}, "x", dtype);
+    Tensor out = Tensor::zeros({5, 33}, dtype), back = empty_like(x);
+    kernels().scatter_add_rows(x, rows, out);
+    kernels().gather_rows(out, rows, back);
+    EXPECT_EQ(doubles(back), doubles(x));
+    EXPECT_EQ(kernels().sum_of_squares(out), kernels().sum_of_squares(x));
+  }
+}
+
+TEST_P(Elementwise, column_sum) {
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t n : {0, 1, 63, 64, 65, 700})
+      for (const std::int64_t width : {1, 17, 128, 259}) {
+        const Tensor dy = random_tensor({n, width}, "dy", dtype), before = random_tensor({width}, "before");
+        Tensor sum = before.clone();
+        kernels().column_sum(dy, sum, true);
+        std::vector<double> expected = doubles(before);
+        const std::vector<double> g = doubles(dy);
+        for (std::size_t i = 0; i < g.size(); ++i) expected[i % static_cast<std::size_t>(width)] += g[i];
+        EXPECT_TRUE(close("accumulated", sum, tensor_of(expected, {width}), 1e-6));
+        kernels().column_sum(dy, sum, false);
+        for (std::size_t j = 0; j < expected.size(); ++j) expected[j] -= before.span<float>()[j];
+        EXPECT_TRUE(close("overwritten", sum, tensor_of(expected, {width}), 1e-6));
+      }
+}
+
+TEST_P(Elementwise, sum_of_squares_and_all_finite) {
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t n : kSizes) {
+      Tensor x = random_tensor({n}, "x", dtype);
+      double expected = 0;
+      for (const double v : doubles(x)) expected += v * v;
+      EXPECT_NEAR(kernels().sum_of_squares(x), expected, 1e-12 * expected);
+      EXPECT_TRUE(kernels().all_finite(x));
+      if (n == 0) continue;
+      for (const float bad : {INFINITY, -INFINITY, NAN})
+        for (const std::int64_t where : {std::int64_t{0}, n - 1, n / 2}) {
+          Tensor copy = x.clone(), element = copy.slice(where, {1});
+          kernels().fill(element, bad);
+          EXPECT_FALSE(kernels().all_finite(copy)) << bad << " at " << where << " of " << n;
+        }
+    }
+}
+
+TEST_P(Elementwise, all_finite_accepts_the_largest_numbers) {
+  Tensor x = Tensor::empty({100}, DType::kF32);
+  kernels().fill(x, 3.4e38f);
+  EXPECT_TRUE(kernels().all_finite(x));
+}
+
+TEST_P(Elementwise, adamw_follows_the_formula) {
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t n : {1, 37, 9001}) {
+      Tensor master = random_tensor({n}, "p"), m = Tensor::zeros({n}, DType::kF32), v = Tensor::zeros({n}, DType::kF32);
+      Tensor compute = Tensor::empty({n}, DType::kBF16);
+      std::vector<double> p = doubles(master), em = doubles(m), ev = doubles(v);
+      for (std::int64_t step = 1; step <= 5; ++step) {
+        const Tensor grad = random_tensor({n}, fmt::format("g{}", step), dtype);
+        const AdamWStep hyper{.learning_rate = 1e-2f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .weight_decay = 0.1f,
+                              .grad_scale = 0.5f, .step = step};
+        kernels().adamw(master, grad, m, v, compute, hyper);
+        const std::vector<double> g = doubles(grad);
+        const double b1 = hyper.beta1, b2 = hyper.beta2, lr = hyper.learning_rate;
+        for (std::size_t i = 0; i < p.size(); ++i) {
+          const double scaled = g[i] * 0.5;
+          em[i] = b1 * em[i] + (1 - b1) * scaled;
+          ev[i] = b2 * ev[i] + (1 - b2) * scaled * scaled;
+          const double mh = em[i] / (1 - std::pow(b1, step)), vh = ev[i] / (1 - std::pow(b2, step));
+          p[i] = p[i] * (1 - lr * static_cast<double>(hyper.weight_decay)) - lr * mh / (std::sqrt(vh) + static_cast<double>(hyper.eps));
+        }
+      }
+      EXPECT_TRUE(close("master", master, tensor_of(p, {n}), 1e-6));
+      EXPECT_TRUE(close("exp_avg", m, tensor_of(em, {n}), 1e-6));
+      EXPECT_TRUE(close("exp_avg_sq", v, tensor_of(ev, {n}), 1e-6));
+      EXPECT_EQ(doubles(compute), doubles(master.to(DType::kBF16)));
+    }
+}
+
+TEST_P(Elementwise, concat_columns_and_add_dot) {
+  const Tensor parts = random_tensor({3, 4, 5}, "parts");
+  Tensor out = Tensor::empty({4, 13}, DType::kF32);
+  kernels().concat_columns(parts, out);
+  for (std::size_t i = 0; i < 4; ++i)
+    for (std::size_t j = 0; j < 13; ++j)
+      EXPECT_EQ(out.span<float>()[i * 13 + j], parts.span<float>()[(j / 5) * 20 + i * 5 + j % 5]);
+  const Tensor a = random_tensor({77}, "a"), b = random_tensor({77}, "b");
+  Tensor sum = Tensor::from(std::vector<float>{2.0f}, {1});
+  kernels().add_dot(a, b, sum);
+  double expected = 2.0;
+  for (std::size_t i = 0; i < 77; ++i) expected += doubles(a)[i] * doubles(b)[i];
+  EXPECT_NEAR(sum.span<float>()[0], expected, 1e-6);
+}
+
+TEST_P(Elementwise, bits_do_not_depend_on_threads) {
+  const std::int64_t n = 300000;
+  const Tensor x = random_tensor({n}, "x"), dy = random_tensor({3000, 100}, "dy"), tokens = random_indices(3000, 50, "t");
+  expect_same_bits_for_any_threads([&] {
+    Tensor norm = Tensor::from(std::vector<double>{kernels().sum_of_squares(x)}, {1});
+    Tensor sum = Tensor::empty({100}, DType::kF32), dweight = Tensor::zeros({50, 100}, DType::kF32), dropped = empty_like(x);
+    kernels().column_sum(dy, sum, false);
+    kernels().embedding_backward(tokens, dy, 0, dweight);
+    kernels().dropout(x, 0.1f, 1, "d", 3, dropped);
+    return std::vector<Tensor>{norm, sum, dweight, dropped};
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, Elementwise, testing::ValuesIn(isas()), isa_of);
+
+}  // namespace
+}  // namespace tandem::test

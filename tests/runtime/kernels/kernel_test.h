@@ -1,0 +1,90 @@
+// Every kernel test runs once per instruction set that this CPU has.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/base/random.h"
+#include "runtime/kernels/backend.h"
+#include "runtime/kernels/cpu/isa_select.h"
+#include "tests/support/golden.h"
+
+namespace tandem::test {
+
+using runtime::Backend;
+using runtime::DType;
+using runtime::Shape;
+using runtime::Tensor;
+
+class KernelTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    before_ = runtime::cpu::isa_name();
+    runtime::cpu::select_isa(GetParam());
+  }
+  void TearDown() override { runtime::cpu::select_isa(before_); }
+
+  Backend& kernels() { return runtime::backend_of(runtime::Device{}); }
+
+ private:
+  std::string before_;
+};
+
+inline std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (const std::string_view name : runtime::cpu::supported_isas()) names.emplace_back(name);
+  return names;
+}
+
+inline std::string isa_of(const testing::TestParamInfo<std::string>& info) { return info.param; }
+
+// Normal numbers keyed by `purpose`, fp32 or rounded to bf16.
+inline Tensor random_tensor(const Shape& shape, std::string_view purpose, DType dtype = DType::kF32,
+                            float scale = 1.0f) {
+  const runtime::Philox random(7, purpose);
+  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = scale * random.normal(i);
+  return Tensor::from(values, shape).to(dtype);
+}
+
+inline Tensor random_indices(std::int64_t count, std::int64_t bound, std::string_view purpose) {
+  const runtime::Philox random(7, purpose);
+  std::vector<std::int32_t> values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(bound), i));
+  return Tensor::from(values, {count});
+}
+
+inline std::vector<double> doubles(const Tensor& tensor) {
+  const std::vector<float> values = tensor.to(DType::kF32).to_vector<float>();
+  return {values.begin(), values.end()};
+}
+
+inline Tensor tensor_of(const std::vector<double>& values, const Shape& shape) {
+  return Tensor::from(std::vector<float>(values.begin(), values.end()), shape);
+}
+
+// 1e-5 for fp32; for bf16 the rounding of results and intermediates (8 bits) relative to the largest value.
+inline double tolerance(DType dtype) { return dtype == DType::kF32 ? 1e-5 : 8e-3; }
+
+// The bytes that `work` leaves in `outputs` must not depend on the number of threads.
+inline void expect_same_bits_for_any_threads(const std::function<std::vector<Tensor>()>& work) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const std::vector<Tensor> serial = work();
+  for (const int threads : {2, 3}) {
+    omp_set_num_threads(threads);
+    const std::vector<Tensor> parallel = work();
+    for (std::size_t i = 0; i < serial.size(); ++i)
+      EXPECT_EQ(0, std::memcmp(serial[i].raw(), parallel[i].raw(), static_cast<std::size_t>(serial[i].bytes())))
+          << "output " << i << " with " << threads << " threads";
+  }
+  omp_set_num_threads(before);
+}
+
+}  // namespace tandem::test
