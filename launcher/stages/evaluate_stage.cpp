@@ -1,5 +1,5 @@
-// The summary stage: answers of two models to held-out prompts, judged by the reward model and by a lexicon that no
-// training saw.
+// The summary stage: answers of two models to held-out prompts, judged by the reward model and by a
+// lexicon that no training saw.
 #include <unistd.h>
 
 #include <cmath>
@@ -25,8 +25,12 @@ namespace {
 class Evaluation {
  public:
   Evaluation(RunContext& context, const EvaluateStage& config, const parallel::Mesh& mesh)
-      : context_(context), config_(config), mesh_(mesh),
-        prompts_(data::load_prompts(config.prompts, context.chat_template(), config.sampling.prompt_length).train) {
+      : context_(context),
+        config_(config),
+        mesh_(mesh),
+        prompts_(data::load_prompts(config.prompts, context.chat_template(),
+                                    config.sampling.prompt_length)
+                     .train) {
     options_.precision.compute = config.precision;
     options_.tp = mesh.tp;
     options_.trainable = false;
@@ -36,24 +40,28 @@ class Evaluation {
   // Answers of the model in `from` on every rank; log_probs are its own.
   std::vector<rl::Rollout> answers(const std::string& from) {
     const auto model = build(from, models::Head::kLanguageModel);
-    const data::IndexRange range = data::shard_range(prompts_.size(), mesh_.dp.rank(), mesh_.dp.size());
+    const data::IndexRange range =
+        data::shard_range(prompts_.size(), mesh_.dp.rank(), mesh_.dp.size());
     std::vector<std::vector<std::int32_t>> own;
     for (std::int64_t i = range.begin; i < range.end; ++i)
-      for (std::int64_t s = 0; s < config_.num_samples; ++s) own.emplace_back(prompts_.prompt(i).begin(), prompts_.prompt(i).end());
-    return rl::sample_rollouts(*model, mesh_, own, range.begin * config_.num_samples,
-                               {.max_new_tokens = config_.sampling.response_length,
-                                .sampling = {.temperature = static_cast<float>(config_.sampling.temperature),
-                                             .top_k = config_.sampling.top_k,
-                                             .top_p = static_cast<float>(config_.sampling.top_p)},
-                                .eos_token_id = context_.tokenizer().special_ids().eos,
-                                .seed = static_cast<std::uint64_t>(context_.recipe().seed)});
+      for (std::int64_t s = 0; s < config_.num_samples; ++s)
+        own.emplace_back(prompts_.prompt(i).begin(), prompts_.prompt(i).end());
+    return rl::sample_rollouts(
+        *model, mesh_, own, range.begin * config_.num_samples,
+        {.max_new_tokens = config_.sampling.response_length,
+         .sampling = {.temperature = static_cast<float>(config_.sampling.temperature),
+                      .top_k = config_.sampling.top_k,
+                      .top_p = static_cast<float>(config_.sampling.top_p)},
+         .eos_token_id = context_.tokenizer().special_ids().eos,
+         .seed = static_cast<std::uint64_t>(context_.recipe().seed)});
   }
 
   // Fills score, and ref_log_probs by the baseline.
   void judge(std::vector<rl::Rollout>& before, std::vector<rl::Rollout>& after) {
     rl::RoleGroup group(mesh_.world);
     rl::ModelReward reward(build(config_.reward_from, models::Head::kScalar), mesh_, group);
-    rl::ModelReference baseline(build(config_.baseline_from, models::Head::kLanguageModel), mesh_, group);
+    rl::ModelReference baseline(build(config_.baseline_from, models::Head::kLanguageModel), mesh_,
+                                group);
     group.during([&] {
       for (auto* rollouts : {&before, &after}) {
         const rl::SequenceBatch batch = rl::sequence_batch(*rollouts);
@@ -84,14 +92,16 @@ class Evaluation {
       f.lexicon_mean += score.mean_valence / n;
       rated += score.rated_words > 0 ? 1.0 : 0.0;
     }
-    for (const rl::Rollout& rollout : rollouts) f.reward_std += std::pow(rollout.score - f.reward_mean, 2) / std::max(1.0, n - 1);
+    for (const rl::Rollout& rollout : rollouts)
+      f.reward_std += std::pow(rollout.score - f.reward_mean, 2) / std::max(1.0, n - 1);
     f.reward_std = std::sqrt(f.reward_std);
     f.lexicon_rated = rated / n;
     f.distinct_2 = rl::distinct_n(std::span<const std::string>(texts), 2);
     return f;
   }
 
-  Summary summarize(const std::vector<rl::Rollout>& before, const std::vector<rl::Rollout>& after) const {
+  Summary summarize(const std::vector<rl::Rollout>& before,
+                    const std::vector<rl::Rollout>& after) const {
     Summary summary;
     summary.run = context_.recipe().name;
     summary.before = config_.baseline_from;
@@ -101,11 +111,13 @@ class Evaluation {
     summary.figures_after = figures(after);
     const data::Tokenizer& tokenizer = context_.tokenizer();
     // Spread over the prompts, one sample each.
-    const auto shown = static_cast<std::size_t>(std::min<std::int64_t>(config_.shown, prompts_.size()));
+    const auto shown =
+        static_cast<std::size_t>(std::min<std::int64_t>(config_.shown, prompts_.size()));
     for (std::size_t k = 0; k < shown; ++k) {
       const std::size_t i = k * before.size() / shown;
-      summary.samples.push_back({tokenizer.decode(before[i].prompt, true), tokenizer.decode(before[i].response, true),
-                                 tokenizer.decode(after[i].response, true), before[i].score, after[i].score});
+      summary.samples.push_back(
+          {tokenizer.decode(before[i].prompt, true), tokenizer.decode(before[i].response, true),
+           tokenizer.decode(after[i].response, true), before[i].score, after[i].score});
     }
     for (const Stage& stage : context_.recipe().stages) {
       const auto record = context_.read_record(stage);

@@ -6,7 +6,8 @@
 
 namespace tandem::launcher {
 
-// Collective over `world`. The recipe has been checked. Finished stages are skipped, an interrupted one goes on.
+// Collective over `world`. The recipe has been checked. Finished stages are skipped, an interrupted
+// one goes on.
 void run_recipe(const Recipe& recipe, const parallel::Group& world);
 
 }  // namespace tandem::launcher

@@ -1,5 +1,5 @@
-// One function per kind of stage. Each is collective over the ranks of the run; ranks that a stage does not use return at
-// once with an empty record. Each goes on from the stage's last checkpoint.
+// One function per kind of stage. Each is collective over the ranks of the run; ranks that a stage
+// does not use return at once with an empty record. Each goes on from the stage's last checkpoint.
 #pragma once
 
 #include "launcher/stages/context.h"

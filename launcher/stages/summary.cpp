@@ -19,22 +19,29 @@ std::string one_line(std::string text, std::size_t limit) {
   if (text.size() <= limit) return text;
   std::size_t cut = text.rfind(' ', limit);
   if (cut == std::string::npos || cut == 0) cut = limit;
-  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80) --cut;  // not inside a UTF-8 character
+  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80)
+    --cut;  // not inside a UTF-8 character
   return text.substr(0, cut) + "…";
 }
 
 std::string figure_table(const Summary& s) {
-  std::string text = fmt::format("{:<38}{:>14}{:>14}{:>12}\n", "held-out prompts", s.before, s.after, "change");
+  std::string text =
+      fmt::format("{:<38}{:>14}{:>14}{:>12}\n", "held-out prompts", s.before, s.after, "change");
   const auto row = [&](std::string_view name, double before, double after) {
-    text += fmt::format("{:<38}{:>14.3f}{:>14.3f}{:>+12.3f}\n", name, before, after, after - before);
+    text +=
+        fmt::format("{:<38}{:>14.3f}{:>14.3f}{:>+12.3f}\n", name, before, after, after - before);
   };
   row("reward (reward model)", s.figures_before.reward_mean, s.figures_after.reward_mean);
-  text += fmt::format("{:<38}{:>14.3f}{:>14.3f}\n", "  standard deviation over samples", s.figures_before.reward_std, s.figures_after.reward_std);
-  if (s.has_lexicon) row("sentiment (lexicon, never trained on)", s.figures_before.lexicon_mean, s.figures_after.lexicon_mean);
+  text += fmt::format("{:<38}{:>14.3f}{:>14.3f}\n", "  standard deviation over samples",
+                      s.figures_before.reward_std, s.figures_after.reward_std);
+  if (s.has_lexicon)
+    row("sentiment (lexicon, never trained on)", s.figures_before.lexicon_mean,
+        s.figures_after.lexicon_mean);
   row("distinct-2", s.figures_before.distinct_2, s.figures_after.distinct_2);
   row("tokens per answer", s.figures_before.mean_tokens, s.figures_after.mean_tokens);
   row("answers that end by themselves", s.figures_before.eos_rate, s.figures_after.eos_rate);
-  text += fmt::format("{:<38}{:>14}{:>14.3f}\n", "KL to " + s.before + " (nats per answer)", "", s.figures_after.kl_to_baseline);
+  text += fmt::format("{:<38}{:>14}{:>14.3f}\n", "KL to " + s.before + " (nats per answer)", "",
+                      s.figures_after.kl_to_baseline);
   return text;
 }
 
@@ -43,49 +50,63 @@ std::string sample_texts(const Summary& s, int columns) {
   const auto width = static_cast<std::size_t>(std::max(columns - 28, 40));
   for (const SampleTexts& sample : s.samples) {
     text += fmt::format("\n  » {}\n", one_line(sample.prompt, width));
-    text += fmt::format("    {:<10}{:>+7.2f}  {}\n", s.before, sample.reward_before, one_line(sample.before, width));
-    text += fmt::format("    {:<10}{:>+7.2f}  {}\n", s.after, sample.reward_after, one_line(sample.after, width));
+    text += fmt::format("    {:<10}{:>+7.2f}  {}\n", s.before, sample.reward_before,
+                        one_line(sample.before, width));
+    text += fmt::format("    {:<10}{:>+7.2f}  {}\n", s.after, sample.reward_after,
+                        one_line(sample.after, width));
   }
   return text;
 }
 
 std::string stage_table(const Summary& s) {
-  std::string text = fmt::format("\n{:<24}{:>10}{:>14}{:>12}\n", "stage", "time", "tokens", "tokens/s");
+  std::string text =
+      fmt::format("\n{:<24}{:>10}{:>14}{:>12}\n", "stage", "time", "tokens", "tokens/s");
   double total = 0;
   for (const StageFigures& stage : s.stages) {
     total += stage.seconds;
-    const std::string rate = stage.tokens > 0 && stage.seconds > 0
-                                 ? runtime::format_thousands(static_cast<std::int64_t>(stage.tokens / stage.seconds)) : "";
-    text += fmt::format("{:<24}{:>10}{:>14}{:>12}\n", stage.name, runtime::format_duration(stage.seconds),
-                        stage.tokens > 0 ? runtime::format_thousands(static_cast<std::int64_t>(stage.tokens)) : "", rate);
+    const std::string rate =
+        stage.tokens > 0 && stage.seconds > 0
+            ? runtime::format_thousands(static_cast<std::int64_t>(stage.tokens / stage.seconds))
+            : "";
+    text += fmt::format(
+        "{:<24}{:>10}{:>14}{:>12}\n", stage.name, runtime::format_duration(stage.seconds),
+        stage.tokens > 0 ? runtime::format_thousands(static_cast<std::int64_t>(stage.tokens)) : "",
+        rate);
   }
   return text + fmt::format("{:<24}{:>10}\n", "together", runtime::format_duration(total));
 }
 
 json figures_json(const AnswerFigures& f) {
-  return {{"reward_mean", f.reward_mean}, {"reward_std", f.reward_std}, {"lexicon_mean", f.lexicon_mean},
-          {"lexicon_rated", f.lexicon_rated}, {"distinct_2", f.distinct_2}, {"kl_to_baseline", f.kl_to_baseline},
-          {"mean_tokens", f.mean_tokens}, {"eos_rate", f.eos_rate}};
+  return {{"reward_mean", f.reward_mean},   {"reward_std", f.reward_std},
+          {"lexicon_mean", f.lexicon_mean}, {"lexicon_rated", f.lexicon_rated},
+          {"distinct_2", f.distinct_2},     {"kl_to_baseline", f.kl_to_baseline},
+          {"mean_tokens", f.mean_tokens},   {"eos_rate", f.eos_rate}};
 }
 
 }  // namespace
 
 std::string render(const Summary& summary, int columns) {
-  return fmt::format("\n━━ {} ━━\n\n", summary.run) + figure_table(summary) + sample_texts(summary, columns) + stage_table(summary);
+  return fmt::format("\n━━ {} ━━\n\n", summary.run) + figure_table(summary) +
+         sample_texts(summary, columns) + stage_table(summary);
 }
 
 std::string to_json(const Summary& summary) {
   json samples = json::array();
   for (const SampleTexts& s : summary.samples)
-    samples.push_back({{"prompt", s.prompt}, {"before", s.before}, {"after", s.after}, {"reward_before", s.reward_before},
+    samples.push_back({{"prompt", s.prompt},
+                       {"before", s.before},
+                       {"after", s.after},
+                       {"reward_before", s.reward_before},
                        {"reward_after", s.reward_after}});
   json stages = json::array();
-  for (const StageFigures& s : summary.stages) stages.push_back({{"name", s.name}, {"seconds", s.seconds}, {"tokens", s.tokens}});
-  const json object = {{"run", summary.run},
-                       {"before", {{"name", summary.before}, {"figures", figures_json(summary.figures_before)}}},
-                       {"after", {{"name", summary.after}, {"figures", figures_json(summary.figures_after)}}},
-                       {"samples", samples},
-                       {"stages", stages}};
+  for (const StageFigures& s : summary.stages)
+    stages.push_back({{"name", s.name}, {"seconds", s.seconds}, {"tokens", s.tokens}});
+  const json object = {
+      {"run", summary.run},
+      {"before", {{"name", summary.before}, {"figures", figures_json(summary.figures_before)}}},
+      {"after", {{"name", summary.after}, {"figures", figures_json(summary.figures_after)}}},
+      {"samples", samples},
+      {"stages", stages}};
   return object.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 

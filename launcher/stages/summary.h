@@ -1,4 +1,5 @@
-// The end of a run, as a person wants to read it: figures before and after, sample texts side by side, time per stage.
+// The end of a run, as a person wants to read it: figures before and after, sample texts side by
+// side, time per stage.
 #pragma once
 
 #include <string>
@@ -10,11 +11,11 @@ namespace tandem::launcher {
 // Over the held-out prompts, for one model.
 struct AnswerFigures {
   double reward_mean = 0;
-  double reward_std = 0;         // over samples
-  double lexicon_mean = 0;       // valence of rated words, −4 … 4
-  double lexicon_rated = 0;      // share of answers with at least one rated word
+  double reward_std = 0;     // over samples
+  double lexicon_mean = 0;   // valence of rated words, −4 … 4
+  double lexicon_rated = 0;  // share of answers with at least one rated word
   double distinct_2 = 0;
-  double kl_to_baseline = 0;     // nats per answer
+  double kl_to_baseline = 0;  // nats per answer
   double mean_tokens = 0;
   double eos_rate = 0;
 };

@@ -6,11 +6,13 @@
 
 namespace tandem::launcher {
 
-parallel::Group first_ranks(const RunContext& context, std::int64_t count, const std::string& name) {
+parallel::Group first_ranks(const RunContext& context, std::int64_t count,
+                            const std::string& name) {
   return context.world().split(context.world().rank() < count ? 0 : -1, name);
 }
 
-models::BuildOptions build_options(const train::TrainConfig& config, const parallel::Mesh& mesh, models::Head head) {
+models::BuildOptions build_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
+                                   models::Head head) {
   models::BuildOptions options;
   options.head = head;
   options.precision.compute = config.precision;
@@ -20,7 +22,10 @@ models::BuildOptions build_options(const train::TrainConfig& config, const paral
 }
 
 runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
-  return {.beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps, .weight_decay = config.weight_decay};
+  return {.beta1 = config.beta1,
+          .beta2 = config.beta2,
+          .eps = config.eps,
+          .weight_decay = config.weight_decay};
 }
 
 StageRecord run_training_job(RunContext& context, const TrainingJob& job) {
@@ -30,31 +35,41 @@ StageRecord run_training_job(RunContext& context, const TrainingJob& job) {
   options.seed = static_cast<std::uint64_t>(context.recipe().seed);
   options.tokenizer = &context.tokenizer();
   options.on_evaluation = [&](std::int64_t step, train::MetricSink& sink) {
-    write_samples(context, job.engine.model(), job.engine.mesh(), job.sample_prompts, job.config.samples, step, sink);
+    write_samples(context, job.engine.model(), job.engine.mesh(), job.sample_prompts,
+                  job.config.samples, step, sink);
   };
-  const train::LoopResult result = train::run_training(job.engine, job.objective, job.config, options);
+  const train::LoopResult result =
+      train::run_training(job.engine, job.objective, job.config, options);
   StageRecord record;
   record.result = train::checkpoint_path("", result.steps).string();
-  record.figures = {{"steps", static_cast<double>(result.steps)}, {"tokens", static_cast<double>(result.tokens)},
-                    {"seconds", result.seconds}, {"loss", result.final_loss}};
-  if (job.objective.validation_data() != nullptr) record.figures.emplace_back("validation_loss", result.validation_loss);
+  record.figures = {{"steps", static_cast<double>(result.steps)},
+                    {"tokens", static_cast<double>(result.tokens)},
+                    {"seconds", result.seconds},
+                    {"loss", result.final_loss}};
+  if (job.objective.validation_data() != nullptr)
+    record.figures.emplace_back("validation_loss", result.validation_loss);
   return record;
 }
 
-void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh, const SamplePrompts& prompts,
-                   const train::SamplesConfig& config, std::int64_t step, train::MetricSink& sink) {
+void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh,
+                   const SamplePrompts& prompts, const train::SamplesConfig& config,
+                   std::int64_t step, train::MetricSink& sink) {
   if (prompts.empty() || config.count == 0 || mesh.dp.rank() != 0) return;
   const data::Tokenizer& tokenizer = context.tokenizer();
   const models::GenerateOptions options{
       .max_new_tokens = config.max_new_tokens,
-      .sampling = {.temperature = static_cast<float>(config.temperature), .top_k = config.top_k, .top_p = static_cast<float>(config.top_p)},
+      .sampling = {.temperature = static_cast<float>(config.temperature),
+                   .top_k = config.top_k,
+                   .top_p = static_cast<float>(config.top_p)},
       .eos_token_id = tokenizer.special_ids().eos,
       .seed = static_cast<std::uint64_t>(context.recipe().seed)};
   std::vector<std::int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto generated = models::generate(model, prompts, ids, options);
   for (std::size_t i = 0; i < prompts.size(); ++i)
-    sink.sample({{"step", step}, {"prompt", tokenizer.decode(prompts[i], true)}, {"text", tokenizer.decode(generated[i].tokens, true)}});
+    sink.sample({{"step", step},
+                 {"prompt", tokenizer.decode(prompts[i], true)},
+                 {"text", tokenizer.decode(generated[i].tokens, true)}});
 }
 
 }  // namespace tandem::launcher

@@ -1,4 +1,5 @@
-// What the stages that train one model share: mesh, engine, loop, samples on the way, and the record at the end.
+// What the stages that train one model share: mesh, engine, loop, samples on the way, and the
+// record at the end.
 #pragma once
 
 #include <functional>
@@ -10,10 +11,12 @@
 
 namespace tandem::launcher {
 
-// Ranks [0, count) of the run as a group of their own; a group of size 0 on the others. Collective over the world.
+// Ranks [0, count) of the run as a group of their own; a group of size 0 on the others. Collective
+// over the world.
 parallel::Group first_ranks(const RunContext& context, std::int64_t count, const std::string& name);
 
-models::BuildOptions build_options(const train::TrainConfig& config, const parallel::Mesh& mesh, models::Head head);
+models::BuildOptions build_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
+                                   models::Head head);
 runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config);
 
 // Prompts from which samples are generated at evaluations.
@@ -28,8 +31,10 @@ struct TrainingJob {
 };
 StageRecord run_training_job(RunContext& context, const TrainingJob& job);
 
-// Writes continuations of the prompts to the sink. Collective over the mesh; the first replica generates.
-void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh, const SamplePrompts& prompts,
-                   const train::SamplesConfig& config, std::int64_t step, train::MetricSink& sink);
+// Writes continuations of the prompts to the sink. Collective over the mesh; the first replica
+// generates.
+void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh,
+                   const SamplePrompts& prompts, const train::SamplesConfig& config,
+                   std::int64_t step, train::MetricSink& sink);
 
 }  // namespace tandem::launcher

@@ -17,7 +17,9 @@ Work& Work::operator=(Work&& other) noexcept {
   return *this;
 }
 
-Work::~Work() { finish(); }
+Work::~Work() {
+  finish();
+}
 
 // While the stack unwinds, the peers may never answer: waiting would turn an error into a hang.
 void Work::finish() noexcept {

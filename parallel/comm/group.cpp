@@ -11,10 +11,11 @@ using runtime::Tensor;
 
 namespace {
 
-void check_parts(const Tensor& part, const Tensor& whole, const Communicator& c, std::string_view name) {
+void check_parts(const Tensor& part, const Tensor& whole, const Communicator& c,
+                 std::string_view name) {
   TANDEM_CHECK(part.dtype() == whole.dtype() && part.elements() * c.size() == whole.elements(),
-               "'{}' in group '{}': {} is not one of {} equal parts of {}", name, c.name(), part.str(),
-               c.size(), whole.str());
+               "'{}' in group '{}': {} is not one of {} equal parts of {}", name, c.name(),
+               part.str(), c.size(), whole.str());
 }
 
 void check_peer(int peer, const Communicator& c, std::string_view name) {
@@ -49,7 +50,9 @@ Communicator& Group::checked() const {
   return *communicator_;
 }
 
-const std::string& Group::name() const { return checked().name(); }
+const std::string& Group::name() const {
+  return checked().name();
+}
 
 Work Group::all_reduce(Tensor& tensor, ReduceOp op, std::string_view name) const {
   if (tensor.is_meta()) return {};
@@ -77,7 +80,8 @@ Work Group::broadcast(Tensor& tensor, int root, std::string_view name) const {
 
 Work Group::send(const Tensor& tensor, int peer, std::string_view name) const {
   check_peer(peer, checked(), name);
-  TANDEM_CHECK(peer != rank(), "'{}': rank {} of group '{}' sends to itself", name, peer, this->name());
+  TANDEM_CHECK(peer != rank(), "'{}': rank {} of group '{}' sends to itself", name, peer,
+               this->name());
   if (tensor.is_meta()) return {};
   return checked().send(tensor, peer, name);
 }
@@ -90,15 +94,21 @@ Work Group::recv(Tensor& tensor, int peer, std::string_view name) const {
   return checked().recv(tensor, peer, name);
 }
 
-void Group::barrier(std::string_view name) const { checked().barrier(name); }
+void Group::barrier(std::string_view name) const {
+  checked().barrier(name);
+}
 
 Group Group::split(int color, std::string_view name) const {
   return Group(std::shared_ptr<Communicator>(checked().split(color, name)));
 }
 
-void Group::progress() const { checked().progress(); }
+void Group::progress() const {
+  checked().progress();
+}
 
-void Group::set_deadline(std::chrono::milliseconds deadline) const { checked().set_deadline(deadline); }
+void Group::set_deadline(std::chrono::milliseconds deadline) const {
+  checked().set_deadline(deadline);
+}
 
 std::string Group::broadcast_string(std::string value, int root, std::string_view name) const {
   if (size() == 1) return value;
@@ -133,7 +143,8 @@ double Group::all_reduce_scalar(double value, ReduceOp op, std::string_view name
   return size() == 1 ? value : reduce_scalar(*this, value, op, name);
 }
 
-std::int64_t Group::all_reduce_scalar(std::int64_t value, ReduceOp op, std::string_view name) const {
+std::int64_t Group::all_reduce_scalar(std::int64_t value, ReduceOp op,
+                                      std::string_view name) const {
   return size() == 1 ? value : reduce_scalar(*this, value, op, name);
 }
 

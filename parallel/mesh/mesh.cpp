@@ -24,10 +24,14 @@ std::array<Axis, 4> axes_of(const LayoutConfig& layout) {
 
 void check_sizes(const LayoutConfig& layout) {
   for (const Axis& axis : axes_of(layout))
-    if (axis.size < 1) runtime::throw_error("layout {} has {} of {}: sizes start at 1", layout.str(), axis.name, axis.size);
+    if (axis.size < 1)
+      runtime::throw_error("layout {} has {} of {}: sizes start at 1", layout.str(), axis.name,
+                           axis.size);
 }
 
-std::string count_of_ranks(std::int64_t ranks) { return fmt::format("{} rank{}", ranks, ranks == 1 ? "" : "s"); }
+std::string count_of_ranks(std::int64_t ranks) {
+  return fmt::format("{} rank{}", ranks, ranks == 1 ? "" : "s");
+}
 
 // Where `rank` stands on axis `axis`, and which of the groups along that axis it belongs to.
 struct Place {
@@ -59,24 +63,30 @@ Mesh assemble(const LayoutConfig& layout, Group world, MakeGroup make_group) {
 std::string LayoutConfig::str() const {
   std::string text;
   for (const Axis& axis : axes_of(*this))
-    if (axis.size != 1) text += fmt::format("{}{}{}", text.empty() ? "" : " x ", axis.name, axis.size);
+    if (axis.size != 1)
+      text += fmt::format("{}{}{}", text.empty() ? "" : " x ", axis.name, axis.size);
   return text.empty() ? "1 rank" : text;
 }
 
 void LayoutConfig::visit_fields(runtime::FieldVisitor& v) {
-  v.field({"pipeline_parallel", "stages that the layers are divided into, each on ranks of its own", "stages"},
+  v.field({"pipeline_parallel", "stages that the layers are divided into, each on ranks of its own",
+           "stages"},
           pipeline_parallel);
-  v.field({"data_parallel", "copies of the model that each train on their share of the batch", "copies"},
+  v.field({"data_parallel", "copies of the model that each train on their share of the batch",
+           "copies"},
           data_parallel);
-  v.field({"context_parallel", "ranks that each sequence is divided over", "ranks"}, context_parallel);
-  v.field({"tensor_parallel", "ranks that each weight matrix is divided over", "ranks"}, tensor_parallel);
+  v.field({"context_parallel", "ranks that each sequence is divided over", "ranks"},
+          context_parallel);
+  v.field({"tensor_parallel", "ranks that each weight matrix is divided over", "ranks"},
+          tensor_parallel);
 }
 
 Mesh make_mesh(const LayoutConfig& layout, const Group& world) {
   check_sizes(layout);
   if (layout.ranks() != world.size())
-    runtime::throw_error("layout {} needs {}, but {} {} given", layout.str(), count_of_ranks(layout.ranks()),
-                         world.size(), world.size() == 1 ? "was" : "were");
+    runtime::throw_error("layout {} needs {}, but {} {} given", layout.str(),
+                         count_of_ranks(layout.ranks()), world.size(),
+                         world.size() == 1 ? "was" : "were");
   return assemble(layout, world, [&](std::size_t i, const Axis& axis) {
     return world.split(static_cast<int>(place_on_axis(layout, i, world.rank()).color), axis.name);
   });
@@ -85,12 +95,15 @@ Mesh make_mesh(const LayoutConfig& layout, const Group& world) {
 Mesh planned_mesh(const LayoutConfig& layout, int rank) {
   check_sizes(layout);
   const auto ranks = static_cast<int>(layout.ranks());
-  return assemble(layout, planned_group(rank, ranks, "world"), [&](std::size_t i, const Axis& axis) {
-    const auto position = static_cast<int>(place_on_axis(layout, i, rank).position);
-    return planned_group(position, static_cast<int>(axis.size), axis.name);
-  });
+  return assemble(layout, planned_group(rank, ranks, "world"),
+                  [&](std::size_t i, const Axis& axis) {
+                    const auto position = static_cast<int>(place_on_axis(layout, i, rank).position);
+                    return planned_group(position, static_cast<int>(axis.size), axis.name);
+                  });
 }
 
-Mesh single_rank_mesh() { return {}; }
+Mesh single_rank_mesh() {
+  return {};
+}
 
 }  // namespace tandem::parallel

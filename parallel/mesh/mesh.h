@@ -1,5 +1,5 @@
-// Where sizes become a mesh: the ranks of one role arranged along the axes pp, dp, cp, tp (tp fastest). Everyone else
-// asks the mesh for a group; nobody computes with global ranks.
+// Where sizes become a mesh: the ranks of one role arranged along the axes pp, dp, cp, tp (tp
+// fastest). Everyone else asks the mesh for a group; nobody computes with global ranks.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,9 @@ struct LayoutConfig {
   std::int64_t context_parallel = 1;
   std::int64_t tensor_parallel = 1;
 
-  std::int64_t ranks() const { return pipeline_parallel * data_parallel * context_parallel * tensor_parallel; }
+  std::int64_t ranks() const {
+    return pipeline_parallel * data_parallel * context_parallel * tensor_parallel;
+  }
   // "dp4 x tp2", "1 rank"
   std::string str() const;
   void visit_fields(runtime::FieldVisitor& v);
@@ -30,9 +32,11 @@ struct Mesh {
   bool is_first_rank() const { return world.rank() == 0; }
 };
 
-// Collective over `world`, whose size must be layout.ranks(). Throws Error naming the layout where it does not fit.
+// Collective over `world`, whose size must be layout.ranks(). Throws Error naming the layout where
+// it does not fit.
 Mesh make_mesh(const LayoutConfig& layout, const Group& world);
-// The mesh as `rank` would see it, without any other rank: for a step on the meta device. Same errors.
+// The mesh as `rank` would see it, without any other rank: for a step on the meta device. Same
+// errors.
 Mesh planned_mesh(const LayoutConfig& layout, int rank);
 // A mesh of one rank.
 Mesh single_rank_mesh();

@@ -14,31 +14,37 @@ void check_spec(const ShardSpec& spec, int ranks) {
   TANDEM_CHECK(!spec.pieces.empty(), "a shard spec needs a piece");
   TANDEM_CHECK(ranks >= 1, "{} ranks cannot hold '{}'", ranks, spec.pieces[0].name);
   const ShardPiece& first = spec.pieces[0];
-  TANDEM_CHECK(spec.dim >= -1 && spec.dim < std::max(1, first.shape.rank()), "'{}' of shape {} has no dimension {}",
-               first.name, first.shape.str(), spec.dim);
+  TANDEM_CHECK(spec.dim >= -1 && spec.dim < std::max(1, first.shape.rank()),
+               "'{}' of shape {} has no dimension {}", first.name, first.shape.str(), spec.dim);
   const bool fused = spec.pieces.size() > 1;
   TANDEM_CHECK(!fused || (spec.dim < 1 && spec.padded_size == 0),
-               "'{}': pieces that share a tensor are sharded along dimension 0, without padding", first.name);
+               "'{}': pieces that share a tensor are sharded along dimension 0, without padding",
+               first.name);
   for (const ShardPiece& piece : spec.pieces) {
     Shape expected = first.shape;
     if (expected.rank() > 0 && piece.shape.rank() > 0) expected.set(0, piece.shape[0]);
-    TANDEM_CHECK(piece.shape == expected && (!fused || piece.shape.rank() > 0), "'{}' of shape {} does not fuse with {}",
-                 piece.name, piece.shape.str(), first.shape.str());
+    TANDEM_CHECK(piece.shape == expected && (!fused || piece.shape.rank() > 0),
+                 "'{}' of shape {} does not fuse with {}", piece.name, piece.shape.str(),
+                 first.shape.str());
   }
 }
 
-std::int64_t rows_of(const ShardPiece& piece) { return piece.shape.rank() == 0 ? 1 : piece.shape[0]; }
+std::int64_t rows_of(const ShardPiece& piece) {
+  return piece.shape.rank() == 0 ? 1 : piece.shape[0];
+}
 
 // Indices of the sharded dimension that each rank stores, padding included.
 std::int64_t indices_per_rank(const ShardSpec& spec, const ShardPiece& piece, int ranks) {
   const std::int64_t size = piece.shape[spec.dim];
   const std::int64_t stored = spec.padded_size > 0 ? spec.padded_size : size;
-  TANDEM_CHECK(stored >= size, "'{}' of shape {} cannot be padded to {}", piece.name, piece.shape.str(), stored);
+  TANDEM_CHECK(stored >= size, "'{}' of shape {} cannot be padded to {}", piece.name,
+               piece.shape.str(), stored);
   if (stored % ranks != 0)
     runtime::throw_error(
-        "'{}': dimension {} of {}{} does not divide evenly by tensor_parallel {}; choose a tensor_parallel that divides {}",
-        piece.name, spec.dim, piece.shape.str(), stored == size ? "" : fmt::format(" (padded to {})", stored), ranks,
-        stored);
+        "'{}': dimension {} of {}{} does not divide evenly by tensor_parallel {}; choose a "
+        "tensor_parallel that divides {}",
+        piece.name, spec.dim, piece.shape.str(),
+        stored == size ? "" : fmt::format(" (padded to {})", stored), ranks, stored);
   return stored / ranks;
 }
 
@@ -65,7 +71,8 @@ PieceSlice slice_of_piece(const ShardSpec& spec, std::size_t piece, int rank, in
   TANDEM_CHECK(piece < spec.pieces.size(), "'{}' has no piece {}", spec.pieces[0].name, piece);
   TANDEM_CHECK(rank >= 0 && rank < ranks, "there is no rank {} of {}", rank, ranks);
   PieceSlice slice;
-  for (std::size_t i = 0; i < piece; ++i) slice.local_offset += local_rows(spec, spec.pieces[i], ranks);
+  for (std::size_t i = 0; i < piece; ++i)
+    slice.local_offset += local_rows(spec, spec.pieces[i], ranks);
 
   const ShardPiece& whole = spec.pieces[piece];
   if (spec.dim < 0) {

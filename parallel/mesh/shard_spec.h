@@ -1,9 +1,9 @@
-// How one parameter is laid over the tensor-parallel group: the single truth that layers, checkpoints, resharding and
-// Hugging Face import and export read.
+// How one parameter is laid over the tensor-parallel group: the single truth that layers,
+// checkpoints, resharding and Hugging Face import and export read.
 //
-// A stored parameter may be the fusion of several logical ones along dimension 0 (q|k|v, gate|up): each piece is a
-// logical tensor with a Hugging Face name, and each is sharded on its own, so that a rank's rows are its part of every
-// piece one after the other.
+// A stored parameter may be the fusion of several logical ones along dimension 0 (q|k|v, gate|up):
+// each piece is a logical tensor with a Hugging Face name, and each is sharded on its own, so that
+// a rank's rows are its part of every piece one after the other.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 namespace tandem::parallel {
 
 struct ShardPiece {
-  std::string name;       // logical name, as in Hugging Face files
-  runtime::Shape shape;   // logical, unsharded, unpadded
+  std::string name;      // logical name, as in Hugging Face files
+  runtime::Shape shape;  // logical, unsharded, unpadded
 };
 
 struct ShardSpec {
@@ -27,8 +27,9 @@ struct ShardSpec {
   std::int64_t padded_size = 0;
 };
 
-// The part of one piece that a rank holds: `count` indices of `dim` from `begin` (of the unpadded logical tensor; count
-// may be 0 on a rank that holds only padding), and where its rows start in the rank's stored tensor.
+// The part of one piece that a rank holds: `count` indices of `dim` from `begin` (of the unpadded
+// logical tensor; count may be 0 on a rank that holds only padding), and where its rows start in
+// the rank's stored tensor.
 struct PieceSlice {
   std::int64_t begin = 0;
   std::int64_t count = 0;

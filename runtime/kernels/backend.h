@@ -1,12 +1,14 @@
-// The one list of kernels a device must provide. `cpu/` implements it and is the reference the others are tested
-// against; `meta/` checks shapes and moves no data; `cuda/` runs on GPUs (`no_cuda/` is its link-time stub).
+// The one list of kernels a device must provide. `cpu/` implements it and is the reference the
+// others are tested against; `meta/` checks shapes and moves no data; `cuda/` runs on GPUs
+// (`no_cuda/` is its link-time stub).
 //
-// Conventions. All tensors are contiguous, row-major, on this backend's device. Outputs are allocated by the
-// caller and overwritten, unless the name or comment says "accumulates". Compute type `T` is fp32 or bf16: all
-// floating tensors of a call have it unless stated; statistics, losses and parameter gradients are fp32. Sums run
-// in a fixed order in fp32 or wider: equal inputs give equal bits, whatever the number of threads.
-// [n] is the number of tokens; sequences are packed one after the other without padding, `cu_seqlens` (host,
-// batch + 1 entries, starting at 0) gives their borders. Shapes are checked by the ops in autograd, not here.
+// Conventions. All tensors are contiguous, row-major, on this backend's device. Outputs are
+// allocated by the caller and overwritten, unless the name or comment says "accumulates". Compute
+// type `T` is fp32 or bf16: all floating tensors of a call have it unless stated; statistics,
+// losses and parameter gradients are fp32. Sums run in a fixed order in fp32 or wider: equal inputs
+// give equal bits, whatever the number of threads. [n] is the number of tokens; sequences are
+// packed one after the other without padding, `cu_seqlens` (host, batch + 1 entries, starting at 0)
+// gives their borders. Shapes are checked by the ops in autograd, not here.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +19,8 @@
 
 namespace tandem::runtime {
 
-// Heads inside packed rows: of each row of `rows` [n, width], the columns [offset, offset + heads * head_dim).
+// Heads inside packed rows: of each row of `rows` [n, width], the columns [offset, offset + heads *
+// head_dim).
 struct HeadsView {
   Tensor rows;
   std::int64_t offset = 0;
@@ -45,8 +48,8 @@ struct AdamWStep {
   float beta2 = 0.999f;
   float eps = 1e-8f;
   float weight_decay = 0;
-  float grad_scale = 1;          // multiplies the gradient (clipping, loss scale, averaging)
-  std::int64_t step = 1;         // 1 for the first update
+  float grad_scale = 1;   // multiplies the gradient (clipping, loss scale, averaging)
+  std::int64_t step = 1;  // 1 for the first update
 };
 
 struct SamplingParams {
@@ -62,16 +65,18 @@ class Backend {
   // Waits until everything issued has run.
   virtual void synchronize() = 0;
 
-  // ---- memory and element-wise -------------------------------------------------------------------------------
+  // ---- memory and element-wise
+  // -------------------------------------------------------------------------------
   virtual void fill(Tensor& out, float value) = 0;
   // Same element count; converts between fp32, bf16 and fp64, copies integers of equal type.
   virtual void copy(const Tensor& in, Tensor& out) = 0;
-  // out = a + b. out may be a or b. Mixed fp32/bf16 operands are allowed; the sum is rounded once to out's type.
+  // out = a + b. out may be a or b. Mixed fp32/bf16 operands are allowed; the sum is rounded once
+  // to out's type.
   virtual void add(const Tensor& a, const Tensor& b, Tensor& out) = 0;
   // x *= factor
   virtual void scale(Tensor& x, float factor) = 0;
-  // x *= mask(index) / (1 - p): element i is kept when uniform(Philox(seed, stream), first_index + i) >= p.
-  // The same call with dy gives the backward.
+  // x *= mask(index) / (1 - p): element i is kept when uniform(Philox(seed, stream), first_index +
+  // i) >= p. The same call with dy gives the backward.
   virtual void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
                        std::uint64_t first_index, Tensor& out) = 0;
   // out[i] = x[rows[i]] for x [n, width], rows int32 [m] (host or device order of this backend).
@@ -79,41 +84,53 @@ class Backend {
   // out[rows[i]] += x[i], in the order of i. out is not cleared.
   virtual void scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) = 0;
 
-  // ---- matrix products ---------------------------------------------------------------------------------------
-  // out[m, n] = op(a)[m, k] · op(b)[k, n] (+ out when accumulate) (+ bias[n]); op transposes the stored matrix.
-  // a and b are both fp32 or both bf16; out is fp32 or bf16; sums run in fp32. bias (fp32) may be undefined.
-  virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
-                      bool accumulate = false, const Tensor& bias = {}) = 0;
+  // ---- matrix products
+  // --------------------------------------------------------------------------------------- out[m,
+  // n] = op(a)[m, k] · op(b)[k, n] (+ out when accumulate) (+ bias[n]); op transposes the stored
+  // matrix. a and b are both fp32 or both bf16; out is fp32 or bf16; sums run in fp32. bias (fp32)
+  // may be undefined.
+  virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                      Tensor& out, bool accumulate = false, const Tensor& bias = {}) = 0;
   // dbias[n] (fp32) = column sums of dy [m, n] (+ dbias when accumulate).
   virtual void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) = 0;
 
-  // ---- embedding ---------------------------------------------------------------------------------------------
-  // out[i] = weight[tokens[i] - first_row] for tokens int32 [n], weight [rows, width]; rows outside the local
-  // range give zeros (vocab-parallel ranks add up).
-  virtual void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row, Tensor& out) = 0;
+  // ---- embedding
+  // ---------------------------------------------------------------------------------------------
+  // out[i] = weight[tokens[i] - first_row] for tokens int32 [n], weight [rows, width]; rows outside
+  // the local range give zeros (vocab-parallel ranks add up).
+  virtual void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
+                                 Tensor& out) = 0;
   // dweight (fp32) accumulates dy rows in token order; rows outside the range are skipped.
-  virtual void embedding_backward(const Tensor& tokens, const Tensor& dy, std::int64_t first_row, Tensor& dweight) = 0;
+  virtual void embedding_backward(const Tensor& tokens, const Tensor& dy, std::int64_t first_row,
+                                  Tensor& dweight) = 0;
 
-  // ---- normalisation (weight and bias fp32) --------------------------------------------------------------------
-  // h = x (+ residual when defined; then h is written, else h is undefined); rstd[i] = 1/sqrt(mean(h²) + eps);
-  // y = h * rstd * weight. x, residual, h, y: T [n, width]; rstd fp32 [n]. (Zhang & Sennrich 2019)
-  virtual void rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps, Tensor& h,
-                                Tensor& y, Tensor& rstd) = 0;
-  // dh = (dh_in when defined) + gradient of y through h. dweight (fp32) = Σ dy·h·rstd (+ dweight when accumulate).
-  virtual void rms_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& rstd, const Tensor& dy,
-                                 const Tensor& dh_in, Tensor& dh, Tensor& dweight, bool accumulate) = 0;
-  // As above with mean and bias; statistics mean, rstd fp32 [n]. bias may be undefined. (Ba et al. 2016)
-  virtual void layer_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& bias,
-                                  float eps, Tensor& h, Tensor& y, Tensor& mean, Tensor& rstd) = 0;
-  virtual void layer_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
-                                   const Tensor& dy, const Tensor& dh_in, Tensor& dh, Tensor& dweight, Tensor& dbias,
-                                   bool accumulate) = 0;
+  // ---- normalisation (weight and bias fp32)
+  // -------------------------------------------------------------------- h = x (+ residual when
+  // defined; then h is written, else h is undefined); rstd[i] = 1/sqrt(mean(h²) + eps); y = h *
+  // rstd * weight. x, residual, h, y: T [n, width]; rstd fp32 [n]. (Zhang & Sennrich 2019)
+  virtual void rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                                float eps, Tensor& h, Tensor& y, Tensor& rstd) = 0;
+  // dh = (dh_in when defined) + gradient of y through h. dweight (fp32) = Σ dy·h·rstd (+ dweight
+  // when accumulate).
+  virtual void rms_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& rstd,
+                                 const Tensor& dy, const Tensor& dh_in, Tensor& dh, Tensor& dweight,
+                                 bool accumulate) = 0;
+  // As above with mean and bias; statistics mean, rstd fp32 [n]. bias may be undefined. (Ba et al.
+  // 2016)
+  virtual void layer_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                                  const Tensor& bias, float eps, Tensor& h, Tensor& y, Tensor& mean,
+                                  Tensor& rstd) = 0;
+  virtual void layer_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& mean,
+                                   const Tensor& rstd, const Tensor& dy, const Tensor& dh_in,
+                                   Tensor& dh, Tensor& dweight, Tensor& dbias, bool accumulate) = 0;
 
-  // ---- position and activation ---------------------------------------------------------------------------------
-  // Rotates pairs (i, i + head_dim/2) of every head in place by the angle positions[row]: Hugging Face's
-  // rotate-half order (Su et al. 2021). cos, sin: fp32 [max_position, head_dim / 2]. inverse rotates back (backward).
-  virtual void rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos, const Tensor& sin,
-                    bool inverse) = 0;
+  // ---- position and activation
+  // --------------------------------------------------------------------------------- Rotates pairs
+  // (i, i + head_dim/2) of every head in place by the angle positions[row]: Hugging Face's
+  // rotate-half order (Su et al. 2021). cos, sin: fp32 [max_position, head_dim / 2]. inverse
+  // rotates back (backward).
+  virtual void rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos,
+                    const Tensor& sin, bool inverse) = 0;
   // out[n, f] = silu(gate) * up for gate_up [n, 2f] = gate|up. (Shazeer 2020)
   virtual void swiglu_forward(const Tensor& gate_up, Tensor& out) = 0;
   virtual void swiglu_backward(const Tensor& gate_up, const Tensor& dy, Tensor& dgate_up) = 0;
@@ -121,61 +138,79 @@ class Backend {
   virtual void gelu_forward(const Tensor& x, bool tanh, Tensor& y) = 0;
   virtual void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) = 0;
 
-  // ---- attention -------------------------------------------------------------------------------------------------
-  // out [n, heads * head_dim] = softmax(scale · q kᵀ) v per sequence and head; kv heads serve heads / kv_heads query
-  // heads each. lse fp32 [heads, n] holds log-sum-exp per row. Memory beyond outputs: O(threads · block · seq) at
-  // most, never [seq, seq] per head. (Dao 2023)
-  virtual void attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v, const AttentionShape& shape,
-                                 Tensor& out, Tensor& lse) = 0;
+  // ---- attention
+  // -------------------------------------------------------------------------------------------------
+  // out [n, heads * head_dim] = softmax(scale · q kᵀ) v per sequence and head; kv heads serve heads
+  // / kv_heads query heads each. lse fp32 [heads, n] holds log-sum-exp per row. Memory beyond
+  // outputs: O(threads · block · seq) at most, never [seq, seq] per head. (Dao 2023)
+  virtual void attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                                 const AttentionShape& shape, Tensor& out, Tensor& lse) = 0;
   // Writes (overwrites) dq, dk, dv into the given columns of packed gradients.
-  virtual void attention_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v, const Tensor& out,
-                                  const Tensor& lse, const Tensor& dout, const AttentionShape& shape, const HeadsView& dq,
+  virtual void attention_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                                  const Tensor& out, const Tensor& lse, const Tensor& dout,
+                                  const AttentionShape& shape, const HeadsView& dq,
                                   const HeadsView& dk, const HeadsView& dv) = 0;
   // Stores row i of k and v at cache[slots[i], positions[i]].
-  virtual void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
+  virtual void kv_cache_write(const HeadsView& k, const HeadsView& v,
+                              std::span<const std::int32_t> slots,
                               std::span<const std::int32_t> positions, KvCacheView& cache) = 0;
   // One new query per row: out[i] attends to cache[slots[i], 0 .. lengths[i]).
-  virtual void attention_decode(const HeadsView& q, const KvCacheView& cache, std::span<const std::int32_t> slots,
-                                std::span<const std::int32_t> lengths, float scale, std::int64_t window, Tensor& out) = 0;
+  virtual void attention_decode(const HeadsView& q, const KvCacheView& cache,
+                                std::span<const std::int32_t> slots,
+                                std::span<const std::int32_t> lengths, float scale,
+                                std::int64_t window, Tensor& out) = 0;
 
-  // ---- softmax over (a slice of) the vocabulary ------------------------------------------------------------------
-  // Of logits fp32 [n, v]: maximum[i] = max_j logits[i, j].
+  // ---- softmax over (a slice of) the vocabulary
+  // ------------------------------------------------------------------ Of logits fp32 [n, v]:
+  // maximum[i] = max_j logits[i, j].
   virtual void row_max(const Tensor& logits, Tensor& maximum) = 0;
-  // sums fp32 [n, 3] = { Σ_j e_j, Σ_j e_j·(x_j − maximum), x_target − maximum or 0 when the target is not in
-  // [first_column, first_column + v) } with e_j = exp(x_j − maximum[i]); targets int32 [n].
-  virtual void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets, std::int64_t first_column,
-                            Tensor& sums) = 0;
+  // sums fp32 [n, 3] = { Σ_j e_j, Σ_j e_j·(x_j − maximum), x_target − maximum or 0 when the target
+  // is not in [first_column, first_column + v) } with e_j = exp(x_j − maximum[i]); targets int32
+  // [n].
+  virtual void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
+                            std::int64_t first_column, Tensor& sums) = 0;
   // From the two above, after they were combined over ranks; all fp32 [n]: lse = maximum + log S,
   // log_prob = x_target − lse, entropy = log S − Σ e·(x − maximum) / S, with S = Σ e.
-  virtual void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse, Tensor& log_prob, Tensor& entropy) = 0;
+  virtual void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse,
+                             Tensor& log_prob, Tensor& entropy) = 0;
   // out fp32 [1] += Σ_i a[i]·b[i] for fp32 [n] (summed in fp64).
   virtual void add_dot(const Tensor& a, const Tensor& b, Tensor& out) = 0;
-  // out[i, r·width + j] = parts[r, i, j] for parts fp32 [ranks, n, width], out fp32 [n, columns <= ranks·width].
+  // out[i, r·width + j] = parts[r, i, j] for parts fp32 [ranks, n, width], out fp32 [n, columns <=
+  // ranks·width].
   virtual void concat_columns(const Tensor& parts, Tensor& out) = 0;
-  // dlogits (T or fp32; may not alias) = g_logp[i]·(1{j = target} − p_j) + g_entropy[i]·(−p_j·(log p_j + H_i)),
-  // p_j = exp(x_j − lse[i]). g_entropy and entropy may be undefined. All statistics fp32 [n].
-  virtual void softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets, std::int64_t first_column,
-                                const Tensor& g_logp, const Tensor& entropy, const Tensor& g_entropy, Tensor& dlogits) = 0;
+  // dlogits (T or fp32; may not alias) = g_logp[i]·(1{j = target} − p_j) + g_entropy[i]·(−p_j·(log
+  // p_j + H_i)), p_j = exp(x_j − lse[i]). g_entropy and entropy may be undefined. All statistics
+  // fp32 [n].
+  virtual void softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets,
+                                std::int64_t first_column, const Tensor& g_logp,
+                                const Tensor& entropy, const Tensor& g_entropy,
+                                Tensor& dlogits) = 0;
 
-  // ---- optimizer and reductions ----------------------------------------------------------------------------------
-  // One fused pass over a flat span: master fp32, grad fp32 or bf16, moments fp32; when compute is defined (bf16) the
-  // updated master is also rounded into it. Decoupled weight decay (Loshchilov & Hutter 2019), bias correction by step.
-  virtual void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq, Tensor& compute,
-                     const AdamWStep& step) = 0;
+  // ---- optimizer and reductions
+  // ---------------------------------------------------------------------------------- One fused
+  // pass over a flat span: master fp32, grad fp32 or bf16, moments fp32; when compute is defined
+  // (bf16) the updated master is also rounded into it. Decoupled weight decay (Loshchilov & Hutter
+  // 2019), bias correction by step.
+  virtual void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
+                     Tensor& compute, const AdamWStep& step) = 0;
   // Σ x², in fp64, fixed order.
   virtual double sum_of_squares(const Tensor& x) = 0;
   // True when every element is finite.
   virtual bool all_finite(const Tensor& x) = 0;
 
-  // ---- generation --------------------------------------------------------------------------------------------------
-  // tokens int32 [b], one draw per row of logits fp32 [b, v] after temperature, top-k, top-p; uniform[i] in [0, 1)
-  // is the random number of row i. Greedy picks the lowest index among equals.
-  virtual void sample(const Tensor& logits, const SamplingParams& params, std::span<const float> uniform,
-                      std::span<std::int32_t> tokens) = 0;
+  // ---- generation
+  // --------------------------------------------------------------------------------------------------
+  // tokens int32 [b], one draw per row of logits fp32 [b, v] after temperature, top-k, top-p;
+  // uniform[i] in [0, 1) is the random number of row i. Greedy picks the lowest index among equals.
+  virtual void sample(const Tensor& logits, const SamplingParams& params,
+                      std::span<const float> uniform, std::span<std::int32_t> tokens) = 0;
 };
 
-// The backend of a device; lives for the whole process. Throws Error where the device is not available.
+// The backend of a device; lives for the whole process. Throws Error where the device is not
+// available.
 Backend& backend_of(Device device);
-inline Backend& backend_of(const Tensor& tensor) { return backend_of(tensor.device()); }
+inline Backend& backend_of(const Tensor& tensor) {
+  return backend_of(tensor.device());
+}
 
 }  // namespace tandem::runtime

@@ -1,7 +1,9 @@
-// How a rank sleeps until a peer on the same machine has news: one futex word per rank, in memory the ranks share.
+// How a rank sleeps until a peer on the same machine has news: one futex word per rank, in memory
+// the ranks share.
 //
-// The sleeper says which kinds of news it wants, looks once more, and sleeps unless the word has changed. A peer that
-// has news of a wanted kind changes the word and wakes it; where nobody wants anything, ringing costs one load.
+// The sleeper says which kinds of news it wants, looks once more, and sleeps unless the word has
+// changed. A peer that has news of a wanted kind changes the word and wakes it; where nobody wants
+// anything, ringing costs one load.
 #pragma once
 
 #include <atomic>
@@ -34,8 +36,8 @@ struct alignas(64) Doorbell {
 };
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
-// What the ranks of one machine share for the life of the program; lies in shared memory, zero at the start, followed
-// by one bell per rank on this machine.
+// What the ranks of one machine share for the life of the program; lies in shared memory, zero at
+// the start, followed by one bell per rank on this machine.
 struct alignas(64) NodeBoard {
   std::atomic<std::uint32_t> failed_rank_plus_one{0};  // of a rank that threw (ranks as threads)
 

@@ -14,7 +14,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
-// Messages of other machines ring no bell: look again after a nap that grows from the first to the second.
+// Messages of other machines ring no bell: look again after a nap that grows from the first to the
+// second.
 constexpr nanoseconds kShortestNap = microseconds(20);
 constexpr nanoseconds kLongestNap = microseconds(200);
 // Even where a bell rings, look at the clock now and then.
@@ -47,15 +48,16 @@ class OperationWork : public Work::Impl {
 // "rank 1, rank 3"; ranks of the world, which is what launchers and logs show.
 std::string list_ranks(const GroupState& group, const std::vector<int>& ranks) {
   std::string text;
-  for (const int r : ranks) text += fmt::format("{}rank {}", text.empty() ? "" : ", ", group.world_ranks[r]);
+  for (const int r : ranks)
+    text += fmt::format("{}rank {}", text.empty() ? "" : ", ", group.world_ranks[r]);
   return text.empty() ? "a peer" : text;
 }
 
 }  // namespace
 
 void check_host_tensor(const runtime::Tensor& tensor, std::string_view name) {
-  TANDEM_CHECK(tensor.device().type == runtime::DeviceType::kCPU, "'{}': {} is not in host memory", name,
-               tensor.str());
+  TANDEM_CHECK(tensor.device().type == runtime::DeviceType::kCPU, "'{}': {} is not in host memory",
+               name, tensor.str());
 }
 
 void check_reducible(const runtime::Tensor& tensor, std::string_view name) {
@@ -130,7 +132,8 @@ void Endpoint::throw_if_failed(const Operation& operation) const {
 void Endpoint::give_up(const Operation& operation, nanoseconds waited) const {
   GroupState& group = operation.group();
   const auto message = fmt::format(
-      "rank {} has waited {:.1f} s for {}: no answer from {}; it may be stuck or gone (see its log)",
+      "rank {} has waited {:.1f} s for {}: no answer from {}; it may be stuck or gone (see its "
+      "log)",
       group.world_ranks[group.rank], std::chrono::duration<double>(waited).count(), operation.str(),
       list_ranks(group, operation.missing_peers()));
   group.failure =

@@ -1,5 +1,6 @@
-// One rank's side of all its groups: everything that is in flight advances here, and here the rank waits. A rank that
-// waits for one collective must keep serving all others, or two groups that overlap would block each other.
+// One rank's side of all its groups: everything that is in flight advances here, and here the rank
+// waits. A rank that waits for one collective must keep serving all others, or two groups that
+// overlap would block each other.
 //
 // Used by one thread (the rank's main thread).
 #pragma once
@@ -36,8 +37,8 @@ class Endpoint {
   void remove(Source* source) { std::erase(sources_, source); }
 
   bool progress();
-  // Returns when the operation has finished; throws what the group has failed with, or an Error (environment) past the
-  // group's deadline.
+  // Returns when the operation has finished; throws what the group has failed with, or an Error
+  // (environment) past the group's deadline.
   void wait(const Operation& operation);
 
  private:

@@ -6,13 +6,20 @@ namespace tandem::parallel {
 
 std::string_view name_of(OperationKind kind) {
   switch (kind) {
-    case OperationKind::kAllReduce: return "all_reduce";
-    case OperationKind::kReduceScatter: return "reduce_scatter";
-    case OperationKind::kAllGather: return "all_gather";
-    case OperationKind::kBroadcast: return "broadcast";
-    case OperationKind::kBarrier: return "barrier";
-    case OperationKind::kSend: return "send";
-    case OperationKind::kRecv: return "recv";
+    case OperationKind::kAllReduce:
+      return "all_reduce";
+    case OperationKind::kReduceScatter:
+      return "reduce_scatter";
+    case OperationKind::kAllGather:
+      return "all_gather";
+    case OperationKind::kBroadcast:
+      return "broadcast";
+    case OperationKind::kBarrier:
+      return "barrier";
+    case OperationKind::kSend:
+      return "send";
+    case OperationKind::kRecv:
+      return "recv";
   }
   return "collective";
 }

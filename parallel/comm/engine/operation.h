@@ -1,5 +1,5 @@
-// What every collective in flight has, whatever carries its bytes: what it is called in errors, how it advances, and
-// which peers it waits for.
+// What every collective in flight has, whatever carries its bytes: what it is called in errors, how
+// it advances, and which peers it waits for.
 #pragma once
 
 #include <chrono>
@@ -13,12 +13,19 @@
 namespace tandem::parallel {
 
 enum class OperationKind : std::uint8_t {
-  kAllReduce, kReduceScatter, kAllGather, kBroadcast, kBarrier, kSend, kRecv
+  kAllReduce,
+  kReduceScatter,
+  kAllGather,
+  kBroadcast,
+  kBarrier,
+  kSend,
+  kRecv
 };
 std::string_view name_of(OperationKind kind);
 
-// What the operations of one group share. `failure` is set once, when a wait ran out or a message did not fit: after
-// that the group is of no use and every later wait fails at once with the same error.
+// What the operations of one group share. `failure` is set once, when a wait ran out or a message
+// did not fit: after that the group is of no use and every later wait fails at once with the same
+// error.
 struct GroupState {
   std::string name;
   int rank = 0;                  // of this process in the group

@@ -1,6 +1,6 @@
-// Floor: one read of every input and one write. A block of accumulators stays in the first-level cache; inputs are
-// taken four at a time, so that the accumulators are loaded and stored once for four of them. (One at a time: half as
-// fast for 8 inputs.)
+// Floor: one read of every input and one write. A block of accumulators stays in the first-level
+// cache; inputs are taken four at a time, so that the accumulators are loaded and stored once for
+// four of them. (One at a time: half as fast for 8 inputs.)
 #include "parallel/comm/engine/reduce.h"
 
 #include <algorithm>
@@ -17,15 +17,21 @@ constexpr std::int64_t kBlock = 512;
 
 struct Sum {
   template <typename T>
-  static T apply(T a, T b) { return a + b; }
+  static T apply(T a, T b) {
+    return a + b;
+  }
 };
 struct Max {
   template <typename T>
-  static T apply(T a, T b) { return b > a || b != b ? b : a; }
+  static T apply(T a, T b) {
+    return b > a || b != b ? b : a;
+  }
 };
 struct Min {
   template <typename T>
-  static T apply(T a, T b) { return b < a || b != b ? b : a; }
+  static T apply(T a, T b) {
+    return b < a || b != b ? b : a;
+  }
 };
 
 template <typename T>
@@ -33,7 +39,8 @@ using Accumulator = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
 
 // sum[i] = ((sum[i] ∘ inputs[0][begin + i]) ∘ …) over the given inputs.
 template <typename Op, typename T>
-void accumulate(std::span<const void* const> inputs, std::int64_t begin, std::int64_t count, Accumulator<T>* sum) {
+void accumulate(std::span<const void* const> inputs, std::int64_t begin, std::int64_t count,
+                Accumulator<T>* sum) {
   using A = Accumulator<T>;
   const auto at = [&](std::size_t input) { return static_cast<const T*>(inputs[input]) + begin; };
   std::size_t next = 0;
@@ -66,9 +73,12 @@ template <typename T>
 void reduce(ReduceOp op, std::span<const void* const> inputs, void* output, std::int64_t elements) {
   T* out = static_cast<T*>(output);
   switch (op) {
-    case ReduceOp::kSum: return reduce<Sum>(inputs, out, elements);
-    case ReduceOp::kMax: return reduce<Max>(inputs, out, elements);
-    case ReduceOp::kMin: return reduce<Min>(inputs, out, elements);
+    case ReduceOp::kSum:
+      return reduce<Sum>(inputs, out, elements);
+    case ReduceOp::kMax:
+      return reduce<Max>(inputs, out, elements);
+    case ReduceOp::kMin:
+      return reduce<Min>(inputs, out, elements);
   }
 }
 
@@ -79,15 +89,21 @@ bool can_reduce(DType dtype) {
          dtype == DType::kI32 || dtype == DType::kI64;
 }
 
-void reduce_in_rank_order(DType dtype, ReduceOp op, std::span<const void* const> inputs, void* output,
-                          std::int64_t elements) {
+void reduce_in_rank_order(DType dtype, ReduceOp op, std::span<const void* const> inputs,
+                          void* output, std::int64_t elements) {
   switch (dtype) {
-    case DType::kF32: return reduce<float>(op, inputs, output, elements);
-    case DType::kBF16: return reduce<BFloat16>(op, inputs, output, elements);
-    case DType::kF64: return reduce<double>(op, inputs, output, elements);
-    case DType::kI32: return reduce<std::int32_t>(op, inputs, output, elements);
-    case DType::kI64: return reduce<std::int64_t>(op, inputs, output, elements);
-    default: TANDEM_CHECK(false, "tensors of {} cannot be reduced", runtime::name_of(dtype));
+    case DType::kF32:
+      return reduce<float>(op, inputs, output, elements);
+    case DType::kBF16:
+      return reduce<BFloat16>(op, inputs, output, elements);
+    case DType::kF64:
+      return reduce<double>(op, inputs, output, elements);
+    case DType::kI32:
+      return reduce<std::int32_t>(op, inputs, output, elements);
+    case DType::kI64:
+      return reduce<std::int64_t>(op, inputs, output, elements);
+    default:
+      TANDEM_CHECK(false, "tensors of {} cannot be reduced", runtime::name_of(dtype));
   }
 }
 

@@ -14,7 +14,9 @@ void copy_unless_same(const Tensor& from, Tensor& to) {
 
 }  // namespace
 
-Work LocalCommunicator::all_reduce(Tensor& tensor, ReduceOp op, std::string_view name) { return {}; }
+Work LocalCommunicator::all_reduce(Tensor& tensor, ReduceOp op, std::string_view name) {
+  return {};
+}
 
 Work LocalCommunicator::reduce_scatter(const Tensor& input, Tensor& output, ReduceOp op,
                                        std::string_view name) {
@@ -27,7 +29,9 @@ Work LocalCommunicator::all_gather(const Tensor& input, Tensor& output, std::str
   return {};
 }
 
-Work LocalCommunicator::broadcast(Tensor& tensor, int root, std::string_view name) { return {}; }
+Work LocalCommunicator::broadcast(Tensor& tensor, int root, std::string_view name) {
+  return {};
+}
 
 Work LocalCommunicator::send(const Tensor& tensor, int peer, std::string_view name) {
   TANDEM_CHECK(false, "send '{}': a group of one rank has no peer", name);

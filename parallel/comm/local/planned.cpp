@@ -1,5 +1,5 @@
-// A group on paper. Group itself lets meta tensors pass without asking the communicator, so whatever arrives here is a
-// mistake of the caller.
+// A group on paper. Group itself lets meta tensors pass without asking the communicator, so
+// whatever arrives here is a mistake of the caller.
 #include "parallel/comm/communicator.h"
 
 namespace tandem::parallel {
@@ -22,7 +22,9 @@ class PlannedCommunicator : public Communicator {
                       std::string_view name) override {
     refuse(name);
   }
-  Work all_gather(const Tensor& input, Tensor& output, std::string_view name) override { refuse(name); }
+  Work all_gather(const Tensor& input, Tensor& output, std::string_view name) override {
+    refuse(name);
+  }
   Work broadcast(Tensor& tensor, int root, std::string_view name) override { refuse(name); }
   Work send(const Tensor& tensor, int peer, std::string_view name) override { refuse(name); }
   Work recv(Tensor& tensor, int peer, std::string_view name) override { refuse(name); }
@@ -45,7 +47,8 @@ class PlannedCommunicator : public Communicator {
 }  // namespace
 
 Group planned_group(int rank, int size, std::string name) {
-  TANDEM_CHECK(rank >= 0 && rank < size, "planned group '{}' of {} ranks has no rank {}", name, size, rank);
+  TANDEM_CHECK(rank >= 0 && rank < size, "planned group '{}' of {} ranks has no rank {}", name,
+               size, rank);
   return Group(std::make_shared<PlannedCommunicator>(rank, size, std::move(name)));
 }
 

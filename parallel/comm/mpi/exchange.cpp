@@ -27,8 +27,8 @@ TagSpace::TagSpace(int upper_bound) {
   sequence_bits_ = std::min(bits - kContextBits - 2, 16);
   if (sequence_bits_ < 8)
     runtime::throw_environment_error(
-        "this MPI takes tags up to {}, but {} are needed: use another MPI or transport", upper_bound,
-        1 << (kContextBits + 10));
+        "this MPI takes tags up to {}, but {} are needed: use another MPI or transport",
+        upper_bound, 1 << (kContextBits + 10));
 }
 
 int TagSpace::tag(int context, bool point_to_point, int phase, std::uint64_t sequence) const {
@@ -90,11 +90,13 @@ void Exchange::check_arrival(const Message& message, const MPI_Status& status) c
   int count = 0;
   if (error_class == MPI_SUCCESS && message.expected >= 0) MPI_Get_count(&status, MPI_BYTE, &count);
   const bool truncated = error_class == MPI_ERR_TRUNCATE;
-  if (truncated || (message.expected >= 0 && error_class == MPI_SUCCESS && count != message.expected))
+  if (truncated ||
+      (message.expected >= 0 && error_class == MPI_SUCCESS && count != message.expected))
     throw runtime::InternalError(
         fmt::format("rank {} sent {} than the {} bytes that rank {} expects in group '{}'",
-                    group_->world_ranks[message.peer], truncated ? "more" : fmt::format("less ({} bytes)", count),
-                    message.expected, group_->world_ranks[group_->rank], group_->name));
+                    group_->world_ranks[message.peer],
+                    truncated ? "more" : fmt::format("less ({} bytes)", count), message.expected,
+                    group_->world_ranks[group_->rank], group_->name));
   check_mpi(status.MPI_ERROR, "MPI_Testsome");
 }
 

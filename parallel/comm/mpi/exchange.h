@@ -1,4 +1,5 @@
-// Messages between ranks over MPI, and the one place that calls it: who may talk to whom under which tag.
+// Messages between ranks over MPI, and the one place that calls it: who may talk to whom under
+// which tag.
 #pragma once
 
 #include <mpi.h>
@@ -14,9 +15,10 @@ namespace tandem::parallel {
 // Throws Error (environment) with MPI's own text unless `code` is MPI_SUCCESS.
 void check_mpi(int code, std::string_view call);
 
-// Tags keep apart the groups (context), collectives and point-to-point messages, the two phases of a collective, and
-// its place in the order of calls. The last wraps around; since MPI keeps messages of one tag in order, that is
-// harmless while fewer than 256 collectives of a group are in flight.
+// Tags keep apart the groups (context), collectives and point-to-point messages, the two phases of
+// a collective, and its place in the order of calls. The last wraps around; since MPI keeps
+// messages of one tag in order, that is harmless while fewer than 256 collectives of a group are in
+// flight.
 class TagSpace {
  public:
   static constexpr int kContextBits = 10;
@@ -37,7 +39,8 @@ class Exchange {
 
   void send(const void* data, std::int64_t bytes, int peer, int tag);
   void recv(void* data, std::int64_t bytes, int peer, int tag);
-  // True once all are done. Throws InternalError when a message had another size than the one expected.
+  // True once all are done. Throws InternalError when a message had another size than the one
+  // expected.
   bool test();
   std::vector<int> pending_peers() const;
 

@@ -21,7 +21,8 @@ constexpr int kKeepTheUsersValue = 0;
 // Open MPI reads these in MPI_Init; other implementations ignore them.
 void set_mpi_parameters() {
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", kKeepTheUsersValue);
-  // Copies between processes need rights that containers often withhold, and ranks of one machine have their own way.
+  // Copies between processes need rights that containers often withhold, and ranks of one machine
+  // have their own way.
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", kKeepTheUsersValue);
 }
 
@@ -47,7 +48,8 @@ int largest_tag(MPI_Comm comm) {
 // World ranks of this machine, in order.
 std::vector<int> ranks_of_this_machine(MPI_Comm world, int rank) {
   MPI_Comm local = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &local), "MPI_Comm_split_type");
+  check_mpi(MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &local),
+            "MPI_Comm_split_type");
   int size = 0;
   MPI_Comm_size(local, &size);
   std::vector<int> ranks(size);
@@ -141,7 +143,8 @@ MpiRuntime::MpiRuntime(int* argc, char*** argv)
       exceptions_at_start_(std::uncaught_exceptions()) {
   if (auto world = transport_->make_world()) world_ = Group(std::move(world));
   const auto& local = transport_->local_ranks();
-  local_rank_ = static_cast<int>(std::find(local.begin(), local.end(), transport_->rank()) - local.begin());
+  local_rank_ =
+      static_cast<int>(std::find(local.begin(), local.end(), transport_->rank()) - local.begin());
   local_size_ = static_cast<int>(local.size());
 }
 

@@ -17,7 +17,8 @@ Work MpiCommunicator::all_reduce(Tensor& tensor, ReduceOp op, std::string_view n
   return start(mpi_all_reduce(group_, tensor, op, name));
 }
 
-Work MpiCommunicator::reduce_scatter(const Tensor& input, Tensor& output, ReduceOp op, std::string_view name) {
+Work MpiCommunicator::reduce_scatter(const Tensor& input, Tensor& output, ReduceOp op,
+                                     std::string_view name) {
   check_host_tensor(input, name);
   check_reducible(input, name);
   return start(mpi_reduce_scatter(group_, input, output, op, name));
@@ -43,7 +44,9 @@ Work MpiCommunicator::recv(Tensor& tensor, int peer, std::string_view name) {
   return start(mpi_message(group_, OperationKind::kRecv, tensor, peer, name));
 }
 
-void MpiCommunicator::barrier(std::string_view name) { start(mpi_barrier(group_, name)).wait(); }
+void MpiCommunicator::barrier(std::string_view name) {
+  start(mpi_barrier(group_, name)).wait();
+}
 
 std::unique_ptr<Communicator> MpiCommunicator::split(int color, std::string_view name) {
   const Group parent = borrow(*this);
@@ -56,8 +59,10 @@ std::unique_ptr<Communicator> MpiCommunicator::split(int color, std::string_view
   auto memory = share_memory(parent, *group_, one_machine ? group.get() : nullptr,
                              one_machine ? Layout::bytes(group->size()) : 0);
   if (group == nullptr) return nullptr;
-  if (one_machine) return std::make_unique<SharedCommunicator>(shared_->node, group, std::move(memory));
-  return std::make_unique<MpiCommunicator>(shared_, make_mpi_group(*group_, *group, static_cast<int>(context)));
+  if (one_machine)
+    return std::make_unique<SharedCommunicator>(shared_->node, group, std::move(memory));
+  return std::make_unique<MpiCommunicator>(
+      shared_, make_mpi_group(*group_, *group, static_cast<int>(context)));
 }
 
 SharedMpiGroup make_mpi_group(const MpiGroupState& parent, const GroupState& members, int context) {

@@ -27,7 +27,8 @@ class MpiCommunicator : public Communicator {
   Work all_reduce(runtime::Tensor& tensor, ReduceOp op, std::string_view name) override;
   Work reduce_scatter(const runtime::Tensor& input, runtime::Tensor& output, ReduceOp op,
                       std::string_view name) override;
-  Work all_gather(const runtime::Tensor& input, runtime::Tensor& output, std::string_view name) override;
+  Work all_gather(const runtime::Tensor& input, runtime::Tensor& output,
+                  std::string_view name) override;
   Work broadcast(runtime::Tensor& tensor, int root, std::string_view name) override;
   Work send(const runtime::Tensor& tensor, int peer, std::string_view name) override;
   Work recv(runtime::Tensor& tensor, int peer, std::string_view name) override;

@@ -24,19 +24,22 @@ std::byte* bytes_at(const Tensor& tensor, std::int64_t offset) {
 }
 
 std::uint64_t chunks_of(std::int64_t bytes, std::int64_t chunk_bytes) {
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(1, (bytes + chunk_bytes - 1) / chunk_bytes));
+  return static_cast<std::uint64_t>(
+      std::max<std::int64_t>(1, (bytes + chunk_bytes - 1) / chunk_bytes));
 }
 
-// An operation in chunks, each of which goes through rounds: messages fly, then step() uses them and posts the next.
+// An operation in chunks, each of which goes through rounds: messages fly, then step() uses them
+// and posts the next.
 class ChunkedOperation : public MpiOperation {
  public:
-  ChunkedOperation(SharedMpiGroup group, OperationKind kind, std::string_view name, std::int64_t bytes,
-                   std::uint64_t sequence, std::uint64_t chunks)
+  ChunkedOperation(SharedMpiGroup group, OperationKind kind, std::string_view name,
+                   std::int64_t bytes, std::uint64_t sequence, std::uint64_t chunks)
       : MpiOperation(group, kind, name, bytes, sequence), mpi_(std::move(group)), chunks_(chunks) {}
 
   bool advance() override {
     bool moved = begin_chunks();
-    // A chunk may enter a round only after the one before it, for messages of a round match in order.
+    // A chunk may enter a round only after the one before it, for messages of a round match in
+    // order.
     for (std::size_t i = 0; i < window_.size(); ++i) {
       if (i > 0 && window_[i].round >= window_[i - 1].round) break;
       moved |= advance(window_[i]);
@@ -63,7 +66,8 @@ class ChunkedOperation : public MpiOperation {
     std::unique_ptr<std::byte[]> scratch{};
   };
 
-  // Posts the messages of round `chunk.round`, after using those of the round before; false when there is none.
+  // Posts the messages of round `chunk.round`, after using those of the round before; false when
+  // there is none.
   virtual bool step(Chunk& chunk) = 0;
   virtual void release() = 0;
 
@@ -72,7 +76,8 @@ class ChunkedOperation : public MpiOperation {
   // Peers from the next rank on, so that not all ranks send to the same one first.
   int peer(int i) const { return (rank() + i) % ranks(); }
   int tag(int phase) const {
-    return mpi_->tags.tag(mpi_->context, kind() == OperationKind::kSend || kind() == OperationKind::kRecv, phase,
+    return mpi_->tags.tag(mpi_->context,
+                          kind() == OperationKind::kSend || kind() == OperationKind::kRecv, phase,
                           sequence());
   }
 
@@ -103,11 +108,12 @@ class ChunkedOperation : public MpiOperation {
   std::deque<Chunk> window_;
 };
 
-// Round 0: everyone sends slice s of a chunk to rank s, which sums; round 1: and sends the sum to all. Small tensors:
-// everyone sends everything to everyone and sums it all.
+// Round 0: everyone sends slice s of a chunk to rank s, which sums; round 1: and sends the sum to
+// all. Small tensors: everyone sends everything to everyone and sums it all.
 class AllReduce : public ChunkedOperation {
  public:
-  AllReduce(SharedMpiGroup group, const Tensor& tensor, ReduceOp op, std::string_view name, std::uint64_t number)
+  AllReduce(SharedMpiGroup group, const Tensor& tensor, ReduceOp op, std::string_view name,
+            std::uint64_t number)
       : ChunkedOperation(group, OperationKind::kAllReduce, name, tensor.bytes(), number,
                          chunks_of(tensor.bytes(), kChunkBytes)),
         tensor_(tensor),
@@ -136,7 +142,8 @@ class AllReduce : public ChunkedOperation {
 
   void scatter(Chunk& chunk) {
     const Range own = slice(chunk, rank());
-    chunk.scratch = std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(own.count * ranks()));
+    chunk.scratch =
+        std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(own.count * ranks()));
     for (int i = 1; i < ranks(); ++i) {
       const int from = peer(ranks() - i), to = peer(i);
       const Range theirs = slice(chunk, to);
@@ -149,7 +156,8 @@ class AllReduce : public ChunkedOperation {
     const Range own = slice(chunk, rank());
     std::vector<const void*> inputs;
     for (int r = 0; r < ranks(); ++r)
-      inputs.push_back(r == rank() ? bytes_at(tensor_, own.begin) : chunk.scratch.get() + r * own.count);
+      inputs.push_back(r == rank() ? bytes_at(tensor_, own.begin)
+                                   : chunk.scratch.get() + r * own.count);
     reduce_in_rank_order(tensor_.dtype(), op_, inputs, bytes_at(tensor_, own.begin),
                          own.count / runtime::size_of(tensor_.dtype()));
     chunk.scratch.reset();
@@ -175,8 +183,8 @@ class AllReduce : public ChunkedOperation {
 // A chunk is the same piece of every part.
 class ReduceScatter : public ChunkedOperation {
  public:
-  ReduceScatter(SharedMpiGroup group, const Tensor& input, const Tensor& output, ReduceOp op, std::string_view name,
-                std::uint64_t number)
+  ReduceScatter(SharedMpiGroup group, const Tensor& input, const Tensor& output, ReduceOp op,
+                std::string_view name, std::uint64_t number)
       : ChunkedOperation(group, OperationKind::kReduceScatter, name, input.bytes(), number,
                          chunks_of(output.bytes(), piece_bytes(group->size()))),
         input_(input),
@@ -184,14 +192,17 @@ class ReduceScatter : public ChunkedOperation {
         op_(op) {}
 
  private:
-  static std::int64_t piece_bytes(int ranks) { return std::max(kLine, kChunkBytes / ranks / kLine * kLine); }
+  static std::int64_t piece_bytes(int ranks) {
+    return std::max(kLine, kChunkBytes / ranks / kLine * kLine);
+  }
 
   bool step(Chunk& chunk) override {
     const std::int64_t part = output_.bytes();
     const std::int64_t begin = chunk.index * piece_bytes(ranks());
     const std::int64_t count = std::min(piece_bytes(ranks()), part - begin);
     if (chunk.round == 0) {
-      chunk.scratch = std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(count * ranks()));
+      chunk.scratch =
+          std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(count * ranks()));
       for (int i = 1; i < ranks(); ++i) {
         const int from = peer(ranks() - i), to = peer(i);
         chunk.exchange.recv(chunk.scratch.get() + from * count, count, from, tag(0));
@@ -201,7 +212,8 @@ class ReduceScatter : public ChunkedOperation {
     }
     std::vector<const void*> inputs;
     for (int r = 0; r < ranks(); ++r)
-      inputs.push_back(r == rank() ? bytes_at(input_, r * part + begin) : chunk.scratch.get() + r * count);
+      inputs.push_back(r == rank() ? bytes_at(input_, r * part + begin)
+                                   : chunk.scratch.get() + r * count);
     reduce_in_rank_order(input_.dtype(), op_, inputs, bytes_at(output_, begin),
                          count / runtime::size_of(input_.dtype()));
     return false;
@@ -225,7 +237,8 @@ class AllGather : public ChunkedOperation {
   bool step(Chunk& chunk) override {
     if (chunk.round > 0) return false;
     std::byte* own = bytes_at(output_, rank() * bytes());
-    if (bytes() > 0 && own != input_.raw()) std::memcpy(own, input_.raw(), static_cast<std::size_t>(bytes()));
+    if (bytes() > 0 && own != input_.raw())
+      std::memcpy(own, input_.raw(), static_cast<std::size_t>(bytes()));
     for (int i = 1; i < ranks(); ++i) {
       const int from = peer(ranks() - i), to = peer(i);
       chunk.exchange.recv(bytes_at(output_, from * bytes()), bytes(), from, tag(0));
@@ -239,11 +252,12 @@ class AllGather : public ChunkedOperation {
   Tensor input_, output_;
 };
 
-// Down a binomial tree: a rank hears from the one without its highest bit (counted from the root), then tells those
-// with one more bit.
+// Down a binomial tree: a rank hears from the one without its highest bit (counted from the root),
+// then tells those with one more bit.
 class Broadcast : public ChunkedOperation {
  public:
-  Broadcast(SharedMpiGroup group, const Tensor& tensor, int root, std::string_view name, std::uint64_t number)
+  Broadcast(SharedMpiGroup group, const Tensor& tensor, int root, std::string_view name,
+            std::uint64_t number)
       : ChunkedOperation(group, OperationKind::kBroadcast, name, tensor.bytes(), number,
                          chunks_of(tensor.bytes(), kChunkBytes)),
         tensor_(tensor),
@@ -257,12 +271,13 @@ class Broadcast : public ChunkedOperation {
     const auto rank_at = [this](unsigned p) { return static_cast<int>(p + root_) % ranks(); };
     if (chunk.round == 0) {
       if (place > 0)
-        chunk.exchange.recv(bytes_at(tensor_, begin), count, rank_at(place - std::bit_floor(place)), tag(0));
+        chunk.exchange.recv(bytes_at(tensor_, begin), count, rank_at(place - std::bit_floor(place)),
+                            tag(0));
       return true;
     }
     if (chunk.round > 1) return false;
-    for (unsigned bit = place == 0 ? 1 : std::bit_floor(place) * 2; place + bit < static_cast<unsigned>(ranks());
-         bit *= 2)
+    for (unsigned bit = place == 0 ? 1 : std::bit_floor(place) * 2;
+         place + bit < static_cast<unsigned>(ranks()); bit *= 2)
       chunk.exchange.send(bytes_at(tensor_, begin), count, rank_at(place + bit), tag(0));
     return true;
   }
@@ -273,7 +288,8 @@ class Broadcast : public ChunkedOperation {
   int root_;
 };
 
-// Dissemination: in round k a rank hears from the one 2^k before it, so after log2(ranks) rounds from everyone.
+// Dissemination: in round k a rank hears from the one 2^k before it, so after log2(ranks) rounds
+// from everyone.
 class Barrier : public ChunkedOperation {
  public:
   Barrier(SharedMpiGroup group, std::string_view name, std::uint64_t number)
@@ -293,9 +309,11 @@ class Barrier : public ChunkedOperation {
 
 class Message : public ChunkedOperation {
  public:
-  Message(SharedMpiGroup group, OperationKind kind, const Tensor& tensor, int peer, std::string_view name,
-          std::uint64_t number)
-      : ChunkedOperation(group, kind, name, tensor.bytes(), number, 1), tensor_(tensor), peer_(peer) {}
+  Message(SharedMpiGroup group, OperationKind kind, const Tensor& tensor, int peer,
+          std::string_view name, std::uint64_t number)
+      : ChunkedOperation(group, kind, name, tensor.bytes(), number, 1),
+        tensor_(tensor),
+        peer_(peer) {}
 
  private:
   bool step(Chunk& chunk) override {
@@ -339,18 +357,19 @@ void MpiTransport::start(std::shared_ptr<MpiOperation> operation) {
   advance();
 }
 
-std::shared_ptr<MpiOperation> mpi_all_reduce(SharedMpiGroup group, const Tensor& tensor, ReduceOp op,
-                                             std::string_view name) {
+std::shared_ptr<MpiOperation> mpi_all_reduce(SharedMpiGroup group, const Tensor& tensor,
+                                             ReduceOp op, std::string_view name) {
   return std::make_shared<AllReduce>(group, tensor, op, name, group->collectives++);
 }
 
-std::shared_ptr<MpiOperation> mpi_reduce_scatter(SharedMpiGroup group, const Tensor& input, const Tensor& output,
-                                                 ReduceOp op, std::string_view name) {
+std::shared_ptr<MpiOperation> mpi_reduce_scatter(SharedMpiGroup group, const Tensor& input,
+                                                 const Tensor& output, ReduceOp op,
+                                                 std::string_view name) {
   return std::make_shared<ReduceScatter>(group, input, output, op, name, group->collectives++);
 }
 
-std::shared_ptr<MpiOperation> mpi_all_gather(SharedMpiGroup group, const Tensor& input, const Tensor& output,
-                                             std::string_view name) {
+std::shared_ptr<MpiOperation> mpi_all_gather(SharedMpiGroup group, const Tensor& input,
+                                             const Tensor& output, std::string_view name) {
   return std::make_shared<AllGather>(group, input, output, name, group->collectives++);
 }
 
@@ -363,8 +382,8 @@ std::shared_ptr<MpiOperation> mpi_barrier(SharedMpiGroup group, std::string_view
   return std::make_shared<Barrier>(group, name, group->collectives++);
 }
 
-std::shared_ptr<MpiOperation> mpi_message(SharedMpiGroup group, OperationKind kind, const Tensor& tensor, int peer,
-                                          std::string_view name) {
+std::shared_ptr<MpiOperation> mpi_message(SharedMpiGroup group, OperationKind kind,
+                                          const Tensor& tensor, int peer, std::string_view name) {
   auto& numbers = kind == OperationKind::kSend ? group->sent : group->received;
   return std::make_shared<Message>(group, kind, tensor, peer, name, numbers[peer]++);
 }

@@ -1,5 +1,6 @@
-// Collectives over messages between machines. Every algorithm exchanges directly with all peers, because only then can
-// sums be taken in rank order; large tensors go in chunks, several of which fly at once.
+// Collectives over messages between machines. Every algorithm exchanges directly with all peers,
+// because only then can sums be taken in rank order; large tensors go in chunks, several of which
+// fly at once.
 #pragma once
 
 #include <deque>
@@ -16,7 +17,7 @@ struct MpiGroupState : GroupState {
   MPI_Comm comm = MPI_COMM_NULL;  // the world; groups are kept apart by tags
   TagSpace tags;
   int context = 0;
-  std::uint64_t collectives = 0;           // started so far
+  std::uint64_t collectives = 0;              // started so far
   std::vector<std::uint64_t> sent, received;  // messages so far, by peer
 };
 
@@ -37,22 +38,24 @@ class MpiTransport : public Source {
 
  private:
   std::vector<std::shared_ptr<MpiOperation>> active_;
-  std::vector<std::shared_ptr<MpiOperation>> failed_;  // kept, because their messages may still land
+  std::vector<std::shared_ptr<MpiOperation>>
+      failed_;  // kept, because their messages may still land
 };
 
 using SharedMpiGroup = std::shared_ptr<MpiGroupState>;
 
-std::shared_ptr<MpiOperation> mpi_all_reduce(SharedMpiGroup group, const runtime::Tensor& tensor, ReduceOp op,
-                                             std::string_view name);
+std::shared_ptr<MpiOperation> mpi_all_reduce(SharedMpiGroup group, const runtime::Tensor& tensor,
+                                             ReduceOp op, std::string_view name);
 std::shared_ptr<MpiOperation> mpi_reduce_scatter(SharedMpiGroup group, const runtime::Tensor& input,
                                                  const runtime::Tensor& output, ReduceOp op,
                                                  std::string_view name);
 std::shared_ptr<MpiOperation> mpi_all_gather(SharedMpiGroup group, const runtime::Tensor& input,
                                              const runtime::Tensor& output, std::string_view name);
-std::shared_ptr<MpiOperation> mpi_broadcast(SharedMpiGroup group, const runtime::Tensor& tensor, int root,
-                                            std::string_view name);
+std::shared_ptr<MpiOperation> mpi_broadcast(SharedMpiGroup group, const runtime::Tensor& tensor,
+                                            int root, std::string_view name);
 std::shared_ptr<MpiOperation> mpi_barrier(SharedMpiGroup group, std::string_view name);
-std::shared_ptr<MpiOperation> mpi_message(SharedMpiGroup group, OperationKind kind, const runtime::Tensor& tensor,
-                                          int peer, std::string_view name);
+std::shared_ptr<MpiOperation> mpi_message(SharedMpiGroup group, OperationKind kind,
+                                          const runtime::Tensor& tensor, int peer,
+                                          std::string_view name);
 
 }  // namespace tandem::parallel

@@ -6,7 +6,8 @@
 
 namespace tandem::parallel {
 
-Channel::Channel(std::shared_ptr<GroupState> group, std::shared_ptr<SharedMemory> memory, Bells bells)
+Channel::Channel(std::shared_ptr<GroupState> group, std::shared_ptr<SharedMemory> memory,
+                 Bells bells)
     : group_(std::move(group)),
       memory_(std::move(memory)),
       layout_(memory_->data(), group_->size()),
@@ -15,13 +16,14 @@ Channel::Channel(std::shared_ptr<GroupState> group, std::shared_ptr<SharedMemory
 
 Channel::~Channel() {
   if (queue_.empty() || group_->failure) return;
-  group_->failure = std::make_exception_ptr(runtime::InternalError(
-      fmt::format("group '{}' was destroyed before {} had finished", group_->name, queue_.front()->str())));
+  group_->failure = std::make_exception_ptr(runtime::InternalError(fmt::format(
+      "group '{}' was destroyed before {} had finished", group_->name, queue_.front()->str())));
 }
 
 std::shared_ptr<Operation> Channel::start(Request request, std::string_view name) {
   if (group_->failure) std::rethrow_exception(group_->failure);
-  auto transfer = std::make_shared<Transfer>(*this, std::move(request), name, transfers_++, next_chunk_);
+  auto transfer =
+      std::make_shared<Transfer>(*this, std::move(request), name, transfers_++, next_chunk_);
   next_chunk_ += transfer->chunks();
   queue_.push_back(transfer);
   advance();
@@ -118,10 +120,11 @@ void Channel::check_descriptors(const Transfer& transfer, std::uint64_t chunk) c
     if (transfer.root() >= 0 && r != transfer.root()) continue;
     const Descriptor& theirs = layout_.descriptor(r, chunk);
     if (!same_call(mine, theirs))
-      throw runtime::InternalError(fmt::format(
-          "collective number {} of group '{}' differs between ranks: rank {} calls {}, rank {} calls {}",
-          transfer.sequence(), group_->name, group_->world_ranks[group_->rank], mine.str(),
-          group_->world_ranks[r], theirs.str()));
+      throw runtime::InternalError(
+          fmt::format("collective number {} of group '{}' differs between ranks: rank {} calls {}, "
+                      "rank {} calls {}",
+                      transfer.sequence(), group_->name, group_->world_ranks[group_->rank],
+                      mine.str(), group_->world_ranks[r], theirs.str()));
   }
 }
 
@@ -158,7 +161,8 @@ std::vector<int> Channel::ranks_behind(Stage stage, std::uint64_t chunk) const {
 
 std::vector<int> Channel::missing_peers() const {
   const std::uint64_t chunk = cursors_[kConsume].chunk;
-  if (cursors_[kPublish].chunk == chunk && chunk >= kSlots) return ranks_behind(kConsume, chunk - kSlots);
+  if (cursors_[kPublish].chunk == chunk && chunk >= kSlots)
+    return ranks_behind(kConsume, chunk - kSlots);
   auto behind = ranks_behind(kPublish, chunk);
   return behind.empty() ? ranks_behind(kReduce, chunk) : behind;
 }

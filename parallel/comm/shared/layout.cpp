@@ -25,9 +25,13 @@ struct Offsets {
 
 }  // namespace
 
-std::size_t Layout::bytes(int ranks) { return Offsets(ranks).end; }
+std::size_t Layout::bytes(int ranks) {
+  return Offsets(ranks).end;
+}
 
-RankLine& Layout::line(int rank) const { return reinterpret_cast<RankLine*>(base_)[rank]; }
+RankLine& Layout::line(int rank) const {
+  return reinterpret_cast<RankLine*>(base_)[rank];
+}
 
 Descriptor& Layout::descriptor(int rank, std::uint64_t chunk) const {
   auto* table = reinterpret_cast<Descriptor*>(base_ + Offsets(ranks_).descriptors);
@@ -49,7 +53,8 @@ Descriptor& Layout::pair_descriptor(int from, int to, std::uint64_t chunk) const
 
 std::byte* Layout::pair_slot(int from, int to, std::uint64_t chunk) const {
   const std::size_t ring = static_cast<std::size_t>(from) * ranks_ + to;
-  return base_ + Offsets(ranks_).pair_slots + (ring * kRingSlots + chunk % kRingSlots) * kRingSlotBytes;
+  return base_ + Offsets(ranks_).pair_slots +
+         (ring * kRingSlots + chunk % kRingSlots) * kRingSlotBytes;
 }
 
 Descriptor make_descriptor(OperationKind kind, runtime::DType dtype, ReduceOp op, int root,
@@ -65,7 +70,8 @@ bool same_call(const Descriptor& a, const Descriptor& b) {
 }
 
 std::string Descriptor::str() const {
-  return fmt::format("{} '{}' of {} bytes ({})", name_of(kind), name, bytes, runtime::name_of(dtype));
+  return fmt::format("{} '{}' of {} bytes ({})", name_of(kind), name, bytes,
+                     runtime::name_of(dtype));
 }
 
 }  // namespace tandem::parallel

@@ -1,17 +1,18 @@
 // How the memory of one group is laid out.
 //
-// Collectives flow through it as one stream of chunks, numbered from 0 since the group was made; chunk k lies in slot
-// k % kSlots of every rank's row of slots. Each rank owns one line of counters, which it alone writes: how many chunks
-// it has published (its data is in its slot), reduced (its slice of the sum is) and consumed (it needs the slots no
-// more). Point-to-point messages flow through one ring per ordered pair of ranks.
+// Collectives flow through it as one stream of chunks, numbered from 0 since the group was made;
+// chunk k lies in slot k % kSlots of every rank's row of slots. Each rank owns one line of
+// counters, which it alone writes: how many chunks it has published (its data is in its slot),
+// reduced (its slice of the sum is) and consumed (it needs the slots no more). Point-to-point
+// messages flow through one ring per ordered pair of ranks.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
-#include "parallel/comm/engine/operation.h"
 #include "parallel/comm/communicator.h"
+#include "parallel/comm/engine/operation.h"
 
 namespace tandem::parallel {
 
@@ -31,7 +32,8 @@ struct PairLine {
   alignas(64) std::atomic<std::uint64_t> read{0};
 };
 
-// What a rank believes it is doing, beside the first chunk: ranks that disagree find out before they read data.
+// What a rank believes it is doing, beside the first chunk: ranks that disagree find out before
+// they read data.
 struct Descriptor {
   OperationKind kind;
   runtime::DType dtype;
@@ -45,8 +47,8 @@ struct Descriptor {
 };
 static_assert(sizeof(Descriptor) == 128);
 
-Descriptor make_descriptor(OperationKind kind, runtime::DType dtype, ReduceOp op, int root, std::int64_t bytes,
-                           std::string_view name);
+Descriptor make_descriptor(OperationKind kind, runtime::DType dtype, ReduceOp op, int root,
+                           std::int64_t bytes, std::string_view name);
 bool same_call(const Descriptor& a, const Descriptor& b);
 
 // Addresses within the memory of a group of `ranks`.

@@ -17,8 +17,8 @@ namespace tandem::parallel {
 
 namespace {
 
-// Opens the mapping. The nonce proves that the file found under an address is the one that was meant: process numbers
-// repeat between containers.
+// Opens the mapping. The nonce proves that the file found under an address is the one that was
+// meant: process numbers repeat between containers.
 struct alignas(64) Header {
   std::uint64_t nonce;
 };
@@ -112,7 +112,9 @@ std::shared_ptr<SharedMemory> SharedMemory::open(const std::string& address) {
   return static_cast<Header*>(mapping)->nonce == nonce ? memory : nullptr;
 }
 
-std::byte* SharedMemory::data() const { return static_cast<std::byte*>(mapping_) + sizeof(Header); }
+std::byte* SharedMemory::data() const {
+  return static_cast<std::byte*>(mapping_) + sizeof(Header);
+}
 
 void SharedMemory::close_address() {
   if (file_ < 0) return;

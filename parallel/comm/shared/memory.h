@@ -1,6 +1,6 @@
-// Memory that the ranks of one machine share: an anonymous file (memfd) that one rank makes and the others open by the
-// address it tells them. It has no name in the file system, so nothing is left behind however the program ends, and it
-// costs only the pages that are touched.
+// Memory that the ranks of one machine share: an anonymous file (memfd) that one rank makes and the
+// others open by the address it tells them. It has no name in the file system, so nothing is left
+// behind however the program ends, and it costs only the pages that are touched.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ class SharedMemory {
  public:
   // Zeroed memory of `bytes`. Throws Error (environment) when the system refuses.
   static std::shared_ptr<SharedMemory> create(std::size_t bytes);
-  // The memory that `address` tells of; null where it cannot be reached (another machine or container). Within the
-  // process that made it, the same mapping.
+  // The memory that `address` tells of; null where it cannot be reached (another machine or
+  // container). Within the process that made it, the same mapping.
   static std::shared_ptr<SharedMemory> open(const std::string& address);
 
   ~SharedMemory();

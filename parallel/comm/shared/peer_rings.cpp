@@ -9,8 +9,8 @@ using runtime::Tensor;
 
 class PeerRings::Message : public Operation {
  public:
-  Message(const std::shared_ptr<GroupState>& group, OperationKind kind, const Tensor& tensor, int peer,
-          std::string_view name, std::uint64_t number)
+  Message(const std::shared_ptr<GroupState>& group, OperationKind kind, const Tensor& tensor,
+          int peer, std::string_view name, std::uint64_t number)
       : Operation(group, kind, name, tensor.bytes(), number), tensor_(tensor), peer_(peer) {}
 
   std::vector<int> missing_peers() const override { return {peer_}; }
@@ -108,8 +108,8 @@ void PeerRings::check_descriptor(const Message& message, int peer) const {
   const Descriptor& sent = layout_.pair_descriptor(peer, group_->rank, recvs_[peer].next_chunk);
   if (sent.bytes == message.bytes() && sent.dtype == message.dtype()) return;
   throw runtime::InternalError(fmt::format(
-      "rank {} expects {} of {}, but rank {} sent {}", group_->world_ranks[group_->rank], message.str(),
-      runtime::name_of(message.dtype()), group_->world_ranks[peer], sent.str()));
+      "rank {} expects {} of {}, but rank {} sent {}", group_->world_ranks[group_->rank],
+      message.str(), runtime::name_of(message.dtype()), group_->world_ranks[peer], sent.str()));
 }
 
 }  // namespace tandem::parallel

@@ -1,5 +1,5 @@
-// Point-to-point messages between ranks of one machine, through the pair rings of the group's memory. A message that
-// fits its ring is sent as soon as it is copied there.
+// Point-to-point messages between ranks of one machine, through the pair rings of the group's
+// memory. A message that fits its ring is sent as soon as it is copied there.
 #pragma once
 
 #include <deque>

@@ -29,7 +29,9 @@ SharedCommunicator::SharedCommunicator(SharedNode node, std::shared_ptr<GroupSta
   node_.endpoint->add(&channel_);
 }
 
-SharedCommunicator::~SharedCommunicator() { node_.endpoint->remove(&channel_); }
+SharedCommunicator::~SharedCommunicator() {
+  node_.endpoint->remove(&channel_);
+}
 
 Work SharedCommunicator::start(Request request, std::string_view name) {
   if (request.input.defined()) check_host_tensor(request.input, name);
@@ -72,7 +74,8 @@ void SharedCommunicator::barrier(std::string_view name) {
 std::unique_ptr<Communicator> SharedCommunicator::split(int color, std::string_view name) {
   const Group parent = borrow(*this);
   auto group = split_state(parent, *group_, color, name);
-  auto memory = share_memory(parent, *group_, group.get(), group ? Layout::bytes(group->size()) : 0);
+  auto memory =
+      share_memory(parent, *group_, group.get(), group ? Layout::bytes(group->size()) : 0);
   if (!group) return nullptr;
   return std::make_unique<SharedCommunicator>(node_, std::move(group), std::move(memory));
 }
@@ -99,14 +102,17 @@ std::shared_ptr<SharedMemory> share_memory(const Group& parent, const GroupState
   if (group != nullptr && group->rank == 0) memory = SharedMemory::create(bytes);
   const auto addresses = parent.all_gather_strings(memory ? memory->address() : "", "share memory");
   if (group != nullptr && group->rank > 0) {
-    const auto leader = std::find(state.world_ranks.begin(), state.world_ranks.end(), group->world_ranks[0]);
+    const auto leader =
+        std::find(state.world_ranks.begin(), state.world_ranks.end(), group->world_ranks[0]);
     memory = SharedMemory::open(addresses[leader - state.world_ranks.begin()]);
   }
   const bool opened = group == nullptr || memory != nullptr;
-  const auto all_opened = parent.all_reduce_scalar(std::int64_t{opened}, ReduceOp::kMin, "share memory");
+  const auto all_opened =
+      parent.all_reduce_scalar(std::int64_t{opened}, ReduceOp::kMin, "share memory");
   if (all_opened == 0)
     runtime::throw_environment_error(
-        "group '{}': ranks of one machine cannot open each other's memory; set TANDEM_SHARED_MEMORY=off",
+        "group '{}': ranks of one machine cannot open each other's memory; set "
+        "TANDEM_SHARED_MEMORY=off",
         group != nullptr ? group->name : parent.name());
   if (memory) memory->close_address();
   return memory;

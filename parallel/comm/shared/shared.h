@@ -19,7 +19,8 @@ struct SharedNode {
 
 class SharedCommunicator : public Communicator {
  public:
-  SharedCommunicator(SharedNode node, std::shared_ptr<GroupState> group, std::shared_ptr<SharedMemory> memory);
+  SharedCommunicator(SharedNode node, std::shared_ptr<GroupState> group,
+                     std::shared_ptr<SharedMemory> memory);
   ~SharedCommunicator() override;
 
   int rank() const override { return group_->rank; }
@@ -29,7 +30,8 @@ class SharedCommunicator : public Communicator {
   Work all_reduce(runtime::Tensor& tensor, ReduceOp op, std::string_view name) override;
   Work reduce_scatter(const runtime::Tensor& input, runtime::Tensor& output, ReduceOp op,
                       std::string_view name) override;
-  Work all_gather(const runtime::Tensor& input, runtime::Tensor& output, std::string_view name) override;
+  Work all_gather(const runtime::Tensor& input, runtime::Tensor& output,
+                  std::string_view name) override;
   Work broadcast(runtime::Tensor& tensor, int root, std::string_view name) override;
   Work send(const runtime::Tensor& tensor, int peer, std::string_view name) override;
   Work recv(runtime::Tensor& tensor, int peer, std::string_view name) override;
@@ -46,13 +48,14 @@ class SharedCommunicator : public Communicator {
   Channel channel_;
 };
 
-// Collective over `parent`: what a split of it starts with. The members of the new group, ordered by rank; with a
-// negative color only the exchange takes part and the result is null.
+// Collective over `parent`: what a split of it starts with. The members of the new group, ordered
+// by rank; with a negative color only the exchange takes part and the result is null.
 std::shared_ptr<GroupState> split_state(const Group& parent, const GroupState& state, int color,
                                         std::string_view name);
-// Collective over `parent`, of whose ranks each belongs to one `group` or to none (null): the lowest rank of every
-// group makes memory that the others open. Null for ranks without a group. Throws on all ranks when one cannot open it.
-std::shared_ptr<SharedMemory> share_memory(const Group& parent, const GroupState& state, const GroupState* group,
-                                           std::size_t bytes);
+// Collective over `parent`, of whose ranks each belongs to one `group` or to none (null): the
+// lowest rank of every group makes memory that the others open. Null for ranks without a group.
+// Throws on all ranks when one cannot open it.
+std::shared_ptr<SharedMemory> share_memory(const Group& parent, const GroupState& state,
+                                           const GroupState* group, std::size_t bytes);
 
 }  // namespace tandem::parallel

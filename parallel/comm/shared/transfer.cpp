@@ -14,13 +14,17 @@ constexpr std::int64_t kSmallAllReduce = 16 << 10;
 // Slices and pieces are whole cache lines, which are also whole elements of every type.
 constexpr std::int64_t kLine = 64;
 
-std::int64_t round_up(std::int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+std::int64_t round_up(std::int64_t bytes) {
+  return (bytes + kLine - 1) / kLine * kLine;
+}
 
 void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
   if (bytes > 0 && to != from) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 
-std::int64_t bytes_of(const runtime::Tensor& tensor) { return tensor.defined() ? tensor.bytes() : 0; }
+std::int64_t bytes_of(const runtime::Tensor& tensor) {
+  return tensor.defined() ? tensor.bytes() : 0;
+}
 
 }  // namespace
 
@@ -38,10 +42,12 @@ Channel::Transfer::Transfer(const Channel& channel, Request request, std::string
   if (kind() == OperationKind::kReduceScatter) {
     part_bytes_ = bytes() / ranks_;
     piece_bytes_ = kSlotBytes / ranks_ / kLine * kLine;
-    TANDEM_CHECK(piece_bytes_ > 0, "{} ranks are too many for a slot of {} bytes", ranks_, kSlotBytes);
+    TANDEM_CHECK(piece_bytes_ > 0, "{} ranks are too many for a slot of {} bytes", ranks_,
+                 kSlotBytes);
   }
   has_reduce_stage_ = kind() == OperationKind::kAllReduce && part_bytes_ > kSmallAllReduce;
-  chunks_ = static_cast<std::uint64_t>(std::max<std::int64_t>(1, (part_bytes_ + piece_bytes_ - 1) / piece_bytes_));
+  chunks_ = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(1, (part_bytes_ + piece_bytes_ - 1) / piece_bytes_));
 }
 
 Descriptor Channel::Transfer::descriptor() const {
@@ -74,7 +80,8 @@ void Channel::Transfer::publish(std::uint64_t chunk) {
     }
     case OperationKind::kReduceScatter:
       for (int r = 0; r < ranks_; ++r)
-        if (r != rank_) copy_bytes(slot + r * piece_bytes_, input() + r * part_bytes_ + p.begin, p.count);
+        if (r != rank_)
+          copy_bytes(slot + r * piece_bytes_, input() + r * part_bytes_ + p.begin, p.count);
       return;
     case OperationKind::kAllGather:
       return copy_bytes(slot, input() + p.begin, p.count);
@@ -110,19 +117,21 @@ void Channel::Transfer::consume(std::uint64_t chunk) {
       for (int r = 0; r < ranks_; ++r) {
         const Piece theirs = slice(p, r);
         if (r != rank_)
-          copy_bytes(output() + p.begin + theirs.begin, channel_.layout_.slot(r, chunk) + theirs.begin, theirs.count);
+          copy_bytes(output() + p.begin + theirs.begin,
+                     channel_.layout_.slot(r, chunk) + theirs.begin, theirs.count);
       }
       return;
     case OperationKind::kReduceScatter:
-      return sum(chunk, rank_ * piece_bytes_, input() + rank_ * part_bytes_ + p.begin, output() + p.begin,
-                 p.count);
+      return sum(chunk, rank_ * piece_bytes_, input() + rank_ * part_bytes_ + p.begin,
+                 output() + p.begin, p.count);
     case OperationKind::kAllGather:
       for (int r = 0; r < ranks_; ++r)
         copy_bytes(output() + r * part_bytes_ + p.begin,
-             r == rank_ ? input() + p.begin : channel_.layout_.slot(r, chunk), p.count);
+                   r == rank_ ? input() + p.begin : channel_.layout_.slot(r, chunk), p.count);
       return;
     case OperationKind::kBroadcast:
-      if (rank_ != root()) copy_bytes(output() + p.begin, channel_.layout_.slot(root(), chunk), p.count);
+      if (rank_ != root())
+        copy_bytes(output() + p.begin, channel_.layout_.slot(root(), chunk), p.count);
       return;
     default:
       return;

@@ -1,4 +1,5 @@
-// One collective on its way through a channel: how it is cut into chunks and what each stage does with one of them.
+// One collective on its way through a channel: how it is cut into chunks and what each stage does
+// with one of them.
 #pragma once
 
 #include <functional>
@@ -46,7 +47,8 @@ class Channel::Transfer : public Operation {
   Request request_;
   int rank_;
   int ranks_;
-  std::int64_t part_bytes_;   // what a rank contributes (all_reduce, all_gather, broadcast) or gets (reduce_scatter)
+  std::int64_t part_bytes_;   // what a rank contributes (all_reduce, all_gather, broadcast) or gets
+                              // (reduce_scatter)
   std::int64_t piece_bytes_;  // the share of a part in a chunk
   bool has_reduce_stage_ = false;
   std::uint64_t first_chunk_;

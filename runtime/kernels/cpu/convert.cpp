@@ -28,13 +28,20 @@ void convert(const Tensor& in, Tensor& out) {
 
 void fill_other(Tensor& out, float value) {
   switch (out.dtype()) {
-    case DType::kF64: return fill_with<double>(out, value);
-    case DType::kI64: return fill_with<std::int64_t>(out, value);
-    case DType::kI32: return fill_with<std::int32_t>(out, value);
-    case DType::kI16: return fill_with<std::int16_t>(out, value);
-    case DType::kI8: return fill_with<std::int8_t>(out, value);
-    case DType::kU8: return fill_with<std::uint8_t>(out, value);
-    default: break;
+    case DType::kF64:
+      return fill_with<double>(out, value);
+    case DType::kI64:
+      return fill_with<std::int64_t>(out, value);
+    case DType::kI32:
+      return fill_with<std::int32_t>(out, value);
+    case DType::kI16:
+      return fill_with<std::int16_t>(out, value);
+    case DType::kI8:
+      return fill_with<std::int8_t>(out, value);
+    case DType::kU8:
+      return fill_with<std::uint8_t>(out, value);
+    default:
+      break;
   }
   TANDEM_CHECK(value == 0.0f, "fill of {} with {}", out.str(), value);
   if (out.bytes() > 0) std::memset(out.raw(), 0, static_cast<std::size_t>(out.bytes()));

@@ -9,8 +9,12 @@ namespace tandem::runtime::cpu {
 namespace {
 
 AttentionTask task_of(const AttentionShape& shape) {
-  return {shape.cu_seqlens_q.data(), shape.cu_seqlens_k.data(), static_cast<std::int64_t>(shape.cu_seqlens_q.size()) - 1,
-          shape.causal, shape.scale, shape.window};
+  return {shape.cu_seqlens_q.data(),
+          shape.cu_seqlens_k.data(),
+          static_cast<std::int64_t>(shape.cu_seqlens_q.size()) - 1,
+          shape.causal,
+          shape.scale,
+          shape.window};
 }
 
 }  // namespace
@@ -20,61 +24,74 @@ void CpuBackend::attention_forward(const HeadsView& q, const HeadsView& k, const
   check_attention(q, k, v, shape, out, lse);
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().attention_forward(head_rows<const T>(q), head_rows<const T>(k), head_rows<const T>(v), task_of(shape),
-                                 pointer<T>(out), pointer<float>(lse));
+    typed<T>().attention_forward(head_rows<const T>(q), head_rows<const T>(k),
+                                 head_rows<const T>(v), task_of(shape), pointer<T>(out),
+                                 pointer<float>(lse));
   });
 }
 
-void CpuBackend::attention_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v, const Tensor& out,
-                                    const Tensor& lse, const Tensor& dout, const AttentionShape& shape,
-                                    const HeadsView& dq, const HeadsView& dk, const HeadsView& dv) {
+void CpuBackend::attention_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                                    const Tensor& out, const Tensor& lse, const Tensor& dout,
+                                    const AttentionShape& shape, const HeadsView& dq,
+                                    const HeadsView& dk, const HeadsView& dv) {
   check_attention(q, k, v, shape, out, lse);
   check_attention(dq, dk, dv, shape, dout, lse);
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().attention_backward(head_rows<const T>(q), head_rows<const T>(k), head_rows<const T>(v), pointer<T>(out),
-                                  pointer<float>(lse), pointer<T>(dout), task_of(shape), head_rows<T>(dq),
+    typed<T>().attention_backward(head_rows<const T>(q), head_rows<const T>(k),
+                                  head_rows<const T>(v), pointer<T>(out), pointer<float>(lse),
+                                  pointer<T>(dout), task_of(shape), head_rows<T>(dq),
                                   head_rows<T>(dk), head_rows<T>(dv));
   });
 }
 
-void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
+void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
+                                std::span<const std::int32_t> slots,
                                 std::span<const std::int32_t> positions, KvCacheView& cache) {
   check_heads(k);
   check_heads(v);
   const std::int64_t capacity = cache.keys.dim(1), width = k.heads * k.head_dim;
   TANDEM_CHECK(cache.keys.dtype() == k.rows.dtype() && cache.values.dtype() == v.rows.dtype() &&
-                   cache.keys.elements() == cache.keys.dim(0) * capacity * width && slots.size() == positions.size() &&
+                   cache.keys.elements() == cache.keys.dim(0) * capacity * width &&
+                   slots.size() == positions.size() &&
                    static_cast<std::int64_t>(slots.size()) == k.rows.dim(0),
                "{} into cache {}", k.rows.str(), cache.keys.str());
   const std::int64_t element = size_of(k.rows.dtype()), bytes = width * element;
   const auto write = [&](const HeadsView& from, Tensor& to, std::size_t i) {
-    const std::int64_t row = slots[i] * capacity + positions[i], source = static_cast<std::int64_t>(i);
+    const std::int64_t row = slots[i] * capacity + positions[i],
+                       source = static_cast<std::int64_t>(i);
     std::memcpy(static_cast<char*>(to.raw()) + row * bytes,
-                static_cast<const char*>(from.rows.raw()) + (source * from.rows.dim(1) + from.offset) * element,
+                static_cast<const char*>(from.rows.raw()) +
+                    (source * from.rows.dim(1) + from.offset) * element,
                 static_cast<std::size_t>(bytes));
   };
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    TANDEM_CHECK(slots[i] >= 0 && slots[i] < cache.keys.dim(0) && positions[i] >= 0 && positions[i] < capacity,
+    TANDEM_CHECK(slots[i] >= 0 && slots[i] < cache.keys.dim(0) && positions[i] >= 0 &&
+                     positions[i] < capacity,
                  "slot {} position {} of cache {}", slots[i], positions[i], cache.keys.str());
     write(k, cache.keys, i);
     write(v, cache.values, i);
   }
 }
 
-void CpuBackend::attention_decode(const HeadsView& q, const KvCacheView& cache, std::span<const std::int32_t> slots,
-                                  std::span<const std::int32_t> lengths, float scale, std::int64_t window, Tensor& out) {
+void CpuBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
+                                  std::span<const std::int32_t> slots,
+                                  std::span<const std::int32_t> lengths, float scale,
+                                  std::int64_t window, Tensor& out) {
   check_heads(q);
   const std::int64_t kv_heads = cache.keys.dim(2);
-  TANDEM_CHECK(q.heads % kv_heads == 0 && q.head_dim == cache.keys.dim(3) && q.rows.dtype() == cache.keys.dtype() &&
-                   slots.size() == lengths.size() && static_cast<std::int64_t>(slots.size()) == q.rows.dim(0) &&
+  TANDEM_CHECK(q.heads % kv_heads == 0 && q.head_dim == cache.keys.dim(3) &&
+                   q.rows.dtype() == cache.keys.dtype() && slots.size() == lengths.size() &&
+                   static_cast<std::int64_t>(slots.size()) == q.rows.dim(0) &&
                    out.elements() == q.rows.dim(0) * q.heads * q.head_dim,
-               "{} query heads of {} against cache {} into {}", q.heads, q.head_dim, cache.keys.str(), out.str());
-  const DecodeTask task{slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1), kv_heads, scale, window};
+               "{} query heads of {} against cache {} into {}", q.heads, q.head_dim,
+               cache.keys.str(), out.str());
+  const DecodeTask task{slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1),
+                        kv_heads,     scale,          window};
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().attention_decode(head_rows<const T>(q), pointer<T>(cache.keys), pointer<T>(cache.values), task,
-                                pointer<T>(out));
+    typed<T>().attention_decode(head_rows<const T>(q), pointer<T>(cache.keys),
+                                pointer<T>(cache.values), task, pointer<T>(out));
   });
 }
 

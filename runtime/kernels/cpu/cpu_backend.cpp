@@ -24,16 +24,23 @@ Backend& cpu_backend() {
 namespace tandem::runtime::cpu {
 namespace {
 
-std::int64_t width_of(const Tensor& x) { return x.dim(-1); }
-std::int64_t rows_of(const Tensor& x) { return width_of(x) == 0 ? 0 : x.elements() / width_of(x); }
+std::int64_t width_of(const Tensor& x) {
+  return x.dim(-1);
+}
+std::int64_t rows_of(const Tensor& x) {
+  return width_of(x) == 0 ? 0 : x.elements() / width_of(x);
+}
 
 }  // namespace
 
-// ---- memory and element-wise ---------------------------------------------------------------------------------------
+// ---- memory and element-wise
+// ---------------------------------------------------------------------------------------
 
 void CpuBackend::fill(Tensor& out, float value) {
   if (out.dtype() == DType::kF32 || out.dtype() == DType::kBF16)
-    by_type(out.dtype(), [&](auto t) { typed<decltype(t)>().fill(pointer<decltype(t)>(out), out.elements(), value); });
+    by_type(out.dtype(), [&](auto t) {
+      typed<decltype(t)>().fill(pointer<decltype(t)>(out), out.elements(), value);
+    });
   else
     fill_other(out, value);
 }
@@ -43,7 +50,8 @@ void CpuBackend::copy(const Tensor& in, Tensor& out) {
   const auto native = [](DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; };
   if (!native(in.dtype()) || !native(out.dtype())) return copy_other(in, out);
   by_types(in.dtype(), out.dtype(), [&](auto a, auto b) {
-    mixed<decltype(a), decltype(b)>().convert(pointer<decltype(a)>(in), in.elements(), pointer<decltype(b)>(out));
+    mixed<decltype(a), decltype(b)>().convert(pointer<decltype(a)>(in), in.elements(),
+                                              pointer<decltype(b)>(out));
   });
 }
 
@@ -56,12 +64,15 @@ void CpuBackend::add(const Tensor& a, const Tensor& b, Tensor& out) {
     if (b.dtype() == DType::kF32)
       mixed<In, Out>().add_fp32(pointer<In>(a), pointer<float>(b), a.elements(), pointer<Out>(out));
     else
-      mixed<In, Out>().add_bf16(pointer<In>(a), pointer<Bf16Bits>(b), a.elements(), pointer<Out>(out));
+      mixed<In, Out>().add_bf16(pointer<In>(a), pointer<Bf16Bits>(b), a.elements(),
+                                pointer<Out>(out));
   });
 }
 
 void CpuBackend::scale(Tensor& x, float factor) {
-  by_type(x.dtype(), [&](auto t) { typed<decltype(t)>().scale(pointer<decltype(t)>(x), x.elements(), factor); });
+  by_type(x.dtype(), [&](auto t) {
+    typed<decltype(t)>().scale(pointer<decltype(t)>(x), x.elements(), factor);
+  });
 }
 
 void CpuBackend::dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
@@ -70,119 +81,137 @@ void CpuBackend::dropout(const Tensor& x, float p, std::uint64_t seed, std::stri
   const Philox random(seed, purpose);
   by_type(x.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().dropout(pointer<T>(x), x.elements(), p, random.key(), random.stream(), first_index, pointer<T>(out));
+    typed<T>().dropout(pointer<T>(x), x.elements(), p, random.key(), random.stream(), first_index,
+                       pointer<T>(out));
   });
 }
 
-void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) { embedding_forward(rows, x, 0, out); }
+void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) {
+  embedding_forward(rows, x, 0, out);
+}
 
 void CpuBackend::scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) {
   if (out.dtype() == DType::kF32) return embedding_backward(rows, x, 0, out);
   check_scatter(x, rows, out);
   TANDEM_CHECK(x.dtype() == out.dtype(), "{} added to rows of {}", x.str(), out.str());
-  typed<Bf16Bits>().scatter_add_same(pointer<Bf16Bits>(x), pointer<std::int32_t>(rows), rows.elements(), rows_of(out),
-                                     width_of(x), pointer<Bf16Bits>(out));
+  typed<Bf16Bits>().scatter_add_same(pointer<Bf16Bits>(x), pointer<std::int32_t>(rows),
+                                     rows.elements(), rows_of(out), width_of(x),
+                                     pointer<Bf16Bits>(out));
 }
 
-// ---- matrix products -----------------------------------------------------------------------------------------------
+// ---- matrix products
+// -----------------------------------------------------------------------------------------------
 
-void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
-                        bool accumulate, const Tensor& bias) {
+void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                        Tensor& out, bool accumulate, const Tensor& bias) {
   check_matmul(a, transpose_a, b, transpose_b, out, bias);
   cpu::matmul(a, transpose_a, b, transpose_b, out, accumulate, bias);
 }
 
 void CpuBackend::column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) {
-  TANDEM_CHECK(dbias.elements() == width_of(dy) && dbias.dtype() == DType::kF32, "column sums of {} into {}", dy.str(),
-               dbias.str());
+  TANDEM_CHECK(dbias.elements() == width_of(dy) && dbias.dtype() == DType::kF32,
+               "column sums of {} into {}", dy.str(), dbias.str());
   by_type(dy.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().column_sum(pointer<T>(dy), rows_of(dy), width_of(dy), pointer<float>(dbias), accumulate);
+    typed<T>().column_sum(pointer<T>(dy), rows_of(dy), width_of(dy), pointer<float>(dbias),
+                          accumulate);
   });
 }
 
-// ---- embedding -----------------------------------------------------------------------------------------------------
+// ---- embedding
+// -----------------------------------------------------------------------------------------------------
 
-void CpuBackend::embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row, Tensor& out) {
+void CpuBackend::embedding_forward(const Tensor& tokens, const Tensor& weight,
+                                   std::int64_t first_row, Tensor& out) {
   check_gather(weight, tokens, out);
   by_types(weight.dtype(), out.dtype(), [&](auto in, auto to) {
     using In = decltype(in);
     using Out = decltype(to);
-    mixed<In, Out>().gather(pointer<In>(weight), pointer<std::int32_t>(tokens), first_row, rows_of(weight),
-                            tokens.elements(), width_of(weight), pointer<Out>(out));
+    mixed<In, Out>().gather(pointer<In>(weight), pointer<std::int32_t>(tokens), first_row,
+                            rows_of(weight), tokens.elements(), width_of(weight),
+                            pointer<Out>(out));
   });
 }
 
-void CpuBackend::embedding_backward(const Tensor& tokens, const Tensor& dy, std::int64_t first_row, Tensor& dweight) {
+void CpuBackend::embedding_backward(const Tensor& tokens, const Tensor& dy, std::int64_t first_row,
+                                    Tensor& dweight) {
   check_scatter(dy, tokens, dweight);
   TANDEM_CHECK(dweight.dtype() == DType::kF32, "embedding gradient {}", dweight.str());
   by_type(dy.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().scatter_add(pointer<T>(dy), pointer<std::int32_t>(tokens), first_row, tokens.elements(),
-                           rows_of(dweight), width_of(dweight), pointer<float>(dweight));
+    typed<T>().scatter_add(pointer<T>(dy), pointer<std::int32_t>(tokens), first_row,
+                           tokens.elements(), rows_of(dweight), width_of(dweight),
+                           pointer<float>(dweight));
   });
 }
 
-// ---- normalisation -------------------------------------------------------------------------------------------------
+// ---- normalisation
+// -------------------------------------------------------------------------------------------------
 
-void CpuBackend::rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps, Tensor& h,
-                                  Tensor& y, Tensor& rstd) {
+void CpuBackend::rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                                  float eps, Tensor& h, Tensor& y, Tensor& rstd) {
   check_norm(x, {&residual, &h, &y}, {&weight}, {&rstd});
   by_type(x.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().rms_norm_forward(pointer<T>(x), pointer<T>(residual), pointer<float>(weight), eps, rows_of(x),
-                                width_of(x), pointer<T>(h), pointer<T>(y), pointer<float>(rstd));
+    typed<T>().rms_norm_forward(pointer<T>(x), pointer<T>(residual), pointer<float>(weight), eps,
+                                rows_of(x), width_of(x), pointer<T>(h), pointer<T>(y),
+                                pointer<float>(rstd));
   });
 }
 
-void CpuBackend::rms_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& rstd, const Tensor& dy,
-                                   const Tensor& dh_in, Tensor& dh, Tensor& dweight, bool accumulate) {
+void CpuBackend::rms_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& rstd,
+                                   const Tensor& dy, const Tensor& dh_in, Tensor& dh,
+                                   Tensor& dweight, bool accumulate) {
   check_norm(h, {&dy, &dh_in, &dh}, {&weight, &dweight}, {&rstd});
   by_type(h.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().rms_norm_backward(pointer<T>(h), pointer<float>(weight), pointer<float>(rstd), pointer<T>(dy),
-                                 pointer<T>(dh_in), rows_of(h), width_of(h), pointer<T>(dh), pointer<float>(dweight),
-                                 accumulate);
+    typed<T>().rms_norm_backward(pointer<T>(h), pointer<float>(weight), pointer<float>(rstd),
+                                 pointer<T>(dy), pointer<T>(dh_in), rows_of(h), width_of(h),
+                                 pointer<T>(dh), pointer<float>(dweight), accumulate);
   });
 }
 
-void CpuBackend::layer_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& bias,
-                                    float eps, Tensor& h, Tensor& y, Tensor& mean, Tensor& rstd) {
+void CpuBackend::layer_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                                    const Tensor& bias, float eps, Tensor& h, Tensor& y,
+                                    Tensor& mean, Tensor& rstd) {
   check_norm(x, {&residual, &h, &y}, {&weight, &bias}, {&mean, &rstd});
   by_type(x.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().layer_norm_forward(pointer<T>(x), pointer<T>(residual), pointer<float>(weight), pointer<float>(bias), eps,
-                                  rows_of(x), width_of(x), pointer<T>(h), pointer<T>(y), pointer<float>(mean),
-                                  pointer<float>(rstd));
+    typed<T>().layer_norm_forward(pointer<T>(x), pointer<T>(residual), pointer<float>(weight),
+                                  pointer<float>(bias), eps, rows_of(x), width_of(x), pointer<T>(h),
+                                  pointer<T>(y), pointer<float>(mean), pointer<float>(rstd));
   });
 }
 
-void CpuBackend::layer_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
-                                     const Tensor& dy, const Tensor& dh_in, Tensor& dh, Tensor& dweight, Tensor& dbias,
-                                     bool accumulate) {
+void CpuBackend::layer_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& mean,
+                                     const Tensor& rstd, const Tensor& dy, const Tensor& dh_in,
+                                     Tensor& dh, Tensor& dweight, Tensor& dbias, bool accumulate) {
   check_norm(h, {&dy, &dh_in, &dh}, {&weight, &dweight, &dbias}, {&mean, &rstd});
   by_type(h.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().layer_norm_backward(pointer<T>(h), pointer<float>(weight), pointer<float>(mean), pointer<float>(rstd),
-                                   pointer<T>(dy), pointer<T>(dh_in), rows_of(h), width_of(h), pointer<T>(dh),
-                                   pointer<float>(dweight), pointer<float>(dbias), accumulate);
+    typed<T>().layer_norm_backward(pointer<T>(h), pointer<float>(weight), pointer<float>(mean),
+                                   pointer<float>(rstd), pointer<T>(dy), pointer<T>(dh_in),
+                                   rows_of(h), width_of(h), pointer<T>(dh), pointer<float>(dweight),
+                                   pointer<float>(dbias), accumulate);
   });
 }
 
-// ---- position and activation ---------------------------------------------------------------------------------------
+// ---- position and activation
+// ---------------------------------------------------------------------------------------
 
-void CpuBackend::rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos, const Tensor& sin,
-                      bool inverse) {
+void CpuBackend::rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos,
+                      const Tensor& sin, bool inverse) {
   check_heads(heads);
   by_type(heads.rows.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().rope(head_rows<T>(heads), heads.rows.dim(0), pointer<std::int32_t>(positions), pointer<float>(cos),
-                    pointer<float>(sin), inverse);
+    typed<T>().rope(head_rows<T>(heads), heads.rows.dim(0), pointer<std::int32_t>(positions),
+                    pointer<float>(cos), pointer<float>(sin), inverse);
   });
 }
 
 void CpuBackend::swiglu_forward(const Tensor& gate_up, Tensor& out) {
-  TANDEM_CHECK(gate_up.elements() == 2 * out.elements(), "SwiGLU of {} into {}", gate_up.str(), out.str());
+  TANDEM_CHECK(gate_up.elements() == 2 * out.elements(), "SwiGLU of {} into {}", gate_up.str(),
+               out.str());
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().swiglu_forward(pointer<T>(gate_up), rows_of(out), width_of(out), pointer<T>(out));
@@ -191,17 +220,20 @@ void CpuBackend::swiglu_forward(const Tensor& gate_up, Tensor& out) {
 
 void CpuBackend::swiglu_backward(const Tensor& gate_up, const Tensor& dy, Tensor& dgate_up) {
   check_same_elements(gate_up, dgate_up);
-  TANDEM_CHECK(gate_up.elements() == 2 * dy.elements(), "SwiGLU of {} with gradient {}", gate_up.str(), dy.str());
+  TANDEM_CHECK(gate_up.elements() == 2 * dy.elements(), "SwiGLU of {} with gradient {}",
+               gate_up.str(), dy.str());
   by_type(dy.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().swiglu_backward(pointer<T>(gate_up), pointer<T>(dy), rows_of(dy), width_of(dy), pointer<T>(dgate_up));
+    typed<T>().swiglu_backward(pointer<T>(gate_up), pointer<T>(dy), rows_of(dy), width_of(dy),
+                               pointer<T>(dgate_up));
   });
 }
 
 void CpuBackend::gelu_forward(const Tensor& x, bool tanh, Tensor& y) {
   check_same_elements(x, y);
   by_type(x.dtype(), [&](auto t) {
-    typed<decltype(t)>().gelu_forward(pointer<decltype(t)>(x), x.elements(), tanh, pointer<decltype(t)>(y));
+    typed<decltype(t)>().gelu_forward(pointer<decltype(t)>(x), x.elements(), tanh,
+                                      pointer<decltype(t)>(y));
   });
 }
 
@@ -214,29 +246,33 @@ void CpuBackend::gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Ten
   });
 }
 
-// ---- softmax over the vocabulary -----------------------------------------------------------------------------------
+// ---- softmax over the vocabulary
+// -----------------------------------------------------------------------------------
 
 void CpuBackend::row_max(const Tensor& logits, Tensor& maximum) {
   check_softmax(logits, {&maximum});
   by_type(logits.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().row_max(pointer<T>(logits), rows_of(logits), width_of(logits), pointer<float>(maximum));
+    typed<T>().row_max(pointer<T>(logits), rows_of(logits), width_of(logits),
+                       pointer<float>(maximum));
   });
 }
 
 void CpuBackend::softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
                               std::int64_t first_column, Tensor& sums) {
   check_softmax(logits, {&maximum, &targets});
-  TANDEM_CHECK(sums.elements() == 3 * logits.dim(0), "softmax sums of {} into {}", logits.str(), sums.str());
+  TANDEM_CHECK(sums.elements() == 3 * logits.dim(0), "softmax sums of {} into {}", logits.str(),
+               sums.str());
   by_type(logits.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().softmax_sums(pointer<T>(logits), pointer<float>(maximum), pointer<std::int32_t>(targets), first_column,
-                            rows_of(logits), width_of(logits), pointer<float>(sums));
+    typed<T>().softmax_sums(pointer<T>(logits), pointer<float>(maximum),
+                            pointer<std::int32_t>(targets), first_column, rows_of(logits),
+                            width_of(logits), pointer<float>(sums));
   });
 }
 
-void CpuBackend::softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse, Tensor& log_prob,
-                               Tensor& entropy) {
+void CpuBackend::softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse,
+                               Tensor& log_prob, Tensor& entropy) {
   check_softmax_stats(maximum, sums, lse, log_prob, entropy);
   const float* sum = pointer<float>(sums);
   for (std::int64_t i = 0; i < maximum.elements(); ++i, sum += 3) {
@@ -257,7 +293,8 @@ void CpuBackend::add_dot(const Tensor& a, const Tensor& b, Tensor& out) {
 
 void CpuBackend::concat_columns(const Tensor& parts, Tensor& out) {
   check_concat(parts, out);
-  const std::int64_t n = parts.dim(1), width = parts.dim(2), columns = out.dim(1), element = size_of(out.dtype());
+  const std::int64_t n = parts.dim(1), width = parts.dim(2), columns = out.dim(1),
+                     element = size_of(out.dtype());
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t begin = 0, rank = 0; begin < columns; begin += width, ++rank)
       std::memcpy(pointer<char>(out) + (i * columns + begin) * element,
@@ -266,42 +303,48 @@ void CpuBackend::concat_columns(const Tensor& parts, Tensor& out) {
 }
 
 void CpuBackend::softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets,
-                                  std::int64_t first_column, const Tensor& g_logp, const Tensor& entropy,
-                                  const Tensor& g_entropy, Tensor& dlogits) {
+                                  std::int64_t first_column, const Tensor& g_logp,
+                                  const Tensor& entropy, const Tensor& g_entropy, Tensor& dlogits) {
   check_softmax(logits, {&lse, &targets, &g_logp, &entropy, &g_entropy});
   check_same_elements(logits, dlogits);
   by_types(logits.dtype(), dlogits.dtype(), [&](auto in, auto to) {
     using In = decltype(in);
     using Out = decltype(to);
-    mixed<In, Out>().softmax_backward(pointer<In>(logits), pointer<float>(lse), pointer<std::int32_t>(targets),
-                                      first_column, pointer<float>(g_logp), pointer<float>(entropy),
-                                      pointer<float>(g_entropy), rows_of(logits), width_of(logits), pointer<Out>(dlogits));
+    mixed<In, Out>().softmax_backward(
+        pointer<In>(logits), pointer<float>(lse), pointer<std::int32_t>(targets), first_column,
+        pointer<float>(g_logp), pointer<float>(entropy), pointer<float>(g_entropy), rows_of(logits),
+        width_of(logits), pointer<Out>(dlogits));
   });
 }
 
-// ---- optimizer and reductions --------------------------------------------------------------------------------------
+// ---- optimizer and reductions
+// --------------------------------------------------------------------------------------
 
-void CpuBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq, Tensor& compute,
-                       const AdamWStep& step) {
+void CpuBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
+                       Tensor& compute, const AdamWStep& step) {
   check_same_elements(master, grad);
   check_same_elements(master, exp_avg);
   check_same_elements(master, exp_avg_sq);
   if (compute.defined()) check_same_elements(master, compute);
-  TANDEM_CHECK(!compute.defined() || compute.dtype() == DType::kBF16, "compute weights {}", compute.str());
+  TANDEM_CHECK(!compute.defined() || compute.dtype() == DType::kBF16, "compute weights {}",
+               compute.str());
   const double steps = static_cast<double>(step.step);
   AdamWTask task;
   task.one_minus_beta1 = static_cast<float>(1.0 - static_cast<double>(step.beta1));
   task.beta2 = step.beta2;
   task.one_minus_beta2 = static_cast<float>(1.0 - static_cast<double>(step.beta2));
   task.eps = step.eps;
-  task.decay = static_cast<float>(1.0 - static_cast<double>(step.learning_rate) * step.weight_decay);
+  task.decay =
+      static_cast<float>(1.0 - static_cast<double>(step.learning_rate) * step.weight_decay);
   task.step_size = static_cast<float>(step.learning_rate / (1.0 - std::pow(step.beta1, steps)));
-  task.inverse_sqrt_correct = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, steps)));
+  task.inverse_sqrt_correct =
+      static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, steps)));
   task.grad_scale = step.grad_scale;
   by_type(grad.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().adamw(pointer<float>(master), pointer<T>(grad), pointer<float>(exp_avg), pointer<float>(exp_avg_sq),
-                     pointer<Bf16Bits>(compute), master.elements(), task);
+    typed<T>().adamw(pointer<float>(master), pointer<T>(grad), pointer<float>(exp_avg),
+                     pointer<float>(exp_avg_sq), pointer<Bf16Bits>(compute), master.elements(),
+                     task);
   });
 }
 
@@ -317,19 +360,22 @@ bool CpuBackend::all_finite(const Tensor& x) {
   });
 }
 
-// ---- generation ----------------------------------------------------------------------------------------------------
+// ---- generation
+// ----------------------------------------------------------------------------------------------------
 
-void CpuBackend::sample(const Tensor& logits, const SamplingParams& params, std::span<const float> uniform,
-                        std::span<std::int32_t> tokens) {
+void CpuBackend::sample(const Tensor& logits, const SamplingParams& params,
+                        std::span<const float> uniform, std::span<std::int32_t> tokens) {
   const std::int64_t rows = rows_of(logits), vocabulary = width_of(logits);
   TANDEM_CHECK(logits.dtype() == DType::kF32 && static_cast<std::int64_t>(tokens.size()) == rows &&
                    (params.temperature <= 0 || static_cast<std::int64_t>(uniform.size()) == rows),
-               "sampling from {} with {} random numbers into {} tokens", logits.str(), uniform.size(), tokens.size());
+               "sampling from {} with {} random numbers into {} tokens", logits.str(),
+               uniform.size(), tokens.size());
   const auto* data = pointer<float>(logits);
 #pragma omp parallel for schedule(dynamic, 1) if (rows > 1)
   for (std::int64_t i = 0; i < rows; ++i) {
     const auto row = static_cast<std::size_t>(i);
-    tokens[row] = sample_row(data + i * vocabulary, vocabulary, params, params.temperature > 0 ? uniform[row] : 0.0f);
+    tokens[row] = sample_row(data + i * vocabulary, vocabulary, params,
+                             params.temperature > 0 ? uniform[row] : 0.0f);
   }
 }
 

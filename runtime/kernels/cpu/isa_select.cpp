@@ -30,13 +30,17 @@ struct Isa {
 };
 
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi2");
 }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
 }
-bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+bool has_avx512_bf16() {
+  return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
 
 constexpr std::array<Isa, 4> kIsas{{
     {"baseline", [] { return true; }, baseline::make_table},
@@ -48,14 +52,18 @@ constexpr std::array<Isa, 4> kIsas{{
 const Isa& find_isa(std::string_view name) {
   for (const Isa& isa : kIsas) {
     if (isa.name != name) continue;
-    if (!isa.supported()) throw_error("TANDEM_CPU_ISA={}: this CPU cannot run it; unset it to use the best one", name);
+    if (!isa.supported())
+      throw_error("TANDEM_CPU_ISA={}: this CPU cannot run it; unset it to use the best one", name);
     return isa;
   }
-  throw_error("TANDEM_CPU_ISA={}: unknown instruction set (known: baseline, avx2, avx512, avx512_bf16)", name);
+  throw_error(
+      "TANDEM_CPU_ISA={}: unknown instruction set (known: baseline, avx2, avx512, avx512_bf16)",
+      name);
 }
 
 const Isa& initial_isa() {
-  if (const char* name = std::getenv("TANDEM_CPU_ISA"); name != nullptr && *name != '\0') return find_isa(name);
+  if (const char* name = std::getenv("TANDEM_CPU_ISA"); name != nullptr && *name != '\0')
+    return find_isa(name);
   const Isa* best = nullptr;
   for (const Isa& isa : kIsas)
     if (isa.supported()) best = &isa;
@@ -75,8 +83,12 @@ Selection& selection() {
 
 }  // namespace
 
-const KernelTable& kernel_table() { return selection().table; }
-std::string_view isa_name() { return selection().isa->name; }
+const KernelTable& kernel_table() {
+  return selection().table;
+}
+std::string_view isa_name() {
+  return selection().isa->name;
+}
 
 std::vector<std::string_view> supported_isas() {
   std::vector<std::string_view> names;
@@ -85,6 +97,8 @@ std::vector<std::string_view> supported_isas() {
   return names;
 }
 
-void select_isa(std::string_view name) { selection() = Selection(find_isa(name)); }
+void select_isa(std::string_view name) {
+  selection() = Selection(find_isa(name));
+}
 
 }  // namespace tandem::runtime::cpu

@@ -1,6 +1,7 @@
-// The functions that exist once per instruction set (isa/), as a table that is chosen when the program starts.
-// They take plain pointers and sizes: shapes and dtypes are settled before (cpu_backend.cpp). T is float or Bf16Bits.
-// What each one computes is said in kernels/backend.h; parameters are in that order, tensors as pointers.
+// The functions that exist once per instruction set (isa/), as a table that is chosen when the
+// program starts. They take plain pointers and sizes: shapes and dtypes are settled before
+// (cpu_backend.cpp). T is float or Bf16Bits. What each one computes is said in kernels/backend.h;
+// parameters are in that order, tensors as pointers.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@ namespace tandem::runtime::cpu {
 
 using Bf16Bits = std::uint16_t;
 
-// Columns [offset, offset + heads * head_dim) of rows of `stride` elements; `data` points at the first head.
+// Columns [offset, offset + heads * head_dim) of rows of `stride` elements; `data` points at the
+// first head.
 template <typename T>
 struct HeadRows {
   T* data = nullptr;
@@ -55,44 +57,52 @@ struct TypedKernels {
 
   void (*fill)(T* out, Count n, float value);
   void (*scale)(T* x, Count n, float factor);
-  void (*dropout)(const T* x, Count n, float p, std::uint64_t key, std::uint64_t stream, std::uint64_t first_index, T* out);
+  void (*dropout)(const T* x, Count n, float p, std::uint64_t key, std::uint64_t stream,
+                  std::uint64_t first_index, T* out);
   void (*column_sum)(const T* dy, Rows n, Count width, float* dbias, bool accumulate);
   // out fp32: sums run in fp32.
-  void (*scatter_add)(const T* x, const std::int32_t* rows, std::int64_t first_row, Rows n, Rows out_rows, Count width,
-                      float* out);
+  void (*scatter_add)(const T* x, const std::int32_t* rows, std::int64_t first_row, Rows n,
+                      Rows out_rows, Count width, float* out);
   // out of type T: every addition is rounded.
-  void (*scatter_add_same)(const T* x, const std::int32_t* rows, Rows n, Rows out_rows, Count width, T* out);
+  void (*scatter_add_same)(const T* x, const std::int32_t* rows, Rows n, Rows out_rows, Count width,
+                           T* out);
 
-  void (*rms_norm_forward)(const T* x, const T* residual, const float* weight, float eps, Rows n, Count width, T* h, T* y,
-                           float* rstd);
-  void (*rms_norm_backward)(const T* h, const float* weight, const float* rstd, const T* dy, const T* dh_in, Rows n,
-                            Count width, T* dh, float* dweight, bool accumulate);
-  void (*layer_norm_forward)(const T* x, const T* residual, const float* weight, const float* bias, float eps, Rows n,
-                             Count width, T* h, T* y, float* mean, float* rstd);
-  void (*layer_norm_backward)(const T* h, const float* weight, const float* mean, const float* rstd, const T* dy,
-                              const T* dh_in, Rows n, Count width, T* dh, float* dweight, float* dbias, bool accumulate);
+  void (*rms_norm_forward)(const T* x, const T* residual, const float* weight, float eps, Rows n,
+                           Count width, T* h, T* y, float* rstd);
+  void (*rms_norm_backward)(const T* h, const float* weight, const float* rstd, const T* dy,
+                            const T* dh_in, Rows n, Count width, T* dh, float* dweight,
+                            bool accumulate);
+  void (*layer_norm_forward)(const T* x, const T* residual, const float* weight, const float* bias,
+                             float eps, Rows n, Count width, T* h, T* y, float* mean, float* rstd);
+  void (*layer_norm_backward)(const T* h, const float* weight, const float* mean, const float* rstd,
+                              const T* dy, const T* dh_in, Rows n, Count width, T* dh,
+                              float* dweight, float* dbias, bool accumulate);
 
-  void (*rope)(HeadRows<T> heads, Rows n, const std::int32_t* positions, const float* cos, const float* sin, bool inverse);
+  void (*rope)(HeadRows<T> heads, Rows n, const std::int32_t* positions, const float* cos,
+               const float* sin, bool inverse);
   void (*swiglu_forward)(const T* gate_up, Rows n, Count width, T* out);
   void (*swiglu_backward)(const T* gate_up, const T* dy, Rows n, Count width, T* dgate_up);
   void (*gelu_forward)(const T* x, Count n, bool tanh, T* y);
   void (*gelu_backward)(const T* x, Count n, bool tanh, const T* dy, T* dx);
 
-  void (*attention_forward)(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const AttentionTask& task,
-                            T* out, float* lse);
-  void (*attention_backward)(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const T* out, const float* lse,
-                             const T* dout, const AttentionTask& task, HeadRows<T> dq, HeadRows<T> dk, HeadRows<T> dv);
-  void (*attention_decode)(HeadRows<const T> q, const T* keys, const T* values, const DecodeTask& task, T* out);
+  void (*attention_forward)(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v,
+                            const AttentionTask& task, T* out, float* lse);
+  void (*attention_backward)(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v,
+                             const T* out, const float* lse, const T* dout,
+                             const AttentionTask& task, HeadRows<T> dq, HeadRows<T> dk,
+                             HeadRows<T> dv);
+  void (*attention_decode)(HeadRows<const T> q, const T* keys, const T* values,
+                           const DecodeTask& task, T* out);
 
   void (*row_max)(const T* logits, Rows n, Count width, float* maximum);
-  void (*softmax_sums)(const T* logits, const float* maximum, const std::int32_t* targets, std::int64_t first_column,
-                       Rows n, Count width, float* sums);
+  void (*softmax_sums)(const T* logits, const float* maximum, const std::int32_t* targets,
+                       std::int64_t first_column, Rows n, Count width, float* sums);
 
   double (*sum_of_squares)(const T* x, Count n);
   bool (*all_finite)(const T* x, Count n);
   // compute may be null.
-  void (*adamw)(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16Bits* compute, Count n,
-                const AdamWTask& task);
+  void (*adamw)(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16Bits* compute,
+                Count n, const AdamWTask& task);
 };
 
 template <typename In, typename Out>
@@ -102,11 +112,11 @@ struct MixedKernels {
 
   void (*convert)(const In* in, Count n, Out* out);
   // out[i] = in[rows[i] - first_row]; rows outside [first_row, first_row + in_rows) give zeros.
-  void (*gather)(const In* in, const std::int32_t* rows, std::int64_t first_row, Rows in_rows, Rows n, Count width,
-                 Out* out);
-  void (*softmax_backward)(const In* logits, const float* lse, const std::int32_t* targets, std::int64_t first_column,
-                           const float* g_logp, const float* entropy, const float* g_entropy, Rows n, Count width,
-                           Out* dlogits);
+  void (*gather)(const In* in, const std::int32_t* rows, std::int64_t first_row, Rows in_rows,
+                 Rows n, Count width, Out* out);
+  void (*softmax_backward)(const In* logits, const float* lse, const std::int32_t* targets,
+                           std::int64_t first_column, const float* g_logp, const float* entropy,
+                           const float* g_entropy, Rows n, Count width, Out* dlogits);
   void (*add_fp32)(const In* a, const float* b, Count n, Out* out);
   void (*add_bf16)(const In* a, const Bf16Bits* b, Count n, Out* out);
 };

@@ -1,8 +1,7 @@
 #include "runtime/kernels/cpu/matmul.h"
 
-#include <dnnl.hpp>
-
 #include <cstring>
+#include <dnnl.hpp>
 #include <functional>
 #include <unordered_map>
 
@@ -41,12 +40,16 @@ memory::data_type data_type(DType dtype) {
 }
 
 memory::desc matrix(std::int64_t rows, std::int64_t columns, DType dtype, bool transposed) {
-  return {{rows, columns}, data_type(dtype), transposed ? memory::dims{1, rows} : memory::dims{columns, 1}};
+  return {{rows, columns},
+          data_type(dtype),
+          transposed ? memory::dims{1, rows} : memory::dims{columns, 1}};
 }
 
-// The one difference between oneDNN 2 and 3 that concerns us. Empty when the CPU has no such product.
-dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, const memory::desc& a, const memory::desc& b,
-                                      const memory::desc& bias, const memory::desc& out,
+// The one difference between oneDNN 2 and 3 that concerns us. Empty when the CPU has no such
+// product.
+dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, const memory::desc& a,
+                                      const memory::desc& b, const memory::desc& bias,
+                                      const memory::desc& out,
                                       const dnnl::primitive_attr& attributes) {
 #if DNNL_VERSION_MAJOR >= 3
   return {engine, a, b, bias, out, attributes, true};
@@ -91,7 +94,8 @@ class Products {
   }
 
   Product make(const Problem& p) {
-    const memory::desc a = matrix(p.m, p.k, p.in, p.transpose_a), b = matrix(p.k, p.n, p.in, p.transpose_b);
+    const memory::desc a = matrix(p.m, p.k, p.in, p.transpose_a),
+                       b = matrix(p.k, p.n, p.in, p.transpose_b);
     const memory::desc out = matrix(p.m, p.n, p.out, false);
     const memory::desc bias = p.has_bias ? matrix(1, p.n, DType::kF32, false) : memory::desc();
     dnnl::primitive_attr attributes;
@@ -103,14 +107,19 @@ class Products {
     }
     const auto description = describe(engine_, a, b, bias, out, attributes);
     TANDEM_CHECK(description, "oneDNN has no {} matmul for this CPU", name_of(p.in));
-    Product product{dnnl::matmul(description), memory(a, engine_, nullptr), memory(b, engine_, nullptr),
-                    memory(out, engine_, nullptr), memory(), description.scratchpad_desc()};
+    Product product{dnnl::matmul(description),
+                    memory(a, engine_, nullptr),
+                    memory(b, engine_, nullptr),
+                    memory(out, engine_, nullptr),
+                    memory(),
+                    description.scratchpad_desc()};
     if (p.has_bias) product.bias = memory(bias, engine_, nullptr);
     return product;
   }
 
   memory scratchpad(const Product& product) {
-    if (product.scratchpad.get_size() > scratch_.size()) scratch_.resize(product.scratchpad.get_size());
+    if (product.scratchpad.get_size() > scratch_.size())
+      scratch_.resize(product.scratchpad.get_size());
     return memory(product.scratchpad, engine_, scratch_.data());
   }
 
@@ -128,11 +137,12 @@ Products& products() {
 
 }  // namespace
 
-void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out, bool accumulate,
-            const Tensor& bias) {
+void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
+            bool accumulate, const Tensor& bias) {
   const std::int64_t m = out.dim(0), n = out.dim(1), k = a.dim(transpose_a ? 0 : 1);
   if (m == 0 || n == 0) return;
-  const Problem problem{m, n, k, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()};
+  const Problem problem{
+      m, n, k, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()};
   products().run(problem, a.raw(), b.raw(), out.raw(), bias.defined() ? bias.raw() : nullptr);
 }
 

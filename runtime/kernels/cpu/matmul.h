@@ -6,7 +6,7 @@
 namespace tandem::runtime::cpu {
 
 // As Backend::matmul.
-void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out, bool accumulate,
-            const Tensor& bias);
+void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
+            bool accumulate, const Tensor& bias);
 
 }  // namespace tandem::runtime::cpu

@@ -65,7 +65,8 @@ Candidate keep_top_k(std::size_t top_k, std::vector<Candidate>& candidates) {
   return candidates.back();
 }
 
-// The last of the shortest prefix (by rank) whose weight reaches `wanted`: selection by halves, so O(size).
+// The last of the shortest prefix (by rank) whose weight reaches `wanted`: selection by halves, so
+// O(size).
 Candidate last_of_nucleus(double wanted, std::vector<Candidate>& candidates) {
   Candidate* const begin = candidates.data();
   std::size_t low = 0, high = candidates.size();  // it ranks in [low, high)
@@ -84,8 +85,9 @@ Candidate last_of_nucleus(double wanted, std::vector<Candidate>& candidates) {
   return begin[low];
 }
 
-// A token lighter than (1 − top_p)·total/vocabulary cannot be in the nucleus: all such tokens together weigh less than
-// (1 − top_p)·total, so the heavier ones reach top_p without them. The factor covers rounding.
+// A token lighter than (1 − top_p)·total/vocabulary cannot be in the nucleus: all such tokens
+// together weigh less than (1 − top_p)·total, so the heavier ones reach top_p without them. The
+// factor covers rounding.
 double nucleus_bound(double top_p, double total, std::size_t vocabulary) {
   return (1.0 - top_p) * total / static_cast<double>(vocabulary) * (1.0 - 1e-6);
 }
@@ -99,7 +101,8 @@ Candidate last_kept(const SamplingParams& params, Row& row) {
   collect(0, row);
   const Candidate last = keep_top_k(static_cast<std::size_t>(params.top_k), row.candidates);
   if (params.top_p >= 1.0f) return last;
-  const double total = total_weight(row.candidates.data(), row.candidates.data() + row.candidates.size());
+  const double total =
+      total_weight(row.candidates.data(), row.candidates.data() + row.candidates.size());
   return last_of_nucleus(params.top_p * total, row.candidates);
 }
 
@@ -124,13 +127,15 @@ std::int32_t draw(const std::vector<float>& weights, float uniform) {
 
 }  // namespace
 
-std::int32_t sample_row(const float* logits, std::int64_t vocabulary, const SamplingParams& params, float uniform) {
+std::int32_t sample_row(const float* logits, std::int64_t vocabulary, const SamplingParams& params,
+                        float uniform) {
   const std::int32_t best = greedy(logits, vocabulary);
   if (params.temperature <= 0.0f || params.top_k == 1 || !std::isfinite(logits[best])) return best;
   static thread_local Row row;
   row.logits = logits;
   row.weights.resize(static_cast<std::size_t>(vocabulary));
-  kernel_table().exponentials(logits, vocabulary, logits[best], 1.0f / params.temperature, row.weights.data());
+  kernel_table().exponentials(logits, vocabulary, logits[best], 1.0f / params.temperature,
+                              row.weights.data());
   if (params.top_k > 0 || params.top_p < 1.0f) drop_after(last_kept(params, row), row);
   return draw(row.weights, uniform);
 }

@@ -8,8 +8,10 @@
 
 namespace tandem::runtime::cpu {
 
-// One draw from a row of `vocabulary` logits; uniform in [0, 1). NaN counts as −∞. Order of the filters as in
-// transformers: temperature, top-k, then top-p of what is left. Among equal logits the lower index ranks first.
-std::int32_t sample_row(const float* logits, std::int64_t vocabulary, const SamplingParams& params, float uniform);
+// One draw from a row of `vocabulary` logits; uniform in [0, 1). NaN counts as −∞. Order of the
+// filters as in transformers: temperature, top-k, then top-p of what is left. Among equal logits
+// the lower index ranks first.
+std::int32_t sample_row(const float* logits, std::int64_t vocabulary, const SamplingParams& params,
+                        float uniform);
 
 }  // namespace tandem::runtime::cpu

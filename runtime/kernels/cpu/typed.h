@@ -36,7 +36,8 @@ const MixedKernels<In, Out>& mixed() {
 // body(T{}) with T = float or Bf16Bits.
 template <typename Body>
 auto by_type(DType dtype, const Body& body) {
-  TANDEM_CHECK(dtype == DType::kF32 || dtype == DType::kBF16, "a kernel for fp32 and bf16 was given {}", name_of(dtype));
+  TANDEM_CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
+               "a kernel for fp32 and bf16 was given {}", name_of(dtype));
   return dtype == DType::kF32 ? body(float{}) : body(Bf16Bits{});
 }
 

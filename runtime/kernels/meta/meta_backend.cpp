@@ -1,5 +1,6 @@
-// Shapes without data: every kernel checks what it is given and does nothing. A step on this backend allocates what
-// the same step allocates on the real one (device.h), so its peak predicts the real peak.
+// Shapes without data: every kernel checks what it is given and does nothing. A step on this
+// backend allocates what the same step allocates on the real one (device.h), so its peak predicts
+// the real peak.
 #include <algorithm>
 
 #include "runtime/kernels/backends.h"
@@ -20,41 +21,49 @@ class MetaBackend final : public Backend {
     check_same_elements(a, out);
   }
   void scale(Tensor& x, float factor) override {}
-  void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose, std::uint64_t first_index,
-               Tensor& out) override {
+  void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
+               std::uint64_t first_index, Tensor& out) override {
     check_same_elements(x, out);
   }
-  void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) override { check_gather(x, rows, out); }
-  void scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) override { check_scatter(x, rows, out); }
+  void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) override {
+    check_gather(x, rows, out);
+  }
+  void scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) override {
+    check_scatter(x, rows, out);
+  }
 
-  void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out, bool accumulate,
-              const Tensor& bias) override {
+  void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
+              bool accumulate, const Tensor& bias) override {
     check_matmul(a, transpose_a, b, transpose_b, out, bias);
   }
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override {}
 
-  void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row, Tensor& out) override {
+  void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
+                         Tensor& out) override {
     check_gather(weight, tokens, out);
   }
-  void embedding_backward(const Tensor& tokens, const Tensor& dy, std::int64_t first_row, Tensor& dweight) override {
+  void embedding_backward(const Tensor& tokens, const Tensor& dy, std::int64_t first_row,
+                          Tensor& dweight) override {
     check_scatter(dy, tokens, dweight);
   }
 
-  void rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps, Tensor& h, Tensor& y,
-                        Tensor& rstd) override {
+  void rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
+                        Tensor& h, Tensor& y, Tensor& rstd) override {
     check_norm(x, {&residual, &h, &y}, {&weight}, {&rstd});
   }
-  void rms_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& rstd, const Tensor& dy,
-                         const Tensor& dh_in, Tensor& dh, Tensor& dweight, bool accumulate) override {
+  void rms_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& rstd,
+                         const Tensor& dy, const Tensor& dh_in, Tensor& dh, Tensor& dweight,
+                         bool accumulate) override {
     check_norm(h, {&dy, &dh_in, &dh}, {&weight, &dweight}, {&rstd});
   }
-  void layer_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& bias, float eps,
-                          Tensor& h, Tensor& y, Tensor& mean, Tensor& rstd) override {
+  void layer_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                          const Tensor& bias, float eps, Tensor& h, Tensor& y, Tensor& mean,
+                          Tensor& rstd) override {
     check_norm(x, {&residual, &h, &y}, {&weight, &bias}, {&mean, &rstd});
   }
-  void layer_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
-                           const Tensor& dy, const Tensor& dh_in, Tensor& dh, Tensor& dweight, Tensor& dbias,
-                           bool accumulate) override {
+  void layer_norm_backward(const Tensor& h, const Tensor& weight, const Tensor& mean,
+                           const Tensor& rstd, const Tensor& dy, const Tensor& dh_in, Tensor& dh,
+                           Tensor& dweight, Tensor& dbias, bool accumulate) override {
     check_norm(h, {&dy, &dh_in, &dh}, {&weight, &dweight, &dbias}, {&mean, &rstd});
   }
 
@@ -72,13 +81,14 @@ class MetaBackend final : public Backend {
     check_same_elements(x, dx);
   }
 
-  void attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v, const AttentionShape& shape,
-                         Tensor& out, Tensor& lse) override {
+  void attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                         const AttentionShape& shape, Tensor& out, Tensor& lse) override {
     check_attention(q, k, v, shape, out, lse);
   }
-  void attention_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v, const Tensor& out,
-                          const Tensor& lse, const Tensor& dout, const AttentionShape& shape, const HeadsView& dq,
-                          const HeadsView& dk, const HeadsView& dv) override {
+  void attention_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                          const Tensor& out, const Tensor& lse, const Tensor& dout,
+                          const AttentionShape& shape, const HeadsView& dq, const HeadsView& dk,
+                          const HeadsView& dv) override {
     check_attention(q, k, v, shape, out, lse);
     check_attention(dq, dk, dv, shape, dout, lse);
   }
@@ -87,31 +97,36 @@ class MetaBackend final : public Backend {
     check_heads(k);
     check_heads(v);
   }
-  void attention_decode(const HeadsView& q, const KvCacheView& cache, std::span<const std::int32_t> slots,
-                        std::span<const std::int32_t> lengths, float scale, std::int64_t window, Tensor& out) override {
+  void attention_decode(const HeadsView& q, const KvCacheView& cache,
+                        std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
+                        float scale, std::int64_t window, Tensor& out) override {
     check_heads(q);
   }
 
-  void row_max(const Tensor& logits, Tensor& maximum) override { check_softmax(logits, {&maximum}); }
-  void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets, std::int64_t first_column,
-                    Tensor& sums) override {
+  void row_max(const Tensor& logits, Tensor& maximum) override {
+    check_softmax(logits, {&maximum});
+  }
+  void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
+                    std::int64_t first_column, Tensor& sums) override {
     check_softmax(logits, {&maximum, &targets});
   }
   void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse, Tensor& log_prob,
                      Tensor& entropy) override {
     check_softmax_stats(maximum, sums, lse, log_prob, entropy);
   }
-  void add_dot(const Tensor& a, const Tensor& b, Tensor& out) override { check_same_elements(a, b); }
+  void add_dot(const Tensor& a, const Tensor& b, Tensor& out) override {
+    check_same_elements(a, b);
+  }
   void concat_columns(const Tensor& parts, Tensor& out) override { check_concat(parts, out); }
-  void softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets, std::int64_t first_column,
-                        const Tensor& g_logp, const Tensor& entropy, const Tensor& g_entropy,
-                        Tensor& dlogits) override {
+  void softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets,
+                        std::int64_t first_column, const Tensor& g_logp, const Tensor& entropy,
+                        const Tensor& g_entropy, Tensor& dlogits) override {
     check_softmax(logits, {&lse, &targets, &g_logp, &entropy, &g_entropy});
     check_same_elements(logits, dlogits);
   }
 
-  void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq, Tensor& compute,
-             const AdamWStep& step) override {
+  void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
+             Tensor& compute, const AdamWStep& step) override {
     check_same_elements(master, grad);
     check_same_elements(master, exp_avg);
     check_same_elements(master, exp_avg_sq);

@@ -5,8 +5,10 @@
 namespace tandem::runtime {
 
 Backend& cuda_backend(int index) {
-  throw_error("device cuda:{}: this trainer was built without CUDA; set device: cpu, or rebuild where nvcc is found",
-              index);
+  throw_error(
+      "device cuda:{}: this trainer was built without CUDA; set device: cpu, or rebuild where nvcc "
+      "is found",
+      index);
 }
 
 }  // namespace tandem::runtime

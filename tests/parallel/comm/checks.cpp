@@ -18,7 +18,8 @@ using runtime::Tensor;
 
 namespace {
 
-// Around the borders where algorithms change: empty, one element, slices that are not full, several chunks.
+// Around the borders where algorithms change: empty, one element, slices that are not full, several
+// chunks.
 const std::vector<std::int64_t> kSizes{0, 1, 3, 17, 1000, 4096, 4097, 16385, 65537, 262145, 600011};
 
 // Small whole numbers: every sum over 8 ranks is exact in every type, bf16 too.
@@ -58,12 +59,14 @@ T sum_in_rank_order(int ranks, std::int64_t i) {
 }
 
 template <typename T>
-void expect_same_bits(const Tensor& tensor, const std::vector<T>& expected, const std::string& what) {
+void expect_same_bits(const Tensor& tensor, const std::vector<T>& expected,
+                      const std::string& what) {
   ASSERT_EQ(tensor.elements(), static_cast<std::int64_t>(expected.size())) << what;
   for (std::size_t i = 0; i < expected.size(); ++i)
     ASSERT_EQ(std::memcmp(&tensor.span<T>()[i], &expected[i], sizeof(T)), 0)
-        << what << ": element " << i << " is " << static_cast<double>(static_cast<float>(tensor.span<T>()[i]))
-        << " instead of " << static_cast<double>(static_cast<float>(expected[i]));
+        << what << ": element " << i << " is "
+        << static_cast<double>(static_cast<float>(tensor.span<T>()[i])) << " instead of "
+        << static_cast<double>(static_cast<float>(expected[i]));
 }
 
 template <typename T>
@@ -92,7 +95,8 @@ void sums_are_taken_in_rank_order(const Group& world) {
 
 void maximum_and_minimum(const Group& world) {
   for (const std::int64_t size : {1, 40000}) {
-    Tensor high = whole_numbers<float>(world.rank(), size), low = whole_numbers<float>(world.rank(), size);
+    Tensor high = whole_numbers<float>(world.rank(), size),
+           low = whole_numbers<float>(world.rank(), size);
     world.all_reduce(high, ReduceOp::kMax, "max").wait();
     world.all_reduce(low, ReduceOp::kMin, "min").wait();
     for (std::int64_t i = 0; i < size; ++i) {
@@ -156,11 +160,13 @@ void broadcast_from_every_root(const Group& world) {
     for (int root = 0; root < world.size(); ++root) {
       Tensor tensor = whole_numbers<float>(world.rank(), size);
       world.broadcast(tensor, root, "broadcast").wait();
-      expect_same_bits(tensor, whole_numbers<float>(root, size).to_vector<float>(), "root " + std::to_string(root));
+      expect_same_bits(tensor, whole_numbers<float>(root, size).to_vector<float>(),
+                       "root " + std::to_string(root));
     }
 }
 
-// Every rank sends to the next and hears from the one before, several messages in flight, also larger than a ring.
+// Every rank sends to the next and hears from the one before, several messages in flight, also
+// larger than a ring.
 void messages_arrive_in_order(const Group& world) {
   if (world.size() == 1) return;
   const int next = (world.rank() + 1) % world.size();
@@ -184,8 +190,8 @@ void many_in_flight_waited_out_of_order(const Group& world) {
   std::vector<Tensor> tensors;
   std::vector<Work> works;
   for (int i = 0; i < kCount; ++i) {
-    tensors.push_back(Tensor::from(std::vector<float>(1 + i * 997, static_cast<float>(i + world.rank())),
-                                   {1 + i * 997}));
+    tensors.push_back(Tensor::from(
+        std::vector<float>(1 + i * 997, static_cast<float>(i + world.rank())), {1 + i * 997}));
     if (i % 3 == 0)
       works.push_back(world.broadcast(tensors[i], i % world.size(), fmt::format("b{}", i)));
     else
@@ -215,7 +221,8 @@ void handles_may_be_tested_moved_and_dropped(const Group& world) {
   EXPECT_TRUE(a.exclusive()) << "a finished collective still holds its tensor";
 }
 
-// As a mesh makes them: rows and columns of a grid, in flight at the same time, waited in either order.
+// As a mesh makes them: rows and columns of a grid, in flight at the same time, waited in either
+// order.
 void overlapping_groups(const Group& world) {
   const int columns = world.size() % 2 == 0 ? 2 : world.size();
   const Group row = world.split(world.rank() / columns, "row");
@@ -230,7 +237,8 @@ void overlapping_groups(const Group& world) {
     std::vector<float> mine(x.to_vector<float>());
     Work in_row = row.all_reduce(x, ReduceOp::kSum, "row sum");
     Work in_column = column.all_reduce(y, ReduceOp::kSum, "column sum");
-    // Rank 0 of a row waits for its column first, the others for their row: only a rank that serves both ends.
+    // Rank 0 of a row waits for its column first, the others for their row: only a rank that serves
+    // both ends.
     if (row.rank() == 0) in_column.wait();
     in_row.wait();
     in_column.wait();
@@ -264,21 +272,26 @@ void split_leaves_out_negative_colors(const Group& world) {
 
 void strings_and_scalars(const Group& world) {
   for (int root = 0; root < world.size(); ++root) {
-    const std::string value = root == 0 ? "" : std::string(static_cast<std::size_t>(root) * 50000, 'x') + "end";
-    EXPECT_EQ(world.broadcast_string(world.rank() == root ? value : "not this", root, "string"), value);
+    const std::string value =
+        root == 0 ? "" : std::string(static_cast<std::size_t>(root) * 50000, 'x') + "end";
+    EXPECT_EQ(world.broadcast_string(world.rank() == root ? value : "not this", root, "string"),
+              value);
   }
-  const std::string mine(static_cast<std::size_t>(world.rank()) * 3, static_cast<char>('a' + world.rank()));
+  const std::string mine(static_cast<std::size_t>(world.rank()) * 3,
+                         static_cast<char>('a' + world.rank()));
   const auto all = world.all_gather_strings(mine, "strings");
   ASSERT_EQ(static_cast<int>(all.size()), world.size());
   for (int r = 0; r < world.size(); ++r)
     EXPECT_EQ(all[r], std::string(static_cast<std::size_t>(r) * 3, static_cast<char>('a' + r)));
   EXPECT_EQ(world.all_gather_strings("", "empty strings"), std::vector<std::string>(world.size()));
   EXPECT_EQ(world.all_reduce_scalar(0.5 + world.rank(), ReduceOp::kMax, "max"), world.size() - 0.5);
-  EXPECT_EQ(world.all_reduce_scalar(std::int64_t{1} << 40, ReduceOp::kSum, "sum"), world.size() * (std::int64_t{1} << 40));
+  EXPECT_EQ(world.all_reduce_scalar(std::int64_t{1} << 40, ReduceOp::kSum, "sum"),
+            world.size() * (std::int64_t{1} << 40));
 }
 
 void meta_tensors_travel_nowhere(const Group& world) {
-  if (world.rank() == world.size() - 1) return;  // the others would wait for it if anything travelled
+  if (world.rank() == world.size() - 1)
+    return;  // the others would wait for it if anything travelled
   Tensor meta = Tensor::empty({1 << 20}, DType::kF32, {runtime::DeviceType::kMeta});
   Tensor whole = Tensor::empty({world.size() << 20}, DType::kF32, {runtime::DeviceType::kMeta});
   EXPECT_TRUE(world.all_reduce(meta, ReduceOp::kSum, "meta").test());
@@ -319,7 +332,9 @@ std::string message_of(const std::function<void()>& call) {
   return "no error";
 }
 
-int world_rank_of_last(const Group& world) { return world.size() - 1; }
+int world_rank_of_last(const Group& world) {
+  return world.size() - 1;
+}
 
 void deadline_names_what_is_missing(const Group& world) {
   const Group group = world.split(0, "doomed");
@@ -330,9 +345,15 @@ void deadline_names_what_is_missing(const Group& world) {
     Work work = group.all_reduce(tensor, ReduceOp::kSum, "layers.3.down");
     Work later = group.all_reduce(tensor, ReduceOp::kSum, "never");
     const std::string text = message_of([&] { work.wait(); });
-    EXPECT_NE(text.find("rank " + std::to_string(world.rank()) + " has waited 0.3 s"), std::string::npos) << text;
-    EXPECT_NE(text.find("all_reduce 'layers.3.down' (20000 bytes, number 0 of group 'doomed')"), std::string::npos) << text;
-    EXPECT_NE(text.find("no answer from rank " + std::to_string(world_rank_of_last(world)) + ";"), std::string::npos) << text;
+    EXPECT_NE(text.find("rank " + std::to_string(world.rank()) + " has waited 0.3 s"),
+              std::string::npos)
+        << text;
+    EXPECT_NE(text.find("all_reduce 'layers.3.down' (20000 bytes, number 0 of group 'doomed')"),
+              std::string::npos)
+        << text;
+    EXPECT_NE(text.find("no answer from rank " + std::to_string(world_rank_of_last(world)) + ";"),
+              std::string::npos)
+        << text;
     EXPECT_EQ(text.find('\n'), std::string::npos) << text;
     // The group is of no use any more, and says so at once; handles let go without waiting.
     EXPECT_EQ(message_of([&] { group.barrier("after"); }), text);
@@ -350,8 +371,10 @@ void deadline_names_a_silent_peer(const Group& world) {
   if (group.rank() == 0) {
     Tensor tensor = Tensor::zeros({10}, DType::kI32);
     const std::string text = message_of([&] { group.recv(tensor, 1, "activations").wait(); });
-    EXPECT_NE(text.find("recv 'activations' (40 bytes, number 0 of group 'silent'): no answer from rank 1;"),
-              std::string::npos)
+    EXPECT_NE(
+        text.find(
+            "recv 'activations' (40 bytes, number 0 of group 'silent'): no answer from rank 1;"),
+        std::string::npos)
         << text;
   }
   world.barrier("the world goes on");

@@ -1,5 +1,5 @@
-// What every communicator promises, as functions that all ranks of a group run: over threads, over mpirun through
-// shared memory and through messages, and over the group of one.
+// What every communicator promises, as functions that all ranks of a group run: over threads, over
+// mpirun through shared memory and through messages, and over the group of one.
 #pragma once
 
 #include <string>

@@ -14,14 +14,16 @@ MpiRuntime* runtime_of_main = nullptr;
 class RankedFailures : public ::testing::EmptyTestEventListener {
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (result.failed())
-      runtime::log_error("{}:{}: {}", result.file_name() ? result.file_name() : "", result.line_number(),
-                         result.message());
+      runtime::log_error("{}:{}: {}", result.file_name() ? result.file_name() : "",
+                         result.line_number(), result.message());
   }
 };
 
 }  // namespace
 
-MpiRuntime& mpi() { return *runtime_of_main; }
+MpiRuntime& mpi() {
+  return *runtime_of_main;
+}
 
 }  // namespace tandem::parallel::testing
 

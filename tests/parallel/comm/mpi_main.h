@@ -1,4 +1,5 @@
-// main of test programs that mpirun starts. Every rank runs every test; a test that fails on any rank fails the program.
+// main of test programs that mpirun starts. Every rank runs every test; a test that fails on any
+// rank fails the program.
 #pragma once
 
 #include "parallel/comm/mpi/mpi.h"

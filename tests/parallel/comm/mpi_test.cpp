@@ -1,5 +1,5 @@
-// Every promise over ranks that are processes. ctest runs it with 2, 4 and 8 ranks, through shared memory and (with
-// TANDEM_SHARED_MEMORY=off) through MPI messages, as between machines.
+// Every promise over ranks that are processes. ctest runs it with 2, 4 and 8 ranks, through shared
+// memory and (with TANDEM_SHARED_MEMORY=off) through MPI messages, as between machines.
 #include <gtest/gtest.h>
 
 #include "tests/parallel/comm/checks.h"
@@ -17,7 +17,9 @@ TEST_P(Mpi, keeps_the_promise) {
   GetParam().run(world);
 }
 
-std::string case_name(const ::testing::TestParamInfo<Check>& info) { return info.param.name; }
+std::string case_name(const ::testing::TestParamInfo<Check>& info) {
+  return info.param.name;
+}
 
 std::vector<Check> checks_for_world() {
   auto checks = all_checks();

@@ -1,4 +1,5 @@
-// Every promise over ranks that are threads, and what only they can show: a rank that throws releases the others.
+// Every promise over ranks that are threads, and what only they can show: a rank that throws
+// releases the others.
 #include "parallel/comm/threads/threads.h"
 
 #include <gtest/gtest.h>
@@ -26,10 +27,12 @@ std::string case_name(const ::testing::TestParamInfo<std::tuple<int, Check>>& in
 }
 
 INSTANTIATE_TEST_SUITE_P(promises, Threads,
-                         ::testing::Combine(::testing::Values(1, 2, 3, 4), ::testing::ValuesIn(all_checks())),
+                         ::testing::Combine(::testing::Values(1, 2, 3, 4),
+                                            ::testing::ValuesIn(all_checks())),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(failures, Threads,
-                         ::testing::Combine(::testing::Values(2, 4), ::testing::ValuesIn(failure_checks())),
+                         ::testing::Combine(::testing::Values(2, 4),
+                                            ::testing::ValuesIn(failure_checks())),
                          case_name);
 
 TEST(ThreadWorld, a_rank_that_throws_releases_the_others) {
@@ -40,11 +43,12 @@ TEST(ThreadWorld, a_rank_that_throws_releases_the_others) {
       try {
         world.barrier("in vain");
       } catch (const runtime::Error& error) {
-        EXPECT_STREQ(error.what(),
-                     fmt::format("rank {} waits in vain for barrier 'in vain' (0 bytes, number 0 of group "
-                                 "'world'): rank 2 has failed",
-                                 world.rank())
-                         .c_str());
+        EXPECT_STREQ(
+            error.what(),
+            fmt::format("rank {} waits in vain for barrier 'in vain' (0 bytes, number 0 of group "
+                        "'world'): rank 2 has failed",
+                        world.rank())
+                .c_str());
         ++released;
         throw;
       }
@@ -68,9 +72,13 @@ TEST(ThreadWorld, ranks_that_call_different_collectives_are_told) {
     ADD_FAILURE() << "no error";
   } catch (const runtime::InternalError& error) {
     const std::string text = error.what();
-    EXPECT_NE(text.find("collective number 0 of group 'world' differs between ranks"), std::string::npos) << text;
-    EXPECT_NE(text.find("rank 0 calls all_reduce 'first' of 16 bytes (fp32)"), std::string::npos) << text;
-    EXPECT_NE(text.find("rank 1 calls all_reduce 'second' of 16 bytes (fp32)"), std::string::npos) << text;
+    EXPECT_NE(text.find("collective number 0 of group 'world' differs between ranks"),
+              std::string::npos)
+        << text;
+    EXPECT_NE(text.find("rank 0 calls all_reduce 'first' of 16 bytes (fp32)"), std::string::npos)
+        << text;
+    EXPECT_NE(text.find("rank 1 calls all_reduce 'second' of 16 bytes (fp32)"), std::string::npos)
+        << text;
   }
 }
 

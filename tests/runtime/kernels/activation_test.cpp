@@ -7,11 +7,19 @@ using runtime::HeadsView;
 
 class Activation : public KernelTest {};
 
-double silu(double x) { return x / (1 + std::exp(-x)); }
+double silu(double x) {
+  return x / (1 + std::exp(-x));
+}
 // 1 + tanh(z) = 2 / (1 + exp(−2z)), which keeps its digits where tanh is near −1.
-double gelu_tanh(double x) { return x / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
-double gelu_erf(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
-double derivative(double (*f)(double), double x) { return (f(x + 1e-5) - f(x - 1e-5)) / 2e-5; }
+double gelu_tanh(double x) {
+  return x / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+double gelu_erf(double x) {
+  return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+}
+double derivative(double (*f)(double), double x) {
+  return (f(x + 1e-5) - f(x - 1e-5)) / 2e-5;
+}
 
 // −40 … 40 in uneven steps: tails, where a careless formula overflows or loses all digits.
 std::vector<double> wide_range(std::size_t count) {
@@ -27,20 +35,25 @@ TEST_P(Activation, swiglu_is_accurate_in_the_tails) {
   const std::vector<double> gate = wide_range(301);
   std::vector<double> row = gate;
   row.resize(602, 1.0);
-  const Tensor x = tensor_of(row, {1, 602}), ones = tensor_of(std::vector<double>(301, 1.0), {1, 301});
+  const Tensor x = tensor_of(row, {1, 602}),
+               ones = tensor_of(std::vector<double>(301, 1.0), {1, 301});
   Tensor y = empty_like(ones), dx = empty_like(x);
   kernels().swiglu_forward(x, y);
   kernels().swiglu_backward(x, ones, dx);
   for (std::size_t i = 0; i < gate.size(); ++i) {
     const double s = 1 / (1 + std::exp(-gate[i]));
-    EXPECT_NEAR(y.span<float>()[i], silu(gate[i]), 2e-6 * std::abs(silu(gate[i])) + 1e-30) << gate[i];
-    EXPECT_NEAR(dx.span<float>()[i], s * (1 + gate[i] * (1 - s)), 2e-6 * std::abs(gate[i]) + 1e-6) << gate[i];
-    EXPECT_NEAR(dx.span<float>()[301 + i], silu(gate[i]), 2e-6 * std::abs(silu(gate[i])) + 1e-30) << gate[i];
+    EXPECT_NEAR(y.span<float>()[i], silu(gate[i]), 2e-6 * std::abs(silu(gate[i])) + 1e-30)
+        << gate[i];
+    EXPECT_NEAR(dx.span<float>()[i], s * (1 + gate[i] * (1 - s)), 2e-6 * std::abs(gate[i]) + 1e-6)
+        << gate[i];
+    EXPECT_NEAR(dx.span<float>()[301 + i], silu(gate[i]), 2e-6 * std::abs(silu(gate[i])) + 1e-30)
+        << gate[i];
   }
 }
 
 TEST_P(Activation, swiglu_of_extreme_gates_is_finite) {
-  const Tensor x = Tensor::from(std::vector<float>{-1e30f, -100.0f, 100.0f, 1e30f, 1, 1, 1, 1}, {1, 8});
+  const Tensor x =
+      Tensor::from(std::vector<float>{-1e30f, -100.0f, 100.0f, 1e30f, 1, 1, 1, 1}, {1, 8});
   Tensor y = Tensor::empty({1, 4}, DType::kF32);
   kernels().swiglu_forward(x, y);
   EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{0.0f, y.span<float>()[1], 100.0f, 1e30f}));
@@ -58,15 +71,19 @@ TEST_P(Activation, gelu_is_accurate_in_the_tails) {
       const auto f = tanh ? gelu_tanh : gelu_erf;
       // exp(−z) of a rounded z is off by |z|·2⁻²⁴ relative, and z reaches 87.
       const double expected = f(values[i]);
-      EXPECT_NEAR(y.span<float>()[i], expected, 1.5e-5 * std::abs(expected) + 1e-16) << "tanh " << tanh << " of " << values[i];
-      EXPECT_NEAR(dx.span<float>()[i], derivative(f, values[i]), 3e-6) << "tanh " << tanh << " of " << values[i];
+      EXPECT_NEAR(y.span<float>()[i], expected, 1.5e-5 * std::abs(expected) + 1e-16)
+          << "tanh " << tanh << " of " << values[i];
+      EXPECT_NEAR(dx.span<float>()[i], derivative(f, values[i]), 3e-6)
+          << "tanh " << tanh << " of " << values[i];
     }
   }
 }
 
 TEST_P(Activation, bf16_rounds_the_fp32_result) {
-  const Tensor x = random_tensor({9, 2 * 37}, "x", DType::kBF16), dy = random_tensor({9, 37}, "dy", DType::kBF16);
-  Tensor y = empty_like(dy), dx = empty_like(x), y32 = Tensor::empty(dy.shape(), DType::kF32), dx32 = Tensor::empty(x.shape(), DType::kF32);
+  const Tensor x = random_tensor({9, 2 * 37}, "x", DType::kBF16),
+               dy = random_tensor({9, 37}, "dy", DType::kBF16);
+  Tensor y = empty_like(dy), dx = empty_like(x), y32 = Tensor::empty(dy.shape(), DType::kF32),
+         dx32 = Tensor::empty(x.shape(), DType::kF32);
   kernels().swiglu_forward(x, y);
   kernels().swiglu_backward(x, dy, dx);
   kernels().swiglu_forward(x.to(DType::kF32), y32);
@@ -86,10 +103,13 @@ TEST_P(Activation, rope_turns_only_the_named_heads_and_back_again) {
   for (const DType dtype : {DType::kF32, DType::kBF16})
     for (const std::int64_t head_dim : {2, 6, 32, 64, 80}) {
       const std::int64_t n = 7, heads = 3, width = heads * head_dim + 5, half = head_dim / 2;
-      const Tensor x = random_tensor({n, width}, "x", dtype), positions = random_indices(n, 40, "p");
+      const Tensor x = random_tensor({n, width}, "x", dtype),
+                   positions = random_indices(n, 40, "p");
       std::vector<double> cos, sin;
       for (std::int64_t i = 0; i < 40 * half; ++i) {
-        const double angle = static_cast<double>(i / half) * std::pow(100.0, -static_cast<double>(i % half) / static_cast<double>(half));
+        const double angle =
+            static_cast<double>(i / half) *
+            std::pow(100.0, -static_cast<double>(i % half) / static_cast<double>(half));
         cos.push_back(std::cos(angle));
         sin.push_back(std::sin(angle));
       }
@@ -101,7 +121,8 @@ TEST_P(Activation, rope_turns_only_the_named_heads_and_back_again) {
         for (std::int64_t h = 0; h < heads; ++h)
           for (std::int64_t j = 0; j < half; ++j) {
             double* head = expected.data() + i * width + 3 + h * head_dim;
-            const auto angle = static_cast<std::size_t>(positions.span<std::int32_t>()[static_cast<std::size_t>(i)] * half + j);
+            const auto angle = static_cast<std::size_t>(
+                positions.span<std::int32_t>()[static_cast<std::size_t>(i)] * half + j);
             const double a = head[j], b = head[half + j];
             head[j] = a * cos[angle] - b * sin[angle];
             head[half + j] = b * cos[angle] + a * sin[angle];

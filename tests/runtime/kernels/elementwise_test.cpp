@@ -12,7 +12,9 @@ class Elementwise : public KernelTest {};
 // 1, vector lengths and their neighbours, a prime above one block, nothing at all.
 const std::vector<std::int64_t> kSizes = {0, 1, 3, 7, 8, 15, 16, 17, 31, 97, 8191, 8192, 20011};
 
-float rounded(float value, DType dtype) { return dtype == DType::kF32 ? value : static_cast<float>(BFloat16(value)); }
+float rounded(float value, DType dtype) {
+  return dtype == DType::kF32 ? value : static_cast<float>(BFloat16(value));
+}
 
 TEST_P(Elementwise, fill_and_scale) {
   for (const DType dtype : {DType::kF32, DType::kBF16})
@@ -32,7 +34,8 @@ TEST_P(Elementwise, fill_of_integers) {
 
 TEST_P(Elementwise, conversion_rounds_to_nearest_even_and_keeps_nan_and_infinity) {
   const float inf = INFINITY, nan = NAN;
-  std::vector<float> values = {0.0f, -0.0f, 1.0f, 1.00390625f, 1.01171875f, 1.0039063f, 3.38953139e38f, 3.4e38f, inf, -inf, nan, -nan};
+  std::vector<float> values = {0.0f,           -0.0f,   1.0f, 1.00390625f, 1.01171875f, 1.0039063f,
+                               3.38953139e38f, 3.4e38f, inf,  -inf,        nan,         -nan};
   const Tensor in = Tensor::from(values, {12});
   Tensor out = Tensor::empty({12}, DType::kBF16), back = Tensor::empty({12}, DType::kF32);
   kernels().copy(in, out);
@@ -55,17 +58,20 @@ TEST_P(Elementwise, conversion_of_random_bits) {
   const Tensor in = Tensor::from(values, {n});
   Tensor out = Tensor::empty({n}, DType::kBF16);
   kernels().copy(in, out);
-  for (std::size_t i = 0; i < values.size(); ++i) ASSERT_EQ(out.span<BFloat16>()[i].bits, BFloat16(values[i]).bits) << values[i];
+  for (std::size_t i = 0; i < values.size(); ++i)
+    ASSERT_EQ(out.span<BFloat16>()[i].bits, BFloat16(values[i]).bits) << values[i];
 }
 
 TEST_P(Elementwise, copy_between_double_and_float) {
   const Tensor in = Tensor::from(std::vector<double>{1.0 / 3.0, -2.0}, {2});
-  Tensor single = Tensor::empty({2}, DType::kF32), half = Tensor::empty({2}, DType::kBF16), back = Tensor::empty({2}, DType::kF64);
+  Tensor single = Tensor::empty({2}, DType::kF32), half = Tensor::empty({2}, DType::kBF16),
+         back = Tensor::empty({2}, DType::kF64);
   kernels().copy(in, single);
   kernels().copy(in, half);
   kernels().copy(half, back);
   EXPECT_EQ(single.span<float>()[0], static_cast<float>(1.0 / 3.0));
-  EXPECT_EQ(back.span<double>()[0], static_cast<double>(static_cast<float>(BFloat16(static_cast<float>(1.0 / 3.0)))));
+  EXPECT_EQ(back.span<double>()[0],
+            static_cast<double>(static_cast<float>(BFloat16(static_cast<float>(1.0 / 3.0)))));
 }
 
 TEST_P(Elementwise, add_in_every_mix_of_types_rounds_once) {
@@ -78,7 +84,8 @@ TEST_P(Elementwise, add_in_every_mix_of_types_rounds_once) {
           kernels().add(a, b, out);
           const std::vector<double> x = doubles(a), y = doubles(b), sum = doubles(out);
           for (std::size_t i = 0; i < sum.size(); ++i)
-            ASSERT_EQ(static_cast<float>(sum[i]), rounded(static_cast<float>(x[i]) + static_cast<float>(y[i]), to));
+            ASSERT_EQ(static_cast<float>(sum[i]),
+                      rounded(static_cast<float>(x[i]) + static_cast<float>(y[i]), to));
         }
 }
 
@@ -86,7 +93,8 @@ TEST_P(Elementwise, add_in_place) {
   Tensor a = random_tensor({1000}, "a");
   const Tensor before = a.clone(), b = random_tensor({1000}, "b");
   kernels().add(a, b, a);
-  for (std::size_t i = 0; i < 1000; ++i) ASSERT_EQ(a.span<float>()[i], before.span<float>()[i] + b.span<float>()[i]);
+  for (std::size_t i = 0; i < 1000; ++i)
+    ASSERT_EQ(a.span<float>()[i], before.span<float>()[i] + b.span<float>()[i]);
 }
 
 TEST_P(Elementwise, dropout_draws_philox_by_global_index) {
@@ -101,7 +109,8 @@ TEST_P(Elementwise, dropout_draws_philox_by_global_index) {
         const std::vector<double> in = doubles(x), out = doubles(y);
         for (std::size_t i = 0; i < in.size(); ++i) {
           const bool kept = random.uniform(first + i) >= p;
-          ASSERT_EQ(static_cast<float>(out[i]), kept ? rounded(static_cast<float>(in[i]) * (1.0f / (1.0f - p)), dtype) : 0.0f)
+          ASSERT_EQ(static_cast<float>(out[i]),
+                    kept ? rounded(static_cast<float>(in[i]) * (1.0f / (1.0f - p)), dtype) : 0.0f)
               << "element " << i << " of " << n << " from " << first;
         }
       }
@@ -119,15 +128,18 @@ TEST_P(Elementwise, gather_and_embedding_rows) {
   for (const DType tw : {DType::kF32, DType::kBF16})
     for (const DType to : {DType::kF32, DType::kBF16})
       for (const std::int64_t width : {1, 5, 64, 67}) {
-        const Tensor weight = random_tensor({13, width}, "w", tw), tokens = random_indices(29, 30, "t");
+        const Tensor weight = random_tensor({13, width}, "w", tw),
+                     tokens = random_indices(29, 30, "t");
         Tensor out = Tensor::empty({29, width}, to);
         kernels().embedding_forward(tokens, weight, 10, out);
         const std::vector<double> w = doubles(weight), y = doubles(out);
         for (std::int64_t i = 0; i < 29; ++i) {
           const std::int64_t row = tokens.span<std::int32_t>()[static_cast<std::size_t>(i)] - 10;
           for (std::int64_t j = 0; j < width; ++j) {
-            const double expected = row >= 0 && row < 13 ? w[static_cast<std::size_t>(row * width + j)] : 0.0;
-            ASSERT_EQ(static_cast<float>(y[static_cast<std::size_t>(i * width + j)]), rounded(static_cast<float>(expected), to));
+            const double expected =
+                row >= 0 && row < 13 ? w[static_cast<std::size_t>(row * width + j)] : 0.0;
+            ASSERT_EQ(static_cast<float>(y[static_cast<std::size_t>(i * width + j)]),
+                      rounded(static_cast<float>(expected), to));
           }
         }
       }
@@ -145,7 +157,8 @@ TEST_P(Elementwise, embedding_backward_adds_in_token_order) {
         const std::int64_t row = tokens.span<std::int32_t>()[static_cast<std::size_t>(i)] - 2;
         if (row < 0 || row >= 8) continue;
         for (std::int64_t j = 0; j < width; ++j)
-          expected[static_cast<std::size_t>(row * width + j)] += static_cast<float>(g[static_cast<std::size_t>(i * width + j)]);
+          expected[static_cast<std::size_t>(row * width + j)] +=
+              static_cast<float>(g[static_cast<std::size_t>(i * width + j)]);
       }
       kernels().embedding_backward(tokens, dy, 2, dweight);
       ASSERT_EQ(dweight.to_vector<float>(), expected);
@@ -154,7 +167,8 @@ TEST_P(Elementwise, embedding_backward_adds_in_token_order) {
 
 TEST_P(Elementwise, scatter_add_is_the_transpose_of_gather) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    const Tensor rows = Tensor::from(std::vector<std::int32_t>{3, 0, 2}, {3}), x = random_tensor({3, 33}, "x", dtype);
+    const Tensor rows = Tensor::from(std::vector<std::int32_t>{3, 0, 2}, {3}),
+                 x = random_tensor({3, 33}, "x", dtype);
     Tensor out = Tensor::zeros({5, 33}, dtype), back = empty_like(x);
     kernels().scatter_add_rows(x, rows, out);
     kernels().gather_rows(out, rows, back);
@@ -167,12 +181,14 @@ TEST_P(Elementwise, column_sum) {
   for (const DType dtype : {DType::kF32, DType::kBF16})
     for (const std::int64_t n : {0, 1, 63, 64, 65, 700})
       for (const std::int64_t width : {1, 17, 128, 259}) {
-        const Tensor dy = random_tensor({n, width}, "dy", dtype), before = random_tensor({width}, "before");
+        const Tensor dy = random_tensor({n, width}, "dy", dtype),
+                     before = random_tensor({width}, "before");
         Tensor sum = before.clone();
         kernels().column_sum(dy, sum, true);
         std::vector<double> expected = doubles(before);
         const std::vector<double> g = doubles(dy);
-        for (std::size_t i = 0; i < g.size(); ++i) expected[i % static_cast<std::size_t>(width)] += g[i];
+        for (std::size_t i = 0; i < g.size(); ++i)
+          expected[i % static_cast<std::size_t>(width)] += g[i];
         EXPECT_TRUE(close("accumulated", sum, tensor_of(expected, {width}), 1e-6));
         kernels().column_sum(dy, sum, false);
         for (std::size_t j = 0; j < expected.size(); ++j) expected[j] -= before.span<float>()[j];
@@ -207,13 +223,19 @@ TEST_P(Elementwise, all_finite_accepts_the_largest_numbers) {
 TEST_P(Elementwise, adamw_follows_the_formula) {
   for (const DType dtype : {DType::kF32, DType::kBF16})
     for (const std::int64_t n : {1, 37, 9001}) {
-      Tensor master = random_tensor({n}, "p"), m = Tensor::zeros({n}, DType::kF32), v = Tensor::zeros({n}, DType::kF32);
+      Tensor master = random_tensor({n}, "p"), m = Tensor::zeros({n}, DType::kF32),
+             v = Tensor::zeros({n}, DType::kF32);
       Tensor compute = Tensor::empty({n}, DType::kBF16);
       std::vector<double> p = doubles(master), em = doubles(m), ev = doubles(v);
       for (std::int64_t step = 1; step <= 5; ++step) {
         const Tensor grad = random_tensor({n}, fmt::format("g{}", step), dtype);
-        const AdamWStep hyper{.learning_rate = 1e-2f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .weight_decay = 0.1f,
-                              .grad_scale = 0.5f, .step = step};
+        const AdamWStep hyper{.learning_rate = 1e-2f,
+                              .beta1 = 0.9f,
+                              .beta2 = 0.95f,
+                              .eps = 1e-8f,
+                              .weight_decay = 0.1f,
+                              .grad_scale = 0.5f,
+                              .step = step};
         kernels().adamw(master, grad, m, v, compute, hyper);
         const std::vector<double> g = doubles(grad);
         const double b1 = hyper.beta1, b2 = hyper.beta2, lr = hyper.learning_rate;
@@ -222,7 +244,8 @@ TEST_P(Elementwise, adamw_follows_the_formula) {
           em[i] = b1 * em[i] + (1 - b1) * scaled;
           ev[i] = b2 * ev[i] + (1 - b2) * scaled * scaled;
           const double mh = em[i] / (1 - std::pow(b1, step)), vh = ev[i] / (1 - std::pow(b2, step));
-          p[i] = p[i] * (1 - lr * static_cast<double>(hyper.weight_decay)) - lr * mh / (std::sqrt(vh) + static_cast<double>(hyper.eps));
+          p[i] = p[i] * (1 - lr * static_cast<double>(hyper.weight_decay)) -
+                 lr * mh / (std::sqrt(vh) + static_cast<double>(hyper.eps));
         }
       }
       EXPECT_TRUE(close("master", master, tensor_of(p, {n}), 1e-6));
@@ -249,10 +272,12 @@ TEST_P(Elementwise, concat_columns_and_add_dot) {
 
 TEST_P(Elementwise, bits_do_not_depend_on_threads) {
   const std::int64_t n = 300000;
-  const Tensor x = random_tensor({n}, "x"), dy = random_tensor({3000, 100}, "dy"), tokens = random_indices(3000, 50, "t");
+  const Tensor x = random_tensor({n}, "x"), dy = random_tensor({3000, 100}, "dy"),
+               tokens = random_indices(3000, 50, "t");
   expect_same_bits_for_any_threads([&] {
     Tensor norm = Tensor::from(std::vector<double>{kernels().sum_of_squares(x)}, {1});
-    Tensor sum = Tensor::empty({100}, DType::kF32), dweight = Tensor::zeros({50, 100}, DType::kF32), dropped = empty_like(x);
+    Tensor sum = Tensor::empty({100}, DType::kF32), dweight = Tensor::zeros({50, 100}, DType::kF32),
+           dropped = empty_like(x);
     kernels().column_sum(dy, sum, false);
     kernels().embedding_backward(tokens, dy, 0, dweight);
     kernels().dropout(x, 0.1f, 1, "d", 3, dropped);

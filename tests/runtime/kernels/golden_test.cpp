@@ -36,7 +36,8 @@ TEST_P(GoldenKernels, linear) {
     const bool has_bias = name != "linear";
     const Tensor x = read("x"), weight = read("weight"), dy = read("dy");
     const Tensor bias = has_bias ? read("bias") : Tensor();
-    Tensor y = Tensor::empty(dy.shape(), DType::kF32), dx = empty_like(x), dweight = empty_like(weight);
+    Tensor y = Tensor::empty(dy.shape(), DType::kF32), dx = empty_like(x),
+           dweight = empty_like(weight);
     kernels().matmul(x, false, weight, true, y, false, bias);
     kernels().matmul(dy, false, weight, false, dx);
     kernels().matmul(dy, true, x, false, dweight);
@@ -83,7 +84,8 @@ TEST_P(GoldenKernels, layer_norm) {
   for (const std::string name : {"layer_norm", "layer_norm_ragged"}) {
     select(name);
     const Tensor x = read("x"), weight = read("weight"), bias = read("bias");
-    Tensor h, y = empty_like(x), mean = Tensor::empty({x.dim(0)}, DType::kF32), rstd = empty_like(mean);
+    Tensor h, y = empty_like(x), mean = Tensor::empty({x.dim(0)}, DType::kF32),
+              rstd = empty_like(mean);
     kernels().layer_norm_forward(x, {}, weight, bias, eps(), h, y, mean, rstd);
     Tensor dx = empty_like(x), dweight = empty_like(weight), dbias = empty_like(bias);
     kernels().layer_norm_backward(x, weight, mean, rstd, read("dy"), {}, dx, dweight, dbias, false);
@@ -104,7 +106,9 @@ TEST_P(GoldenKernels, rope) {
     std::vector<double> cos, sin;
     for (std::int64_t position = 0; position < 64; ++position)
       for (std::int64_t i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(position) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+        const double angle =
+            static_cast<double>(position) *
+            std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
         cos.push_back(std::cos(angle));
         sin.push_back(std::sin(angle));
       }
@@ -140,26 +144,34 @@ TEST_P(GoldenKernels, gelu) {
 }
 
 TEST_P(GoldenKernels, attention) {
-  for (const std::string name : {"attention_gqa_causal", "attention_gqa_full", "attention_mha_causal", "attention_d64_causal"}) {
+  for (const std::string name : {"attention_gqa_causal", "attention_gqa_full",
+                                 "attention_mha_causal", "attention_d64_causal"}) {
     select(name);
     const Tensor x = read("qkv"), dy = read("dy");
     const std::int64_t n = x.dim(0), d = x.dim(2);
-    const auto q_heads = scalars().at("q_heads").get<std::int64_t>(), kv_heads = scalars().at("kv_heads").get<std::int64_t>();
+    const auto q_heads = scalars().at("q_heads").get<std::int64_t>(),
+               kv_heads = scalars().at("kv_heads").get<std::int64_t>();
     const std::vector<std::int32_t> borders = read("cu_seqlens").to_vector<std::int32_t>();
-    const AttentionShape shape{borders, borders, scalars().at("causal").get<bool>(), scalars().at("scale").get<float>(), 0};
-    const auto part = [&](const Tensor& rows, std::int64_t first, std::int64_t heads) { return HeadsView{rows, first * d, heads, d}; };
+    const AttentionShape shape{borders, borders, scalars().at("causal").get<bool>(),
+                               scalars().at("scale").get<float>(), 0};
+    const auto part = [&](const Tensor& rows, std::int64_t first, std::int64_t heads) {
+      return HeadsView{rows, first * d, heads, d};
+    };
     const Tensor qkv = x.view({n, -1}), dqkv = empty_like(qkv);
     Tensor y = empty_like(dy), lse = Tensor::empty({q_heads, n}, DType::kF32);
-    kernels().attention_forward(part(qkv, 0, q_heads), part(qkv, q_heads, kv_heads), part(qkv, q_heads + kv_heads, kv_heads),
-                                shape, y, lse);
-    kernels().attention_backward(part(qkv, 0, q_heads), part(qkv, q_heads, kv_heads), part(qkv, q_heads + kv_heads, kv_heads),
-                                 y, lse, dy, shape, part(dqkv, 0, q_heads), part(dqkv, q_heads, kv_heads),
+    kernels().attention_forward(part(qkv, 0, q_heads), part(qkv, q_heads, kv_heads),
+                                part(qkv, q_heads + kv_heads, kv_heads), shape, y, lse);
+    kernels().attention_backward(part(qkv, 0, q_heads), part(qkv, q_heads, kv_heads),
+                                 part(qkv, q_heads + kv_heads, kv_heads), y, lse, dy, shape,
+                                 part(dqkv, 0, q_heads), part(dqkv, q_heads, kv_heads),
                                  part(dqkv, q_heads + kv_heads, kv_heads));
     expect("y", y);
     expect("dqkv", dqkv);
     std::vector<float> by_token(static_cast<std::size_t>(n * q_heads));
     for (std::int64_t h = 0; h < q_heads; ++h)
-      for (std::int64_t i = 0; i < n; ++i) by_token[static_cast<std::size_t>(i * q_heads + h)] = lse.span<float>()[static_cast<std::size_t>(h * n + i)];
+      for (std::int64_t i = 0; i < n; ++i)
+        by_token[static_cast<std::size_t>(i * q_heads + h)] =
+            lse.span<float>()[static_cast<std::size_t>(h * n + i)];
     expect("lse", Tensor::from(by_token, {n, q_heads}));
   }
 }
@@ -175,15 +187,18 @@ TEST_P(GoldenKernels, embedding) {
 }
 
 TEST_P(GoldenKernels, softmax_of_linear_cross_entropy) {
-  for (const std::string name : {"linear_cross_entropy", "linear_cross_entropy_ragged", "linear_cross_entropy_temperature"}) {
+  for (const std::string name : {"linear_cross_entropy", "linear_cross_entropy_ragged",
+                                 "linear_cross_entropy_temperature"}) {
     select(name);
     const Tensor hidden = read("hidden"), weight = read("weight"), targets = read("targets");
     const std::int64_t n = hidden.dim(0), vocabulary = weight.dim(0);
     const float inverse_temperature = 1.0f / scalars().at("temperature").get<float>();
-    Tensor logits = Tensor::empty({n, vocabulary}, DType::kF32), maximum = Tensor::empty({n}, DType::kF32);
+    Tensor logits = Tensor::empty({n, vocabulary}, DType::kF32),
+           maximum = Tensor::empty({n}, DType::kF32);
     kernels().matmul(hidden, false, weight, true, logits);
     kernels().scale(logits, inverse_temperature);
-    Tensor sums = Tensor::empty({n, 3}, DType::kF32), lse = empty_like(maximum), logp = empty_like(maximum), entropy = empty_like(maximum);
+    Tensor sums = Tensor::empty({n, 3}, DType::kF32), lse = empty_like(maximum),
+           logp = empty_like(maximum), entropy = empty_like(maximum);
     kernels().row_max(logits, maximum);
     kernels().softmax_sums(logits, maximum, targets, 0, sums);
     kernels().softmax_stats(maximum, sums, lse, logp, entropy);

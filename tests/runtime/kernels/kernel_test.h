@@ -41,7 +41,9 @@ inline std::vector<std::string> isas() {
   return names;
 }
 
-inline std::string isa_of(const testing::TestParamInfo<std::string>& info) { return info.param; }
+inline std::string isa_of(const testing::TestParamInfo<std::string>& info) {
+  return info.param;
+}
 
 // Normal numbers keyed by `purpose`, fp32 or rounded to bf16.
 inline Tensor random_tensor(const Shape& shape, std::string_view purpose, DType dtype = DType::kF32,
@@ -69,8 +71,11 @@ inline Tensor tensor_of(const std::vector<double>& values, const Shape& shape) {
   return Tensor::from(std::vector<float>(values.begin(), values.end()), shape);
 }
 
-// 1e-5 for fp32; for bf16 the rounding of results and intermediates (8 bits) relative to the largest value.
-inline double tolerance(DType dtype) { return dtype == DType::kF32 ? 1e-5 : 8e-3; }
+// 1e-5 for fp32; for bf16 the rounding of results and intermediates (8 bits) relative to the
+// largest value.
+inline double tolerance(DType dtype) {
+  return dtype == DType::kF32 ? 1e-5 : 8e-3;
+}
 
 // The bytes that `work` leaves in `outputs` must not depend on the number of threads.
 inline void expect_same_bits_for_any_threads(const std::function<std::vector<Tensor>()>& work) {
@@ -81,7 +86,8 @@ inline void expect_same_bits_for_any_threads(const std::function<std::vector<Ten
     omp_set_num_threads(threads);
     const std::vector<Tensor> parallel = work();
     for (std::size_t i = 0; i < serial.size(); ++i)
-      EXPECT_EQ(0, std::memcmp(serial[i].raw(), parallel[i].raw(), static_cast<std::size_t>(serial[i].bytes())))
+      EXPECT_EQ(0, std::memcmp(serial[i].raw(), parallel[i].raw(),
+                               static_cast<std::size_t>(serial[i].bytes())))
           << "output " << i << " with " << threads << " threads";
   }
   omp_set_num_threads(before);

@@ -15,16 +15,20 @@ TEST_P(Softmax, sums_and_gradient) {
       for (const std::int64_t v : {1, 7, 16, 33, 1024, 4099}) {
         SCOPED_TRACE(fmt::format("[{}, {}] {}", n, v, name_of(dtype)));
         const std::int64_t first = 100;
-        const Tensor logits = random_tensor({n, v}, "x", dtype, 4.0f), targets = random_indices(n, v + 200, "t");
+        const Tensor logits = random_tensor({n, v}, "x", dtype, 4.0f),
+                     targets = random_indices(n, v + 200, "t");
         Tensor maximum = Tensor::empty({n}, DType::kF32), sums = Tensor::empty({n, 3}, DType::kF32);
         kernels().row_max(logits, maximum);
         kernels().softmax_sums(logits, maximum, targets, first, sums);
-        Tensor lse = empty_like(maximum), log_prob = empty_like(maximum), entropy = empty_like(maximum);
+        Tensor lse = empty_like(maximum), log_prob = empty_like(maximum),
+               entropy = empty_like(maximum);
         kernels().softmax_stats(maximum, sums, lse, log_prob, entropy);
         const Tensor g_logp = random_tensor({n}, "g"), g_entropy = random_tensor({n}, "h");
-        Tensor dx = Tensor::empty({n, v}, DType::kF32), dx_rounded = Tensor::empty({n, v}, DType::kBF16), dx_plain = empty_like(dx);
+        Tensor dx = Tensor::empty({n, v}, DType::kF32),
+               dx_rounded = Tensor::empty({n, v}, DType::kBF16), dx_plain = empty_like(dx);
         kernels().softmax_backward(logits, lse, targets, first, g_logp, entropy, g_entropy, dx);
-        kernels().softmax_backward(logits, lse, targets, first, g_logp, entropy, g_entropy, dx_rounded);
+        kernels().softmax_backward(logits, lse, targets, first, g_logp, entropy, g_entropy,
+                                   dx_rounded);
         kernels().softmax_backward(logits, lse, targets, first, g_logp, {}, {}, dx_plain);
 
         const std::vector<double> x = doubles(logits);
@@ -44,7 +48,8 @@ TEST_P(Softmax, sums_and_gradient) {
           const bool local = target >= 0 && target < v;
           EXPECT_NEAR(sums.span<float>()[3 * row], s, 1e-6 * s);
           EXPECT_NEAR(sums.span<float>()[3 * row + 1], sx, 1e-6 * std::abs(sx) + 1e-9);
-          EXPECT_NEAR(sums.span<float>()[3 * row + 2], local ? x[row * columns + static_cast<std::size_t>(target)] - m : 0.0, 1e-5);
+          EXPECT_NEAR(sums.span<float>()[3 * row + 2],
+                      local ? x[row * columns + static_cast<std::size_t>(target)] - m : 0.0, 1e-5);
           EXPECT_NEAR(lse.span<float>()[row], m + std::log(s), 1e-5);
           EXPECT_NEAR(entropy.span<float>()[row], entropy_of_row, 1e-5);
           const double g = g_logp.span<float>()[row], gh = g_entropy.span<float>()[row];
@@ -62,7 +67,8 @@ TEST_P(Softmax, sums_and_gradient) {
 }
 
 TEST_P(Softmax, vocabulary_slices_add_up_to_the_whole) {
-  const Tensor logits = random_tensor({3, 50}, "x"), targets = Tensor::from(std::vector<std::int32_t>{0, 27, 49}, {3});
+  const Tensor logits = random_tensor({3, 50}, "x"),
+               targets = Tensor::from(std::vector<std::int32_t>{0, 27, 49}, {3});
   Tensor maximum = Tensor::empty({3}, DType::kF32), whole = Tensor::empty({3, 3}, DType::kF32);
   kernels().row_max(logits, maximum);
   kernels().softmax_sums(logits, maximum, targets, 0, whole);
@@ -70,7 +76,8 @@ TEST_P(Softmax, vocabulary_slices_add_up_to_the_whole) {
   for (const auto& [begin, count] : {std::pair{0, 23}, std::pair{23, 27}}) {
     std::vector<float> part;
     for (int i = 0; i < 3; ++i)
-      for (int j = 0; j < count; ++j) part.push_back(logits.span<float>()[static_cast<std::size_t>(i * 50 + begin + j)]);
+      for (int j = 0; j < count; ++j)
+        part.push_back(logits.span<float>()[static_cast<std::size_t>(i * 50 + begin + j)]);
     Tensor sums = Tensor::empty({3, 3}, DType::kF32);
     kernels().softmax_sums(Tensor::from(part, {3, count}), maximum, targets, begin, sums);
     for (std::size_t i = 0; i < 9; ++i) total[i] += sums.span<float>()[i];
@@ -79,9 +86,11 @@ TEST_P(Softmax, vocabulary_slices_add_up_to_the_whole) {
 }
 
 TEST_P(Softmax, masked_logits_and_far_tails) {
-  const Tensor logits = Tensor::from(std::vector<float>{0.0f, -INFINITY, -200.0f, 0.0f}, {1, 4}), target = Tensor::from(std::vector<std::int32_t>{0}, {1});
-  Tensor maximum = Tensor::empty({1}, DType::kF32), sums = Tensor::empty({1, 3}, DType::kF32), lse = empty_like(maximum), logp = empty_like(maximum),
-         entropy = empty_like(maximum), one = Tensor::from(std::vector<float>{1.0f}, {1}), dx = empty_like(logits);
+  const Tensor logits = Tensor::from(std::vector<float>{0.0f, -INFINITY, -200.0f, 0.0f}, {1, 4}),
+               target = Tensor::from(std::vector<std::int32_t>{0}, {1});
+  Tensor maximum = Tensor::empty({1}, DType::kF32), sums = Tensor::empty({1, 3}, DType::kF32),
+         lse = empty_like(maximum), logp = empty_like(maximum), entropy = empty_like(maximum),
+         one = Tensor::from(std::vector<float>{1.0f}, {1}), dx = empty_like(logits);
   kernels().row_max(logits, maximum);
   kernels().softmax_sums(logits, maximum, target, 0, sums);
   kernels().softmax_stats(maximum, sums, lse, logp, entropy);
@@ -96,14 +105,16 @@ TEST_P(Softmax, exponential_is_accurate_over_the_whole_range) {
   std::vector<float> x;
   for (int i = -872999; i <= 887000; i += 37) x.push_back(static_cast<float>(i) * 1e-4f);
   std::vector<float> e(x.size());
-  runtime::cpu::kernel_table().exponentials(x.data(), static_cast<std::int64_t>(x.size()), 0.0f, 1.0f, e.data());
+  runtime::cpu::kernel_table().exponentials(x.data(), static_cast<std::int64_t>(x.size()), 0.0f,
+                                            1.0f, e.data());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double expected = std::exp(static_cast<double>(x[i]));
     ASSERT_NEAR(e[i], expected, 2.5e-7 * expected) << "exp(" << x[i] << ")";
   }
   const std::vector<float> special = {-INFINITY, -88.0f, 89.0f, INFINITY, 0.0f};
   runtime::cpu::kernel_table().exponentials(special.data(), 5, 0.0f, 1.0f, e.data());
-  EXPECT_EQ(std::vector<float>(e.begin(), e.begin() + 5), (std::vector<float>{0.0f, 0.0f, INFINITY, INFINITY, 1.0f}));
+  EXPECT_EQ(std::vector<float>(e.begin(), e.begin() + 5),
+            (std::vector<float>{0.0f, 0.0f, INFINITY, INFINITY, 1.0f}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, Softmax, testing::ValuesIn(isas()), isa_of);

@@ -1,11 +1,12 @@
 // What forward and backward attention share: blocks, masks and packing.
 //
-// Scores are computed transposed, keys x queries. A vector then holds one key and kLanes queries, so that softmax
-// statistics, masks and gradients are vertical operations without a shuffle, keys need no transposition, and the
-// probabilities come out in the very layout that the next product wants.
+// Scores are computed transposed, keys x queries. A vector then holds one key and kLanes queries,
+// so that softmax statistics, masks and gradients are vertical operations without a shuffle, keys
+// need no transposition, and the probabilities come out in the very layout that the next product
+// wants.
 //
-// The query heads that share a key-value head are laid side by side as columns: [head 0: positions | head 1: …],
-// each padded to whole vectors.
+// The query heads that share a key-value head are laid side by side as columns: [head 0: positions
+// | head 1: …], each padded to whole vectors.
 #pragma once
 
 #include "runtime/kernels/cpu/isa/micro_gemm.h"
@@ -41,22 +42,27 @@ inline Span span_of(const AttentionTask& task, std::int64_t sequence) {
 struct KeyRange {
   std::int64_t begin, end;
 };
-inline KeyRange visible_keys(const AttentionTask& task, const Span& span, std::int64_t first, std::int64_t count) {
-  const std::int64_t end = task.causal ? minimum(span.k_count, first + count + span.shift()) : span.k_count;
-  const std::int64_t begin = task.window > 0 ? maximum(0, first + span.shift() - task.window + 1) : 0;
+inline KeyRange visible_keys(const AttentionTask& task, const Span& span, std::int64_t first,
+                             std::int64_t count) {
+  const std::int64_t end =
+      task.causal ? minimum(span.k_count, first + count + span.shift()) : span.k_count;
+  const std::int64_t begin =
+      task.window > 0 ? maximum(0, first + span.shift() - task.window + 1) : 0;
   return {begin, maximum(begin, end)};
 }
 
 // True when every query of the block sees every key of the block.
-inline bool all_visible(const AttentionTask& task, const Span& span, std::int64_t first_query, std::int64_t queries,
-                        std::int64_t first_key, std::int64_t keys) {
+inline bool all_visible(const AttentionTask& task, const Span& span, std::int64_t first_query,
+                        std::int64_t queries, std::int64_t first_key, std::int64_t keys) {
   const bool above = !task.causal || first_key + keys - 1 <= first_query + span.shift();
-  const bool below = task.window <= 0 || first_key > first_query + queries - 1 + span.shift() - task.window;
+  const bool below =
+      task.window <= 0 || first_key > first_query + queries - 1 + span.shift() - task.window;
   return above && below;
 }
 
 // Lanes whose query (positions first_query + lane) sees `key`.
-inline I32 visible_lanes(const AttentionTask& task, const Span& span, std::int64_t first_query, std::int64_t key) {
+inline I32 visible_lanes(const AttentionTask& task, const Span& span, std::int64_t first_query,
+                         std::int64_t key) {
   const I32 last_key = lane_index() + static_cast<std::int32_t>(first_query + span.shift());
   const auto k = static_cast<std::int32_t>(key);
   I32 visible = I32{} - 1;
@@ -65,13 +71,16 @@ inline I32 visible_lanes(const AttentionTask& task, const Span& span, std::int64
   return visible;
 }
 
-// ---- packing -----------------------------------------------------------------------------------------------------
+// ---- packing
+// -----------------------------------------------------------------------------------------------------
 
 // rows x width of T → Packed rows of out_width elements, zero beyond width.
 template <typename Packed, typename T>
-void pack_rows(const T* in, std::int64_t stride, std::int64_t rows, std::int64_t width, std::int64_t out_width, Packed* out) {
+void pack_rows(const T* in, std::int64_t stride, std::int64_t rows, std::int64_t width,
+               std::int64_t out_width, Packed* out) {
   for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < width; j += kLanes) store(out + j, load(in + j, width - j), width - j);
+    for (std::int64_t j = 0; j < width; j += kLanes)
+      store(out + j, load(in + j, width - j), width - j);
     for (std::int64_t j = width; j < out_width; ++j) out[j] = 0;
     in += stride;
     out += out_width;
@@ -80,44 +89,54 @@ void pack_rows(const T* in, std::int64_t stride, std::int64_t rows, std::int64_t
 
 // out[j, i] = in[i, j].
 template <typename Word>
-void transpose(const Word* in, std::int64_t in_stride, std::int64_t rows, std::int64_t columns, Word* out,
-               std::int64_t out_stride) {
+void transpose(const Word* in, std::int64_t in_stride, std::int64_t rows, std::int64_t columns,
+               Word* out, std::int64_t out_stride) {
   constexpr std::int64_t kTile = 16;
   for (std::int64_t i0 = 0; i0 < rows; i0 += kTile)
     for (std::int64_t j0 = 0; j0 < columns; j0 += kTile)
       for (std::int64_t j = j0; j < minimum(columns, j0 + kTile); ++j)
-        for (std::int64_t i = i0; i < minimum(rows, i0 + kTile); ++i) out[j * out_stride + i] = in[i * in_stride + j];
+        for (std::int64_t i = i0; i < minimum(rows, i0 + kTile); ++i)
+          out[j * out_stride + i] = in[i * in_stride + j];
 }
 
-// [rows, width] → b of a product over width: [width / kStep, out_stride, kStep]. A pair moves as one 32-bit word.
+// [rows, width] → b of a product over width: [width / kStep, out_stride, kStep]. A pair moves as
+// one 32-bit word.
 template <typename Dot>
-void pack_transposed(const typename Dot::Packed* in, std::int64_t rows, std::int64_t width, typename Dot::Packed* out,
-                     std::int64_t out_stride) {
+void pack_transposed(const typename Dot::Packed* in, std::int64_t rows, std::int64_t width,
+                     typename Dot::Packed* out, std::int64_t out_stride) {
   using Word __attribute__((may_alias)) = std::uint32_t;
   const std::int64_t words = width / Dot::kStep;
-  transpose(reinterpret_cast<const Word*>(in), words, rows, words, reinterpret_cast<Word*>(out), out_stride);
+  transpose(reinterpret_cast<const Word*>(in), words, rows, words, reinterpret_cast<Word*>(out),
+            out_stride);
 }
 
-// [rows, width] → b of a product over rows: [rows / kStep, width, kStep]; rows is a multiple of kStep.
+// [rows, width] → b of a product over rows: [rows / kStep, width, kStep]; rows is a multiple of
+// kStep.
 template <typename Dot>
-void pack_interleaved(const typename Dot::Packed* in, std::int64_t rows, std::int64_t width, typename Dot::Packed* out) {
+void pack_interleaved(const typename Dot::Packed* in, std::int64_t rows, std::int64_t width,
+                      typename Dot::Packed* out) {
   for (std::int64_t i = 0; i < rows; i += Dot::kStep)
     for (std::int64_t j = 0; j < width; ++j)
-      for (std::int64_t s = 0; s < Dot::kStep; ++s) out[i * width + j * Dot::kStep + s] = in[(i + s) * width + j];
+      for (std::int64_t s = 0; s < Dot::kStep; ++s)
+        out[i * width + j * Dot::kStep + s] = in[(i + s) * width + j];
 }
 
 // Stores vectors of two consecutive rows of b (kStep = 2), or the first alone (kStep = 1).
-inline void store_step(float* out, F32 first, F32) { store(out, first); }
+inline void store_step(float* out, F32 first, F32) {
+  store(out, first);
+}
 inline void store_step(Bf16* out, F32 first, F32 second) {
-  const U32 pairs = __builtin_convertvector(narrow(first), U32) | (__builtin_convertvector(narrow(second), U32) << 16);
+  const U32 pairs = __builtin_convertvector(narrow(first), U32) |
+                    (__builtin_convertvector(narrow(second), U32) << 16);
   __builtin_memcpy(out, &pairs, sizeof pairs);
 }
 
-// Gathers one block of query-side rows (q or dout) of the `group` heads that share a key-value head:
-// [group * block, width_padded], zero in padding rows and columns.
+// Gathers one block of query-side rows (q or dout) of the `group` heads that share a key-value
+// head: [group * block, width_padded], zero in padding rows and columns.
 template <typename Packed, typename T>
-void pack_group(HeadRows<const T> heads, std::int64_t first_row, std::int64_t count, std::int64_t first_head,
-                std::int64_t group, std::int64_t block, std::int64_t padded_width, Packed* out) {
+void pack_group(HeadRows<const T> heads, std::int64_t first_row, std::int64_t count,
+                std::int64_t first_head, std::int64_t group, std::int64_t block,
+                std::int64_t padded_width, Packed* out) {
   for (std::int64_t g = 0; g < group; ++g) {
     const T* in = heads.data + first_row * heads.stride + (first_head + g) * heads.head_dim;
     Packed* target = out + g * block * padded_width;

@@ -1,5 +1,7 @@
-// Gradient of flash attention (Dao 2023, algorithm 2), everything transposed as in attention.h. With P = exp(scale·S − lse):
-//   dV = Pᵀ·dO,   dP = dO·Vᵀ,   dS = P ∘ (dP − D),  D = rowsum(dO ∘ O),   dQ = scale·dS·K,   dK = scale·dSᵀ·Q.
+// Gradient of flash attention (Dao 2023, algorithm 2), everything transposed as in attention.h.
+// With P = exp(scale·S − lse):
+//   dV = Pᵀ·dO,   dP = dO·Vᵀ,   dS = P ∘ (dP − D),  D = rowsum(dO ∘ O),   dQ = scale·dS·K,   dK =
+//   scale·dSᵀ·Q.
 // One task owns a key-value head of one sequence, so that every sum has one order.
 #include "runtime/kernels/cpu/isa/attention.h"
 #include "runtime/kernels/cpu/isa/fill.h"
@@ -17,14 +19,15 @@ struct BackwardScratch {
   float* dkeys = nullptr;             // [k_count, width]
   float* dvalues = nullptr;           // [k_count, width]
   // Of a query block: rows, b over the width, b over the rows.
-  Packed *rows = nullptr, *queries = nullptr, *query_rows = nullptr, *douts = nullptr, *dout_rows = nullptr;
+  Packed *rows = nullptr, *queries = nullptr, *query_rows = nullptr, *douts = nullptr,
+         *dout_rows = nullptr;
   float *lse = nullptr, *delta = nullptr;  // [columns]
   float* dqueries = nullptr;               // [head_dim, columns]
   float* staging = nullptr;                // [block, width]
   // Of a key block.
-  float *scores = nullptr, *dweights = nullptr;             // [kKeyBlock, columns]
-  Packed *weights = nullptr, *dscores = nullptr;            // [kKeyBlock, columns]: a of dvalues, dkeys
-  Packed* dscores_packed = nullptr;                         // b of dqueries
+  float *scores = nullptr, *dweights = nullptr;   // [kKeyBlock, columns]
+  Packed *weights = nullptr, *dscores = nullptr;  // [kKeyBlock, columns]: a of dvalues, dkeys
+  Packed* dscores_packed = nullptr;               // b of dqueries
   std::int64_t k_stride = 0;
 };
 
@@ -34,10 +37,19 @@ class Backward {
   using Packed = typename Dot::Packed;
 
  public:
-  Backward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const T* out, const float* lse, const T* dout,
-           const AttentionTask& task, HeadRows<T> dq, HeadRows<T> dk, HeadRows<T> dv)
-      : q_(q), k_(k), v_(v), out_{out, q.heads * q.head_dim, q.heads, q.head_dim},
-        dout_{dout, q.heads * q.head_dim, q.heads, q.head_dim}, lse_(lse), task_(task), dq_(dq), dk_(dk), dv_(dv) {
+  Backward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const T* out,
+           const float* lse, const T* dout, const AttentionTask& task, HeadRows<T> dq,
+           HeadRows<T> dk, HeadRows<T> dv)
+      : q_(q),
+        k_(k),
+        v_(v),
+        out_{out, q.heads * q.head_dim, q.heads, q.head_dim},
+        dout_{dout, q.heads * q.head_dim, q.heads, q.head_dim},
+        lse_(lse),
+        task_(task),
+        dq_(dq),
+        dk_(dk),
+        dv_(dv) {
     group_ = q.heads / k.heads;
     block_ = query_block(group_);
     columns_ = group_ * block_;
@@ -77,10 +89,12 @@ class Backward {
 
   void reserve(std::int64_t keys, BackwardScratch<Packed>& s) const {
     s.k_stride = round_up(keys, 32);
-    const std::int64_t sequence = s.k_stride * width_, block = columns_ * width_, scores = kKeyBlock * columns_;
+    const std::int64_t sequence = s.k_stride * width_, block = columns_ * width_,
+                       scores = kKeyBlock * columns_;
     const std::int64_t floats = 2 * sequence + block + 2 * columns_ + 2 * scores + block_ * width_;
     const std::int64_t packed = 3 * sequence + 5 * block + 3 * scores;
-    auto* f = static_cast<float*>(s.memory.get(floats * 4 + packed * static_cast<std::int64_t>(sizeof(Packed))));
+    auto* f = static_cast<float*>(
+        s.memory.get(floats * 4 + packed * static_cast<std::int64_t>(sizeof(Packed))));
     const auto take_floats = [&f](std::int64_t count) { return (f += count) - count; };
     s.dkeys = take_floats(sequence);
     s.dvalues = take_floats(sequence);
@@ -106,12 +120,14 @@ class Backward {
   }
 
   void pack_keys(const Span& span, std::int64_t head, BackwardScratch<Packed>& s) const {
-    pack_rows(k_.data + span.k_begin * k_.stride + head * k_.head_dim, k_.stride, span.k_count, k_.head_dim, width_, s.keys);
-    pack_rows(v_.data + span.k_begin * v_.stride + head * v_.head_dim, v_.stride, span.k_count, v_.head_dim, width_,
-              s.values);
+    pack_rows(k_.data + span.k_begin * k_.stride + head * k_.head_dim, k_.stride, span.k_count,
+              k_.head_dim, width_, s.keys);
+    pack_rows(v_.data + span.k_begin * v_.stride + head * v_.head_dim, v_.stride, span.k_count,
+              v_.head_dim, width_, s.values);
     transpose(s.keys, width_, span.k_count, k_.head_dim, s.keys_transposed, s.k_stride);
     for (std::int64_t d = 0; d < k_.head_dim; ++d)
-      for (std::int64_t j = span.k_count; j < s.k_stride; ++j) s.keys_transposed[d * s.k_stride + j] = 0;
+      for (std::int64_t j = span.k_count; j < s.k_stride; ++j)
+        s.keys_transposed[d * s.k_stride + j] = 0;
     for (std::int64_t i = 0; i < span.k_count * width_; ++i) s.dkeys[i] = 0, s.dvalues[i] = 0;
   }
 
@@ -140,22 +156,28 @@ class Backward {
     return sum(total);
   }
 
-  void add_keys(const Span& span, std::int64_t first, std::int64_t key, std::int64_t keys, bool has_dq,
-                BackwardScratch<Packed>& s) const {
+  void add_keys(const Span& span, std::int64_t first, std::int64_t key, std::int64_t keys,
+                bool has_dq, BackwardScratch<Packed>& s) const {
     const std::int64_t offset = key * width_;
-    micro_gemm<Dot>(keys, columns_, width_, s.keys + offset, width_, s.queries, columns_, s.scores, columns_, false);
-    micro_gemm<Dot>(keys, columns_, width_, s.values + offset, width_, s.douts, columns_, s.dweights, columns_, false);
+    micro_gemm<Dot>(keys, columns_, width_, s.keys + offset, width_, s.queries, columns_, s.scores,
+                    columns_, false);
+    micro_gemm<Dot>(keys, columns_, width_, s.values + offset, width_, s.douts, columns_,
+                    s.dweights, columns_, false);
     const bool masked = !all_visible(task_, span, first, block_, key, keys);
-    for (std::int64_t c = 0; c < columns_; c += kLanes) differentiate(span, first + c % block_, key, keys, masked, c, s);
-    micro_gemm<Dot>(keys, width_, columns_, s.weights, columns_, s.dout_rows, width_, s.dvalues + offset, width_, true);
-    micro_gemm<Dot>(keys, width_, columns_, s.dscores, columns_, s.query_rows, width_, s.dkeys + offset, width_, true);
-    micro_gemm<Dot>(q_.head_dim, columns_, round_up(keys, Dot::kStep), s.keys_transposed + key, s.k_stride,
-                    s.dscores_packed, columns_, s.dqueries, columns_, has_dq);
+    for (std::int64_t c = 0; c < columns_; c += kLanes)
+      differentiate(span, first + c % block_, key, keys, masked, c, s);
+    micro_gemm<Dot>(keys, width_, columns_, s.weights, columns_, s.dout_rows, width_,
+                    s.dvalues + offset, width_, true);
+    micro_gemm<Dot>(keys, width_, columns_, s.dscores, columns_, s.query_rows, width_,
+                    s.dkeys + offset, width_, true);
+    micro_gemm<Dot>(q_.head_dim, columns_, round_up(keys, Dot::kStep), s.keys_transposed + key,
+                    s.k_stride, s.dscores_packed, columns_, s.dqueries, columns_, has_dq);
   }
 
   // P and dS of kLanes columns, from scores and dweights = dP.
-  void differentiate(const Span& span, std::int64_t first_position, std::int64_t key, std::int64_t keys, bool masked,
-                     std::int64_t c, BackwardScratch<Packed>& s) const {
+  void differentiate(const Span& span, std::int64_t first_position, std::int64_t key,
+                     std::int64_t keys, bool masked, std::int64_t c,
+                     BackwardScratch<Packed>& s) const {
     const F32 lse = load(s.lse + c), delta = load(s.delta + c);
     for (std::int64_t j = 0; j < keys; j += Dot::kStep) {
       F32 dscore[2] = {};
@@ -170,10 +192,11 @@ class Backward {
     }
   }
 
-  void write_dq(const Span& span, std::int64_t head, std::int64_t first, std::int64_t count, bool any_key,
-                BackwardScratch<Packed>& s) const {
+  void write_dq(const Span& span, std::int64_t head, std::int64_t first, std::int64_t count,
+                bool any_key, BackwardScratch<Packed>& s) const {
     for (std::int64_t g = 0; g < group_; ++g) {
-      T* target = dq_.data + (span.q_begin + first) * dq_.stride + (head * group_ + g) * q_.head_dim;
+      T* target =
+          dq_.data + (span.q_begin + first) * dq_.stride + (head * group_ + g) * q_.head_dim;
       if (any_key)
         transpose(s.dqueries + g * block_, columns_, q_.head_dim, count, s.staging, width_);
       else
@@ -182,8 +205,8 @@ class Backward {
     }
   }
 
-  static void write_rows(const float* rows, std::int64_t stride, std::int64_t count, std::int64_t width, float factor,
-                         T* out, std::int64_t out_stride) {
+  static void write_rows(const float* rows, std::int64_t stride, std::int64_t count,
+                         std::int64_t width, float factor, T* out, std::int64_t out_stride) {
     for (std::int64_t i = 0; i < count; ++i)
       for (std::int64_t d = 0; d < width; d += kLanes)
         store(out + i * out_stride + d, load(rows + i * stride + d) * factor, width - d);
@@ -197,8 +220,9 @@ class Backward {
 };
 
 template <typename T>
-void attention_backward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const T* out, const float* lse,
-                        const T* dout, const AttentionTask& task, HeadRows<T> dq, HeadRows<T> dk, HeadRows<T> dv) {
+void attention_backward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const T* out,
+                        const float* lse, const T* dout, const AttentionTask& task, HeadRows<T> dq,
+                        HeadRows<T> dk, HeadRows<T> dv) {
   Backward<T>(q, k, v, out, lse, dout, task, dq, dk, dv).run();
 }
 

@@ -1,5 +1,6 @@
-// Flash attention (Dao 2023) in blocks of kKeyBlock keys x up to 128 columns, softmax by running maximum.
-// Floor: 4 · head_dim operations per visible (query, key) at the rate of the micro-kernel, and one exponential.
+// Flash attention (Dao 2023) in blocks of kKeyBlock keys x up to 128 columns, softmax by running
+// maximum. Floor: 4 · head_dim operations per visible (query, key) at the rate of the micro-kernel,
+// and one exponential.
 #include "runtime/kernels/cpu/isa/attention.h"
 #include "runtime/kernels/cpu/isa/fill.h"
 
@@ -10,9 +11,9 @@ namespace {
 template <typename Packed>
 struct ForwardScratch {
   Scratch memory;
-  Packed* keys = nullptr;    // [k_count, width]
-  Packed* values = nullptr;  // [head_dim, k_stride]: transposed
-  Packed* rows = nullptr;    // [columns, width] staging for packing
+  Packed* keys = nullptr;     // [k_count, width]
+  Packed* values = nullptr;   // [head_dim, k_stride]: transposed
+  Packed* rows = nullptr;     // [columns, width] staging for packing
   Packed* queries = nullptr;  // b of the scores
   Packed* weights = nullptr;  // b of the output: exp(scores)
   float* scores = nullptr;    // [kKeyBlock, columns]
@@ -29,7 +30,8 @@ class Forward {
   using Packed = typename Dot::Packed;
 
  public:
-  Forward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const AttentionTask& task, T* out, float* lse)
+  Forward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const AttentionTask& task,
+          T* out, float* lse)
       : q_(q), k_(k), v_(v), task_(task), out_(out), lse_(lse) {
     group_ = q.heads / k.heads;
     block_ = query_block(group_);
@@ -46,13 +48,16 @@ class Forward {
       work += span.q_count * span.k_count * q_.heads * q_.head_dim;
     }
     const std::int64_t units = task_.sequences * k_.heads;
-    // Whole sequences when there are enough of them: keys are packed once. Either way gives the same bits.
+    // Whole sequences when there are enough of them: keys are packed once. Either way gives the
+    // same bits.
     if (units >= 8) {
       parallel_for_dynamic(units, work, [&](std::int64_t unit) {
-        for (std::int64_t block = 0; block < blocks; ++block) query_block_of(unit, block, block == 0);
+        for (std::int64_t block = 0; block < blocks; ++block)
+          query_block_of(unit, block, block == 0);
       });
     } else {
-      parallel_for_dynamic(units * blocks, work, [&](std::int64_t i) { query_block_of(i / blocks, i % blocks, true); });
+      parallel_for_dynamic(units * blocks, work,
+                           [&](std::int64_t i) { query_block_of(i / blocks, i % blocks, true); });
     }
   }
 
@@ -69,7 +74,8 @@ class Forward {
     ForwardScratch<Packed>& s = scratch();
     if (pack) pack_keys(span, head, s);
     const std::int64_t count = minimum(block_, span.q_count - first);
-    pack_group<Packed>(q_, span.q_begin + first, count, head * group_, group_, block_, width_, s.rows);
+    pack_group<Packed>(q_, span.q_begin + first, count, head * group_, group_, block_, width_,
+                       s.rows);
     pack_transposed<Dot>(s.rows, columns_, width_, s.queries, columns_);
     for (std::int64_t c = 0; c < columns_; ++c) s.maximum[c] = -kInfinity, s.sums[c] = 0;
     const KeyRange range = visible_keys(task_, span, first, count);
@@ -93,7 +99,8 @@ class Forward {
     s.k_stride = round_up(keys, 32);
     const std::int64_t packed = (2 * s.k_stride + 2 * columns_) * width_ + kKeyBlock * columns_;
     const std::int64_t floats = (kKeyBlock + width_ + 2) * columns_ + block_ * width_;
-    auto* memory = static_cast<char*>(s.memory.get(floats * 4 + packed * static_cast<std::int64_t>(sizeof(Packed))));
+    auto* memory = static_cast<char*>(
+        s.memory.get(floats * 4 + packed * static_cast<std::int64_t>(sizeof(Packed))));
     s.scores = reinterpret_cast<float*>(memory);
     s.output = s.scores + kKeyBlock * columns_;
     s.maximum = s.output + width_ * columns_;
@@ -106,29 +113,34 @@ class Forward {
     s.weights = s.queries + columns_ * width_;
   }
 
-  void add_keys(const Span& span, std::int64_t first, std::int64_t key, std::int64_t keys, bool has_output,
-                ForwardScratch<Packed>& s) const {
-    micro_gemm<Dot>(keys, columns_, width_, s.keys + key * width_, width_, s.queries, columns_, s.scores, columns_, false);
+  void add_keys(const Span& span, std::int64_t first, std::int64_t key, std::int64_t keys,
+                bool has_output, ForwardScratch<Packed>& s) const {
+    micro_gemm<Dot>(keys, columns_, width_, s.keys + key * width_, width_, s.queries, columns_,
+                    s.scores, columns_, false);
     const bool masked = !all_visible(task_, span, first, block_, key, keys);
     for (std::int64_t c = 0; c < columns_; c += kLanes) {
       const std::int64_t first_position = first + c % block_;
       if (masked) mask(span, first_position, key, keys, s.scores + c);
-      const F32 rescale = exponentiate(keys, s.scores + c, s.weights + c * Dot::kStep, s.maximum + c, s.sums + c);
+      const F32 rescale =
+          exponentiate(keys, s.scores + c, s.weights + c * Dot::kStep, s.maximum + c, s.sums + c);
       if (has_output) rescale_output(rescale, s.output + c);
     }
-    micro_gemm<Dot>(q_.head_dim, columns_, round_up(keys, Dot::kStep), s.values + key, s.k_stride, s.weights, columns_,
-                    s.output, columns_, has_output);
+    micro_gemm<Dot>(q_.head_dim, columns_, round_up(keys, Dot::kStep), s.values + key, s.k_stride,
+                    s.weights, columns_, s.output, columns_, has_output);
   }
 
-  void mask(const Span& span, std::int64_t first_position, std::int64_t key, std::int64_t keys, float* scores) const {
+  void mask(const Span& span, std::int64_t first_position, std::int64_t key, std::int64_t keys,
+            float* scores) const {
     for (std::int64_t j = 0; j < keys; ++j) {
       const I32 visible = visible_lanes(task_, span, first_position, key + j);
       store(scores + j * columns_, visible ? load(scores + j * columns_) : broadcast(-kInfinity));
     }
   }
 
-  // Turns kLanes columns of scores into weights exp(scale·score − maximum); returns what scales earlier results.
-  F32 exponentiate(std::int64_t keys, const float* scores, Packed* weights, float* running_maximum, float* running_sum) const {
+  // Turns kLanes columns of scores into weights exp(scale·score − maximum); returns what scales
+  // earlier results.
+  F32 exponentiate(std::int64_t keys, const float* scores, Packed* weights, float* running_maximum,
+                   float* running_sum) const {
     F32 best = broadcast(-kInfinity);
     for (std::int64_t j = 0; j < keys; ++j) best = max(best, load(scores + j * columns_));
     const F32 before = load(running_maximum), now = max(before, best * task_.scale);
@@ -137,7 +149,8 @@ class Forward {
     for (std::int64_t j = 0; j < keys; j += Dot::kStep) {
       const F32 e0 = exp_of_negative(load(scores + j * columns_) * task_.scale - base);
       F32 e1 = {};
-      if (Dot::kStep == 2 && j + 1 < keys) e1 = exp_of_negative(load(scores + (j + 1) * columns_) * task_.scale - base);
+      if (Dot::kStep == 2 && j + 1 < keys)
+        e1 = exp_of_negative(load(scores + (j + 1) * columns_) * task_.scale - base);
       total += e0 + e1;
       store_step(weights + j * columns_, e0, e1);
     }
@@ -148,11 +161,12 @@ class Forward {
   }
 
   void rescale_output(F32 factor, float* output) const {
-    for (std::int64_t d = 0; d < q_.head_dim; ++d) store(output + d * columns_, load(output + d * columns_) * factor);
+    for (std::int64_t d = 0; d < q_.head_dim; ++d)
+      store(output + d * columns_, load(output + d * columns_) * factor);
   }
 
-  void write(const Span& span, std::int64_t head, std::int64_t first, std::int64_t count, bool any_key,
-             ForwardScratch<Packed>& s) const {
+  void write(const Span& span, std::int64_t head, std::int64_t first, std::int64_t count,
+             bool any_key, ForwardScratch<Packed>& s) const {
     for (std::int64_t c = 0; c < columns_; c += kLanes) {
       const F32 total = load(s.sums + c);
       const F32 inverse = total > 0.0f ? 1.0f / total : F32{};
@@ -167,9 +181,11 @@ class Forward {
       T* out = out_ + (span.q_begin + first) * q_.heads * q_.head_dim + q_head * q_.head_dim;
       for (std::int64_t i = 0; i < count; ++i) {
         for (std::int64_t d = 0; d < q_.head_dim; d += kLanes)
-          store(out + i * q_.heads * q_.head_dim + d, load(s.staging + i * width_ + d), q_.head_dim - d);
+          store(out + i * q_.heads * q_.head_dim + d, load(s.staging + i * width_ + d),
+                q_.head_dim - d);
         const std::int64_t c = g * block_ + i;
-        lse_[q_head * tokens_ + span.q_begin + first + i] = s.maximum[c] + __builtin_logf(s.sums[c]);
+        lse_[q_head * tokens_ + span.q_begin + first + i] =
+            s.maximum[c] + __builtin_logf(s.sums[c]);
       }
     }
   }
@@ -182,8 +198,8 @@ class Forward {
 };
 
 template <typename T>
-void attention_forward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v, const AttentionTask& task, T* out,
-                       float* lse) {
+void attention_forward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const T> v,
+                       const AttentionTask& task, T* out, float* lse) {
   Forward<T>(q, k, v, task, out, lse).run();
 }
 

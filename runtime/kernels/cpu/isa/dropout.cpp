@@ -1,4 +1,5 @@
-// Philox4x32-10 as in runtime/base/random.cpp, kLanes counters at a time: the same bits for a given index.
+// Philox4x32-10 as in runtime/base/random.cpp, kLanes counters at a time: the same bits for a given
+// index.
 #include "runtime/kernels/cpu/isa/fill.h"
 #include "runtime/kernels/cpu/isa/parallel.h"
 #include "runtime/kernels/cpu/isa/vec.h"
@@ -15,7 +16,8 @@ inline void multiply(std::uint32_t factor, U32 x, U32& high, U32& low) {
 }
 
 // words[4·i + j] = word j of block first_counter + i, for kLanes blocks.
-inline void philox_blocks(std::uint64_t key, std::uint64_t first_counter, std::uint64_t stream, std::uint32_t* words) {
+inline void philox_blocks(std::uint64_t key, std::uint64_t first_counter, std::uint64_t stream,
+                          std::uint32_t* words) {
   U64 counter;
   for (int i = 0; i < kLanes; ++i) counter[i] = first_counter + static_cast<std::uint64_t>(i);
   U32 c0 = __builtin_convertvector(counter, U32);
@@ -44,8 +46,8 @@ inline void philox_blocks(std::uint64_t key, std::uint64_t first_counter, std::u
 }
 
 template <typename T>
-void dropout_block(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t stream, std::uint64_t first,
-                   T* out) {
+void dropout_block(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t stream,
+                   std::uint64_t first, T* out) {
   constexpr std::int64_t kWords = 4 * kLanes;
   std::uint32_t words[kWords];
   const F32 factor = broadcast(1.0f / (1.0f - p));
@@ -64,10 +66,11 @@ void dropout_block(const T* x, std::int64_t n, float p, std::uint64_t key, std::
 }
 
 template <typename T>
-void dropout(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t stream, std::uint64_t first_index,
-             T* out) {
+void dropout(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t stream,
+             std::uint64_t first_index, T* out) {
   parallel_blocks(n, [&](std::int64_t begin, std::int64_t end) {
-    dropout_block(x + begin, end - begin, p, key, stream, first_index + static_cast<std::uint64_t>(begin), out + begin);
+    dropout_block(x + begin, end - begin, p, key, stream,
+                  first_index + static_cast<std::uint64_t>(begin), out + begin);
   });
 }
 

@@ -31,9 +31,8 @@ void scale(T* x, std::int64_t n, float factor) {
 
 template <typename In, typename Out>
 void convert(const In* in, std::int64_t n, Out* out) {
-  for_each_vector(n, [&](std::int64_t i, std::int64_t count) {
-    store(out + i, load(in + i, count), count);
-  });
+  for_each_vector(
+      n, [&](std::int64_t i, std::int64_t count) { store(out + i, load(in + i, count), count); });
 }
 
 template <typename A, typename B, typename Out>

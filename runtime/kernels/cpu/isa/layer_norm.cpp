@@ -1,5 +1,5 @@
-// Memory-bound, like rms_norm.cpp. The variance is taken around the mean in a second pass over the cached row:
-// Σx² − mean² would lose it when the mean is large.
+// Memory-bound, like rms_norm.cpp. The variance is taken around the mean in a second pass over the
+// cached row: Σx² − mean² would lose it when the mean is large.
 #include "runtime/kernels/cpu/isa/fill.h"
 #include "runtime/kernels/cpu/isa/norm.h"
 #include "runtime/kernels/cpu/isa/parallel.h"
@@ -34,8 +34,9 @@ inline void statistics(const T* x, std::int64_t width, float eps, float& mean, f
 }
 
 template <typename T>
-void layer_norm_forward(const T* x, const T* residual, const float* weight, const float* bias, float eps, std::int64_t n,
-                        std::int64_t width, T* h, T* y, float* mean, float* rstd) {
+void layer_norm_forward(const T* x, const T* residual, const float* weight, const float* bias,
+                        float eps, std::int64_t n, std::int64_t width, T* h, T* y, float* mean,
+                        float* rstd) {
   parallel_for(n, n * width, [&](std::int64_t i) {
     const std::int64_t row = i * width;
     if (residual != nullptr) add_rows(x + row, residual + row, width, h + row);
@@ -52,8 +53,8 @@ void layer_norm_forward(const T* x, const T* residual, const float* weight, cons
 
 // dh = rstd · (g − mean(g) − x̂ · mean(g·x̂)) with g = dy · weight, x̂ = (h − mean) · rstd.
 template <typename T>
-inline void backward_row(const T* h, const float* weight, float mean, float rstd, const T* dy, const T* dh_in,
-                         std::int64_t width, T* dh, float* dweight, float* dbias) {
+inline void backward_row(const T* h, const float* weight, float mean, float rstd, const T* dy,
+                         const T* dh_in, std::int64_t width, T* dh, float* dweight, float* dbias) {
   F32 g_total = {}, product_total = {};
   for (std::int64_t j = 0; j < width; j += kLanes) {
     const std::int64_t count = width - j;
@@ -76,9 +77,9 @@ inline void backward_row(const T* h, const float* weight, float mean, float rstd
 }
 
 template <typename T>
-void layer_norm_backward(const T* h, const float* weight, const float* mean, const float* rstd, const T* dy,
-                         const T* dh_in, std::int64_t n, std::int64_t width, T* dh, float* dweight, float* dbias,
-                         bool accumulate) {
+void layer_norm_backward(const T* h, const float* weight, const float* mean, const float* rstd,
+                         const T* dy, const T* dh_in, std::int64_t n, std::int64_t width, T* dh,
+                         float* dweight, float* dbias, bool accumulate) {
   static thread_local Scratch scratch;
   const std::int64_t block_rows = rows_per_block(n), blocks = ceil_div(n, block_rows);
   const std::int64_t stride = 2 * round_up(width, 16);
@@ -88,12 +89,14 @@ void layer_norm_backward(const T* h, const float* weight, const float* mean, con
     for (std::int64_t j = 0; j < stride; ++j) sums[j] = 0;
     for (std::int64_t i = block * block_rows; i < minimum(n, (block + 1) * block_rows); ++i) {
       const std::int64_t row = i * width;
-      backward_row(h + row, weight, mean[i], rstd[i], dy + row, dh_in == nullptr ? nullptr : dh_in + row, width, dh + row,
-                   sums, sums + stride / 2);
+      backward_row(h + row, weight, mean[i], rstd[i], dy + row,
+                   dh_in == nullptr ? nullptr : dh_in + row, width, dh + row, sums,
+                   sums + stride / 2);
     }
   });
   add_partials(partial, blocks, stride, width, dweight, accumulate);
-  if (dbias != nullptr) add_partials(partial + stride / 2, blocks, stride, width, dbias, accumulate);
+  if (dbias != nullptr)
+    add_partials(partial + stride / 2, blocks, stride, width, dbias, accumulate);
 }
 
 template <typename T>

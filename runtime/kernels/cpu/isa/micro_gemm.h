@@ -1,8 +1,9 @@
-// Small matrix products out of cache for attention: c[m, n] (+)= a[m, depth] · b[depth, n] with a row-major and b
-// packed, accumulated in registers in tiles of kTileRows x kTileVectors vectors.
+// Small matrix products out of cache for attention: c[m, n] (+)= a[m, depth] · b[depth, n] with a
+// row-major and b packed, accumulated in registers in tiles of kTileRows x kTileVectors vectors.
 //
-// A Dot says how one step along the depth multiplies: FloatDot takes one value of each operand, Bf16Dot a pair
-// (vdpbf16ps: two bf16 products added into fp32, twice the rate). Packed b is [depth / kStep, ldb, kStep].
+// A Dot says how one step along the depth multiplies: FloatDot takes one value of each operand,
+// Bf16Dot a pair (vdpbf16ps: two bf16 products added into fp32, twice the rate). Packed b is [depth
+// / kStep, ldb, kStep].
 #pragma once
 
 #include "runtime/kernels/cpu/isa/vec.h"
@@ -47,8 +48,9 @@ constexpr int kTileRows = 6, kTileVectors = 2;  // 12 of 16
 #endif
 
 template <typename Dot, int kRows, int kVectors>
-inline void tile(std::int64_t depth, const typename Dot::Packed* a, std::int64_t lda, const typename Dot::Packed* b,
-                 std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
+inline void tile(std::int64_t depth, const typename Dot::Packed* a, std::int64_t lda,
+                 const typename Dot::Packed* b, std::int64_t ldb, float* c, std::int64_t ldc,
+                 bool accumulate) {
   F32 sums[kRows][kVectors] = {};
   if (accumulate) {
 #pragma GCC unroll 8
@@ -62,7 +64,8 @@ inline void tile(std::int64_t depth, const typename Dot::Packed* a, std::int64_t
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = Dot::multiply_add(sums[r][v], a + r * lda + k, row[v]);
+      for (int v = 0; v < kVectors; ++v)
+        sums[r][v] = Dot::multiply_add(sums[r][v], a + r * lda + k, row[v]);
     b += ldb * Dot::kStep;
   }
 #pragma GCC unroll 8
@@ -72,31 +75,40 @@ inline void tile(std::int64_t depth, const typename Dot::Packed* a, std::int64_t
 }
 
 template <typename Dot, int kVectors>
-inline void panel(std::int64_t m, std::int64_t depth, const typename Dot::Packed* a, std::int64_t lda,
-                  const typename Dot::Packed* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
+inline void panel(std::int64_t m, std::int64_t depth, const typename Dot::Packed* a,
+                  std::int64_t lda, const typename Dot::Packed* b, std::int64_t ldb, float* c,
+                  std::int64_t ldc, bool accumulate) {
   std::int64_t i = 0;
   for (; i + kTileRows <= m; i += kTileRows)
     tile<Dot, kTileRows, kVectors>(depth, a + i * lda, lda, b, ldb, c + i * ldc, ldc, accumulate);
   a += i * lda;
   c += i * ldc;
   switch (m - i) {
-    case 1: return tile<Dot, 1, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
-    case 2: return tile<Dot, 2, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
-    case 3: return tile<Dot, 3, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
-    case 4: return tile<Dot, 4, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
-    case 5: return tile<Dot, 5, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
-    default: return;
+    case 1:
+      return tile<Dot, 1, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
+    case 2:
+      return tile<Dot, 2, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
+    case 3:
+      return tile<Dot, 3, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
+    case 4:
+      return tile<Dot, 4, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
+    case 5:
+      return tile<Dot, 5, kVectors>(depth, a, lda, b, ldb, c, ldc, accumulate);
+    default:
+      return;
   }
 }
 
 // n is a multiple of kLanes, depth of kStep.
 template <typename Dot>
-void micro_gemm(std::int64_t m, std::int64_t n, std::int64_t depth, const typename Dot::Packed* a, std::int64_t lda,
-                const typename Dot::Packed* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
+void micro_gemm(std::int64_t m, std::int64_t n, std::int64_t depth, const typename Dot::Packed* a,
+                std::int64_t lda, const typename Dot::Packed* b, std::int64_t ldb, float* c,
+                std::int64_t ldc, bool accumulate) {
   std::int64_t j = 0;
   for (; j + kTileVectors * kLanes <= n; j += kTileVectors * kLanes)
     panel<Dot, kTileVectors>(m, depth, a, lda, b + j * Dot::kStep, ldb, c + j, ldc, accumulate);
-  for (; j < n; j += kLanes) panel<Dot, 1>(m, depth, a, lda, b + j * Dot::kStep, ldb, c + j, ldc, accumulate);
+  for (; j < n; j += kLanes)
+    panel<Dot, 1>(m, depth, a, lda, b + j * Dot::kStep, ldb, c + j, ldc, accumulate);
 }
 
 }  // namespace

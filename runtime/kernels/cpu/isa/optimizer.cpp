@@ -1,4 +1,5 @@
-// AdamW reads 4 and writes 3 arrays (master, gradient, two moments; 28 bytes an element in fp32): one pass.
+// AdamW reads 4 and writes 3 arrays (master, gradient, two moments; 28 bytes an element in fp32):
+// one pass.
 #include "runtime/kernels/cpu/isa/fill.h"
 #include "runtime/kernels/cpu/isa/parallel.h"
 #include "runtime/kernels/cpu/isa/vec.h"
@@ -7,8 +8,8 @@ namespace tandem::runtime::cpu::TANDEM_ISA {
 namespace {
 
 template <typename T>
-inline void adamw_vector(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
-                         std::int64_t count, const AdamWTask& task) {
+inline void adamw_vector(float* master, const T* grad, float* exp_avg, float* exp_avg_sq,
+                         Bf16* compute, std::int64_t count, const AdamWTask& task) {
   const F32 g = load(grad, count) * task.grad_scale;
   F32 m = load(exp_avg, count);
   m += (g - m) * task.one_minus_beta1;
@@ -22,12 +23,12 @@ inline void adamw_vector(float* master, const T* grad, float* exp_avg, float* ex
 }
 
 template <typename T>
-void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute, std::int64_t n,
-           const AdamWTask& task) {
+void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
+           std::int64_t n, const AdamWTask& task) {
   parallel_blocks(n, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; i += kLanes)
-      adamw_vector(master + i, grad + i, exp_avg + i, exp_avg_sq + i, compute == nullptr ? nullptr : compute + i, end - i,
-                   task);
+      adamw_vector(master + i, grad + i, exp_avg + i, exp_avg_sq + i,
+                   compute == nullptr ? nullptr : compute + i, end - i, task);
   });
 }
 

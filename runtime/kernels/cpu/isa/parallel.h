@@ -1,5 +1,6 @@
-// Loops over threads. Work is cut into blocks whose size depends on the problem alone, never on the number of
-// threads, and reductions add the blocks' partial results in order: the same bits with 1 thread or 64.
+// Loops over threads. Work is cut into blocks whose size depends on the problem alone, never on the
+// number of threads, and reductions add the blocks' partial results in order: the same bits with 1
+// thread or 64.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +45,8 @@ inline void parallel_blocks(std::int64_t elements, const Body& body) {
   });
 }
 
-// A thread's scratch memory, kept until the thread ends: asking again for at most as much costs nothing.
+// A thread's scratch memory, kept until the thread ends: asking again for at most as much costs
+// nothing.
 class Scratch {
  public:
   ~Scratch() { free_scratch(memory_); }

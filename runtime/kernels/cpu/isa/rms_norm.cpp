@@ -1,4 +1,5 @@
-// Memory-bound: each row is read from memory once and stays in the first-level cache for its second pass.
+// Memory-bound: each row is read from memory once and stays in the first-level cache for its second
+// pass.
 #include "runtime/kernels/cpu/isa/fill.h"
 #include "runtime/kernels/cpu/isa/norm.h"
 #include "runtime/kernels/cpu/isa/parallel.h"
@@ -31,13 +32,13 @@ inline float square(const T* x, std::int64_t width) {
 }
 
 template <typename T>
-void rms_norm_forward(const T* x, const T* residual, const float* weight, float eps, std::int64_t n, std::int64_t width,
-                      T* h, T* y, float* rstd) {
+void rms_norm_forward(const T* x, const T* residual, const float* weight, float eps, std::int64_t n,
+                      std::int64_t width, T* h, T* y, float* rstd) {
   parallel_for(n, n * width, [&](std::int64_t i) {
     const std::int64_t row = i * width;
     const bool has_residual = residual != nullptr;
-    const float squares =
-        has_residual ? add_and_square(x + row, residual + row, width, h + row) : square(x + row, width);
+    const float squares = has_residual ? add_and_square(x + row, residual + row, width, h + row)
+                                       : square(x + row, width);
     const T* in = has_residual ? h + row : x + row;
     rstd[i] = 1.0f / __builtin_sqrtf(squares / static_cast<float>(width) + eps);
     for (std::int64_t j = 0; j < width; j += kLanes) {
@@ -48,8 +49,8 @@ void rms_norm_forward(const T* x, const T* residual, const float* weight, float 
 }
 
 template <typename T>
-inline void backward_row(const T* h, const float* weight, float rstd, const T* dy, const T* dh_in, std::int64_t width,
-                         T* dh, float* dweight) {
+inline void backward_row(const T* h, const float* weight, float rstd, const T* dy, const T* dh_in,
+                         std::int64_t width, T* dh, float* dweight) {
   F32 products = {};
   for (std::int64_t j = 0; j < width; j += kLanes) {
     const std::int64_t count = width - j;
@@ -67,8 +68,9 @@ inline void backward_row(const T* h, const float* weight, float rstd, const T* d
 }
 
 template <typename T>
-void rms_norm_backward(const T* h, const float* weight, const float* rstd, const T* dy, const T* dh_in, std::int64_t n,
-                       std::int64_t width, T* dh, float* dweight, bool accumulate) {
+void rms_norm_backward(const T* h, const float* weight, const float* rstd, const T* dy,
+                       const T* dh_in, std::int64_t n, std::int64_t width, T* dh, float* dweight,
+                       bool accumulate) {
   static thread_local Scratch scratch;
   const std::int64_t block_rows = rows_per_block(n), blocks = ceil_div(n, block_rows);
   const std::int64_t stride = round_up(width, 16);
@@ -78,7 +80,8 @@ void rms_norm_backward(const T* h, const float* weight, const float* rstd, const
     for (std::int64_t j = 0; j < width; ++j) sums[j] = 0;
     for (std::int64_t i = block * block_rows; i < minimum(n, (block + 1) * block_rows); ++i) {
       const std::int64_t row = i * width;
-      backward_row(h + row, weight, rstd[i], dy + row, dh_in == nullptr ? nullptr : dh_in + row, width, dh + row, sums);
+      backward_row(h + row, weight, rstd[i], dy + row, dh_in == nullptr ? nullptr : dh_in + row,
+                   width, dh + row, sums);
     }
   });
   add_partials(partial, blocks, stride, width, dweight, accumulate);

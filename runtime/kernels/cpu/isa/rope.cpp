@@ -18,13 +18,14 @@ inline void rotate(T* head, std::int64_t half, const float* cos, const float* si
 }
 
 template <typename T>
-void rope(HeadRows<T> heads, std::int64_t n, const std::int32_t* positions, const float* cos, const float* sin,
-          bool inverse) {
+void rope(HeadRows<T> heads, std::int64_t n, const std::int32_t* positions, const float* cos,
+          const float* sin, bool inverse) {
   const std::int64_t half = heads.head_dim / 2;
   parallel_for(n, n * heads.heads * heads.head_dim, [&](std::int64_t i) {
     const std::int64_t angle = positions[i] * half;
     for (std::int64_t head = 0; head < heads.heads; ++head)
-      rotate(heads.data + i * heads.stride + head * heads.head_dim, half, cos + angle, sin + angle, inverse ? -1.0f : 1.0f);
+      rotate(heads.data + i * heads.stride + head * heads.head_dim, half, cos + angle, sin + angle,
+             inverse ? -1.0f : 1.0f);
   });
 }
 

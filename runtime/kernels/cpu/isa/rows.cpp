@@ -1,5 +1,5 @@
-// Whole rows moved or added by index, and sums over rows. Additions into a row happen in the order of the index
-// list: threads own columns, not rows.
+// Whole rows moved or added by index, and sums over rows. Additions into a row happen in the order
+// of the index list: threads own columns, not rows.
 #include "runtime/kernels/cpu/isa/fill.h"
 #include "runtime/kernels/cpu/isa/parallel.h"
 #include "runtime/kernels/cpu/isa/vec.h"
@@ -23,8 +23,8 @@ void zero_row(std::int64_t width, Out* out) {
 }
 
 template <typename In, typename Out>
-void gather(const In* in, const std::int32_t* rows, std::int64_t first_row, std::int64_t in_rows, std::int64_t n,
-            std::int64_t width, Out* out) {
+void gather(const In* in, const std::int32_t* rows, std::int64_t first_row, std::int64_t in_rows,
+            std::int64_t n, std::int64_t width, Out* out) {
   parallel_for(n, n * width, [&](std::int64_t i) {
     const std::int64_t row = rows[i] - first_row;
     if (row >= 0 && row < in_rows)
@@ -35,8 +35,8 @@ void gather(const In* in, const std::int32_t* rows, std::int64_t first_row, std:
 }
 
 template <typename T, typename Out>
-void scatter_add_columns(const T* x, const std::int32_t* rows, std::int64_t first_row, std::int64_t n,
-                         std::int64_t out_rows, std::int64_t width, Out* out) {
+void scatter_add_columns(const T* x, const std::int32_t* rows, std::int64_t first_row,
+                         std::int64_t n, std::int64_t out_rows, std::int64_t width, Out* out) {
   parallel_for(ceil_div(width, kColumns), n * width, [&](std::int64_t block) {
     const std::int64_t begin = block * kColumns, end = minimum(width, begin + kColumns);
     for (std::int64_t i = 0; i < n; ++i) {
@@ -52,18 +52,19 @@ void scatter_add_columns(const T* x, const std::int32_t* rows, std::int64_t firs
 }
 
 template <typename T>
-void scatter_add(const T* x, const std::int32_t* rows, std::int64_t first_row, std::int64_t n, std::int64_t out_rows,
-                 std::int64_t width, float* out) {
+void scatter_add(const T* x, const std::int32_t* rows, std::int64_t first_row, std::int64_t n,
+                 std::int64_t out_rows, std::int64_t width, float* out) {
   scatter_add_columns(x, rows, first_row, n, out_rows, width, out);
 }
 
 template <typename T>
-void scatter_add_same(const T* x, const std::int32_t* rows, std::int64_t n, std::int64_t out_rows, std::int64_t width,
-                      T* out) {
+void scatter_add_same(const T* x, const std::int32_t* rows, std::int64_t n, std::int64_t out_rows,
+                      std::int64_t width, T* out) {
   scatter_add_columns(x, rows, 0, n, out_rows, width, out);
 }
 
-// Runs of kRun rows are summed by themselves and then added, which keeps the rounding error of long columns small.
+// Runs of kRun rows are summed by themselves and then added, which keeps the rounding error of long
+// columns small.
 template <typename T>
 void column_sum(const T* dy, std::int64_t n, std::int64_t width, float* dbias, bool accumulate) {
   constexpr std::int64_t kRun = 64;

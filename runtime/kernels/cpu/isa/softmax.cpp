@@ -18,10 +18,12 @@ float row_maximum(const T* x, std::int64_t width) {
 
 template <typename T>
 void row_max(const T* logits, std::int64_t n, std::int64_t width, float* maximum) {
-  parallel_for(n, n * width, [&](std::int64_t i) { maximum[i] = row_maximum(logits + i * width, width); });
+  parallel_for(n, n * width,
+               [&](std::int64_t i) { maximum[i] = row_maximum(logits + i * width, width); });
 }
 
-// Runs of kRun columns are added up by themselves: error of a long sum stays near that of a short one.
+// Runs of kRun columns are added up by themselves: error of a long sum stays near that of a short
+// one.
 constexpr std::int64_t kRun = 1024;
 
 template <typename T>
@@ -53,8 +55,8 @@ void row_sums(const T* x, std::int64_t width, float maximum, float* sums) {
 }
 
 template <typename T>
-void softmax_sums(const T* logits, const float* maximum, const std::int32_t* targets, std::int64_t first_column,
-                  std::int64_t n, std::int64_t width, float* sums) {
+void softmax_sums(const T* logits, const float* maximum, const std::int32_t* targets,
+                  std::int64_t first_column, std::int64_t n, std::int64_t width, float* sums) {
   parallel_for(n, n * width, [&](std::int64_t i) {
     const T* row = logits + i * width;
     row_sums(row, width, maximum[i], sums + 3 * i);
@@ -64,8 +66,8 @@ void softmax_sums(const T* logits, const float* maximum, const std::int32_t* tar
 }
 
 template <typename In, typename Out>
-void softmax_backward_row(const In* x, std::int64_t width, float lse, float g_logp, float entropy, float g_entropy,
-                          Out* dx) {
+void softmax_backward_row(const In* x, std::int64_t width, float lse, float g_logp, float entropy,
+                          float g_entropy, Out* dx) {
   if (g_entropy == 0.0f) {
     for (std::int64_t j = 0; j < width; j += kLanes) {
       const F32 p = exp(load(x + j, width - j) - lse);
@@ -83,16 +85,17 @@ void softmax_backward_row(const In* x, std::int64_t width, float lse, float g_lo
 
 // The target's column is recomputed in fp32, so that it is rounded once.
 template <typename In>
-float target_gradient(const In* x, std::int64_t target, float lse, float g_logp, float entropy, float g_entropy) {
+float target_gradient(const In* x, std::int64_t target, float lse, float g_logp, float entropy,
+                      float g_entropy) {
   const float logp = to_float(x[target]) - lse;
   const float p = exp(broadcast(logp))[0];
   return g_logp * (1.0f - p) - (p > 0.0f ? g_entropy * p * (logp + entropy) : 0.0f);
 }
 
 template <typename In, typename Out>
-void softmax_backward(const In* logits, const float* lse, const std::int32_t* targets, std::int64_t first_column,
-                      const float* g_logp, const float* entropy, const float* g_entropy, std::int64_t n,
-                      std::int64_t width, Out* dlogits) {
+void softmax_backward(const In* logits, const float* lse, const std::int32_t* targets,
+                      std::int64_t first_column, const float* g_logp, const float* entropy,
+                      const float* g_entropy, std::int64_t n, std::int64_t width, Out* dlogits) {
   parallel_for(n, n * width, [&](std::int64_t i) {
     const In* row = logits + i * width;
     const float h = entropy == nullptr ? 0.0f : entropy[i];

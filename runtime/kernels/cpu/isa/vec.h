@@ -1,9 +1,11 @@
-// The widest vector of fp32 that the compile flags of this file allow, and the few operations kernels need on it.
+// The widest vector of fp32 that the compile flags of this file allow, and the few operations
+// kernels need on it.
 //
-// Every file in this folder is compiled once per instruction set, in a namespace of its own (TANDEM_ISA). What it
-// calls must not be shared between those compilations: the linker keeps one copy of an inline function, and it
-// could be the AVX-512 one on a machine without. Hence everything here has internal linkage, and files of this
-// folder use no inline function or template of the standard library or of the project.
+// Every file in this folder is compiled once per instruction set, in a namespace of its own
+// (TANDEM_ISA). What it calls must not be shared between those compilations: the linker keeps one
+// copy of an inline function, and it could be the AVX-512 one on a machine without. Hence
+// everything here has internal linkage, and files of this folder use no inline function or template
+// of the standard library or of the project.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +34,18 @@ using F64 = double __attribute__((vector_size(kLanes * 8)));
 
 constexpr float kInfinity = __builtin_inff();
 
-inline std::int64_t minimum(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-inline std::int64_t maximum(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-inline std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+inline std::int64_t minimum(std::int64_t a, std::int64_t b) {
+  return a < b ? a : b;
+}
+inline std::int64_t maximum(std::int64_t a, std::int64_t b) {
+  return a > b ? a : b;
+}
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+inline std::int64_t round_up(std::int64_t a, std::int64_t b) {
+  return ceil_div(a, b) * b;
+}
 
 inline F32 broadcast(float x) {
   F32 v;
@@ -43,9 +53,12 @@ inline F32 broadcast(float x) {
   return v;
 }
 
-// ---- conversion ------------------------------------------------------------------------------------------------
+// ---- conversion
+// ------------------------------------------------------------------------------------------------
 
-inline F32 widen(U16 x) { return (F32)(__builtin_convertvector(x, U32) << 16); }
+inline F32 widen(U16 x) {
+  return (F32)(__builtin_convertvector(x, U32) << 16);
+}
 
 // Rounds to nearest even; NaN stays NaN.
 inline U16 narrow(F32 x) {
@@ -59,13 +72,16 @@ inline U16 narrow(F32 x) {
 #endif
 }
 
-inline float to_float(float x) { return x; }
+inline float to_float(float x) {
+  return x;
+}
 inline float to_float(Bf16 x) {
   const std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
   return __builtin_bit_cast(float, bits);
 }
 
-// ---- memory ----------------------------------------------------------------------------------------------------
+// ---- memory
+// ----------------------------------------------------------------------------------------------------
 
 inline F32 load(const float* p) {
   F32 v;
@@ -77,7 +93,9 @@ inline F32 load(const Bf16* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return widen(v);
 }
-inline void store(float* p, F32 v) { __builtin_memcpy(p, &v, sizeof v); }
+inline void store(float* p, F32 v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
 inline void store(Bf16* p, F32 v) {
   const U16 bits = narrow(v);
   __builtin_memcpy(p, &bits, sizeof bits);
@@ -99,7 +117,8 @@ inline void store(T* p, F32 v, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) p[i] = lanes[i];
 }
 
-// ---- arithmetic ------------------------------------------------------------------------------------------------
+// ---- arithmetic
+// ------------------------------------------------------------------------------------------------
 
 // As the x86 instructions: the second operand when one is NaN.
 inline F32 max(F32 a, F32 b) {
@@ -158,8 +177,9 @@ inline I32 lane_index() {
   return index;
 }
 
-// e^x within 2 ulp; 0 below −87.3 (where the result would be denormal), infinity above 88.7, NaN for NaN.
-// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r = 1 + r + r²·q(r), q fitted at Chebyshev nodes (error 1e-8).
+// e^x within 2 ulp; 0 below −87.3 (where the result would be denormal), infinity above 88.7, NaN
+// for NaN. x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r = 1 + r + r²·q(r), q fitted at Chebyshev nodes
+// (error 1e-8).
 inline F32 exp(F32 x) {
   constexpr float kLog2E = 0x1.715476p+0f;
   constexpr float kLn2High = 0x1.62ep-1f;  // few bits: n·high is exact
@@ -202,7 +222,9 @@ inline F32 exp_of_negative(F32 x) {
   return x < -87.3f ? F32{} : result;
 }
 
-inline F32 sigmoid(F32 x) { return 1.0f / (1.0f + exp(-x)); }
+inline F32 sigmoid(F32 x) {
+  return 1.0f / (1.0f + exp(-x));
+}
 
 }  // namespace
 }  // namespace tandem::runtime::cpu::TANDEM_ISA
