@@ -78,6 +78,9 @@ class Model {
   virtual std::string config_json() const = 0;
 };
 
+// A scalar head's initial standard deviation of 1/√(hidden_size + 1) (Stiennon et al. 2020).
+inline constexpr float kRewardHeadStd = -1;
+
 // How a model is built on this rank.
 struct BuildOptions {
   Head head = Head::kLanguageModel;
@@ -86,7 +89,9 @@ struct BuildOptions {
   runtime::Device device;
   bool trainable = true;
   bool recompute = false;     // full activation recomputation per block
-  float scalar_head_std = 0;  // initial standard deviation of the scalar head; 0 starts at zero
+  // Initial standard deviation of the scalar head; 0 starts at zero, kRewardHeadStd as TRL's reward
+  // models do.
+  float scalar_head_std = 0;
 };
 
 }  // namespace tandem::models

@@ -6,6 +6,7 @@ namespace tandem::rl {
 
 namespace {
 constexpr const char* kStop = "stop";
+constexpr const char* kKeepAlive = "keep alive";
 }  // namespace
 
 std::string RoleGroup::call(const std::string& method, const std::string& request) {
@@ -27,10 +28,15 @@ void RoleGroup::during(const std::function<void()>& calls) {
   if (world_.size() > 1) world_.broadcast_string(kStop, 0, "role request");
 }
 
+void RoleGroup::keep_alive() {
+  if (world_.size() > 1) world_.broadcast_string(kKeepAlive, 0, "role request");
+}
+
 void RoleGroup::follow() {
   while (true) {
     const std::string method = world_.broadcast_string("", 0, "role request");
     if (method == kStop) return;
+    if (method == kKeepAlive) continue;
     const std::string request = world_.broadcast_string("", 0, "role request");
     handlers_.at(method)(request);
   }

@@ -29,6 +29,9 @@ class RoleGroup {
   // On every rank: the first one runs `calls`, which make calls to the roles of this group; the
   // others work on what comes until it is done.
   void during(const std::function<void()>& calls);
+  // On the first rank, within `during`: tells the others that more may come, so that their deadline
+  // starts anew.
+  void keep_alive();
 
   const parallel::Group& world() const { return world_; }
 

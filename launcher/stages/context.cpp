@@ -1,56 +1,56 @@
 #include "launcher/stages/context.h"
 
-#include <nlohmann/json.hpp>
-
+#include "launcher/stages/model_directory.h"
 #include "models/llama/llama.h"
-#include "runtime/io/atomic_file.h"
-#include "runtime/io/text_file.h"
-#include "train/checkpoint.h"
+#include "runtime/base/error.h"
 
 namespace tandem::launcher {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
-using runtime::throw_error;
 
 namespace {
 
-constexpr const char* kRecordFile = "done.json";
-
-std::optional<StageRecord> read_record_in(const fs::path& folder) {
-  const fs::path path = folder / kRecordFile;
-  if (!fs::exists(path)) return std::nullopt;
-  try {
-    const json object = json::parse(runtime::read_text_file(path));
-    StageRecord record{.result = object.at("result"), .figures = {}};
-    for (const auto& figure : object.at("figures"))
-      record.figures.emplace_back(figure.at(0), figure.at(1));
-    return record;
-  } catch (const json::exception& error) {
-    throw_error("{}: damaged ({}); delete it to run the stage again from its last checkpoint",
-                path.string(), error.what());
-  }
+// The `from` of a stage's configuration, where it has one.
+std::string start_of(const Stage& stage) {
+  return std::visit(
+      [](const auto& config) -> std::string {
+        if constexpr (requires { config.from; }) return config.from;
+        return "";
+      },
+      stage.config);
 }
 
-const Stage* tokenizer_stage(const Recipe& recipe) {
-  for (const Stage& stage : recipe.stages)
-    if (stage.kind() == StageKind::kTokenizer) return &stage;
-  return nullptr;
+std::unique_ptr<models::Model> fresh_model(RunContext& context,
+                                           const models::BuildOptions& options) {
+  const data::Tokenizer& tokenizer = context.tokenizer();
+  models::LlamaConfig config = context.recipe().model.llama;
+  if (config.vocab_size == 0) config.vocab_size = tokenizer.vocab_size();
+  config.bos_token_id = tokenizer.special_ids().bos;
+  config.eos_token_id = tokenizer.special_ids().eos;
+  config.pad_token_id = tokenizer.special_ids().pad;
+  auto model = models::make_llama(config, options);
+  model->parameters().initialize(context.seed());
+  return model;
 }
 
 }  // namespace
 
+fs::path RunContext::tokenizer_directory() const {
+  for (const Stage& stage : recipe_.stages)
+    if (stage.kind() == StageKind::kTokenizer) return folder_of(stage);
+  if (!recipe_.tokenizer_from.empty()) return recipe_.tokenizer_from;
+  if (!recipe_.model.from.empty()) return find_model_directory(recipe_.model.from);
+  for (const Stage& stage : recipe_.stages)
+    if (const std::string from = start_of(stage); !from.empty()) return model_directory(from);
+  runtime::throw_error(
+      "{}: no tokenizer: add a tokenizer stage, or set tokenizer_from to a directory with "
+      "tokenizer.json",
+      recipe_.file);
+}
+
 const data::Tokenizer& RunContext::tokenizer() {
-  if (tokenizer_) return *tokenizer_;
-  const Stage* trained = tokenizer_stage(recipe_);
-  const fs::path folder =
-      trained != nullptr ? folder_of(*trained) : fs::path(recipe_.tokenizer_from);
-  if (folder.empty())
-    throw_error(
-        "{}: no tokenizer: add a tokenizer stage, or set tokenizer_from to a directory with "
-        "tokenizer.json",
-        recipe_.file);
-  tokenizer_ = std::make_unique<data::Tokenizer>(data::Tokenizer::load(folder));
+  if (!tokenizer_)
+    tokenizer_ = std::make_unique<data::Tokenizer>(data::Tokenizer::load(tokenizer_directory()));
   return *tokenizer_;
 }
 
@@ -58,54 +58,23 @@ data::ChatTemplate RunContext::chat_template() {
   return {recipe_.chat_template, tokenizer()};
 }
 
-std::optional<StageRecord> RunContext::read_record(const Stage& stage) const {
-  return read_record_in(folder_of(stage));
-}
-
-void RunContext::write_record(const Stage& stage, const StageRecord& record) const {
-  json figures = json::array();
-  for (const auto& [name, value] : record.figures) figures.push_back({name, value});
-  runtime::write_file_atomically(
-      folder_of(stage) / kRecordFile,
-      json{{"result", record.result}, {"figures", figures}}.dump(1) + "\n");
-}
-
 fs::path RunContext::model_directory(const std::string& from) const {
   const Stage* stage = recipe_.find_stage(from);
-  const fs::path folder = stage != nullptr ? folder_of(*stage) : fs::path(from);
-  if (const auto record = read_record_in(folder); record && !record->result.empty())
-    return folder / record->result;
-  if (!fs::exists(folder / "config.json"))
-    throw_error("{}: no model in '{}'; a model directory holds config.json and model.safetensors",
-                recipe_.file, folder.string());
-  return folder;
+  return find_model_directory(stage != nullptr ? folder_of(*stage) : fs::path(from));
 }
 
 std::unique_ptr<models::Model> build_model(RunContext& context, const std::string& from,
                                            const models::BuildOptions& options) {
-  const Recipe& recipe = context.recipe();
-  const std::string source = from.empty() ? recipe.model.from : from;
+  const std::string source = from.empty() ? context.recipe().model.from : from;
+  if (source.empty()) return fresh_model(context, options);
+  const fs::path directory = context.model_directory(source);
+  auto model = load_model(directory, options, context.seed());
   const data::Tokenizer& tokenizer = context.tokenizer();
-  if (!source.empty()) {
-    const fs::path folder = context.model_directory(source);
-    const models::LlamaConfig config = models::read_llama_config((folder / "config.json").string());
-    if (tokenizer.vocab_size() > config.vocab_size)
-      throw_error(
-          "{}: the model has {} token embeddings, the tokenizer {} tokens; use the model's own "
-          "tokenizer (tokenizer_from)",
-          folder.string(), config.vocab_size, tokenizer.vocab_size());
-    auto model = models::make_llama(config, options);
-    model->parameters().initialize(static_cast<std::uint64_t>(recipe.seed));
-    train::load_model_weights(*model, folder);
-    return model;
-  }
-  models::LlamaConfig config = recipe.model.llama;
-  if (config.vocab_size == 0) config.vocab_size = tokenizer.vocab_size();
-  config.bos_token_id = tokenizer.special_ids().bos;
-  config.eos_token_id = tokenizer.special_ids().eos;
-  config.pad_token_id = tokenizer.special_ids().pad;
-  auto model = models::make_llama(config, options);
-  model->parameters().initialize(static_cast<std::uint64_t>(recipe.seed));
+  if (tokenizer.vocab_size() > model->vocab_size())
+    runtime::throw_error(
+        "{}: the model has {} token embeddings, the tokenizer {} tokens; use the model's own "
+        "tokenizer (tokenizer_from)",
+        directory.string(), model->vocab_size(), tokenizer.vocab_size());
   return model;
 }
 

@@ -1,30 +1,19 @@
 // What every stage of a run is given: the recipe, all ranks, and what earlier stages left behind.
-//
-// A finished stage leaves `done.json` in its folder: which checkpoint it ended with, and its
-// figures for the summary.
 #pragma once
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "data/chat_template.h"
 #include "data/tokenizer/tokenizer.h"
 #include "launcher/recipe/recipe.h"
+#include "launcher/stages/stage_record.h"
 #include "models/model.h"
 #include "parallel/mesh/mesh.h"
 
 namespace tandem::launcher {
-
-// A stage's outcome. `result` is the folder that later stages start from, relative to the stage's;
-// empty for none.
-struct StageRecord {
-  std::string result;
-  std::vector<std::pair<std::string, double>> figures;  // "steps", "tokens", "seconds", …
-};
 
 class RunContext {
  public:
@@ -34,23 +23,22 @@ class RunContext {
   const Recipe& recipe() const { return recipe_; }
   const parallel::Group& world() const { return world_; }
   bool first_rank() const { return world_.rank() == 0; }
+  std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.seed); }
   std::filesystem::path folder_of(const Stage& stage) const {
     return recipe_.stage_folder(stage.name);
   }
 
-  // The recipe's tokenizer: trained by its stage, or from a directory. Loaded once.
+  // The recipe's tokenizer: trained by its stage, or from `tokenizer_from`, or the one of the model
+  // that the run starts from. Loaded once.
   const data::Tokenizer& tokenizer();
   data::ChatTemplate chat_template();
 
-  std::optional<StageRecord> read_record(const Stage& stage) const;
-  void write_record(const Stage& stage, const StageRecord& record) const;
-
-  // The directory that a `from` key means: a stage's result, or the path itself (a stage's folder
-  // of another run counts as its result). Throws Error naming the key's value when there is no
-  // model.
+  // The directory that a `from` key means: a stage of this recipe, or a path.
   std::filesystem::path model_directory(const std::string& from) const;
 
  private:
+  std::filesystem::path tokenizer_directory() const;
+
   const Recipe& recipe_;
   parallel::Group world_;
   std::unique_ptr<data::Tokenizer> tokenizer_;

@@ -53,7 +53,7 @@ class Evaluation {
                       .top_k = config_.sampling.top_k,
                       .top_p = static_cast<float>(config_.sampling.top_p)},
          .eos_token_id = context_.tokenizer().special_ids().eos,
-         .seed = static_cast<std::uint64_t>(context_.recipe().seed)});
+         .seed = context_.seed()});
   }
 
   // Fills score, and ref_log_probs by the baseline.
@@ -120,7 +120,7 @@ class Evaluation {
            tokenizer.decode(after[i].response, true), before[i].score, after[i].score});
     }
     for (const Stage& stage : context_.recipe().stages) {
-      const auto record = context_.read_record(stage);
+      const auto record = read_record(context_.folder_of(stage));
       if (!record || stage.kind() == StageKind::kEvaluate) continue;
       StageFigures figures{.name = stage.name};
       for (const auto& [name, value] : record->figures) {

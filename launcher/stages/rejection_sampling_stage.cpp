@@ -92,7 +92,7 @@ void choose_responses(RunContext& context, const RejectionSamplingStage& config,
                       .top_k = config.sampling.top_k,
                       .top_p = static_cast<float>(config.sampling.top_p)},
          .eos_token_id = context.tokenizer().special_ids().eos,
-         .seed = static_cast<std::uint64_t>(context.recipe().seed)});
+         .seed = context.seed()});
   }
   options.head = models::Head::kScalar;
   rl::RoleGroup group(mesh.world);

@@ -188,7 +188,7 @@ StageRecord run_reward_stage(RunContext& context, const Stage& stage) {
   });
   RewardObjective objective(data.training, data.validation_or_null(), config.reward);
   models::BuildOptions options = build_options(config.train, mesh, models::Head::kScalar);
-  options.scalar_head_std = -1;  // 1/√(hidden + 1)
+  options.scalar_head_std = models::kRewardHeadStd;
   train::Engine engine(build_model(context, config.from, options), mesh,
                        adamw_options(config.train.optimizer));
   return run_training_job(context, {stage, config.train, engine, objective, {}});

@@ -32,7 +32,7 @@ StageRecord run_training_job(RunContext& context, const TrainingJob& job) {
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);
-  options.seed = static_cast<std::uint64_t>(context.recipe().seed);
+  options.seed = context.seed();
   options.tokenizer = &context.tokenizer();
   options.on_evaluation = [&](std::int64_t step, train::MetricSink& sink) {
     write_samples(context, job.engine.model(), job.engine.mesh(), job.sample_prompts,
@@ -62,7 +62,7 @@ void write_samples(RunContext& context, models::Model& model, const parallel::Me
                    .top_k = config.top_k,
                    .top_p = static_cast<float>(config.top_p)},
       .eos_token_id = tokenizer.special_ids().eos,
-      .seed = static_cast<std::uint64_t>(context.recipe().seed)};
+      .seed = context.seed()};
   std::vector<std::int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto generated = models::generate(model, prompts, ids, options);

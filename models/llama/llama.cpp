@@ -81,6 +81,11 @@ BlockWeights declare_block(ParameterStore& store, const LlamaConfig& c, std::int
   return block;
 }
 
+float scalar_head_std(const LlamaConfig& c, const BuildOptions& options) {
+  if (options.scalar_head_std != kRewardHeadStd) return options.scalar_head_std;
+  return 1.0f / std::sqrt(static_cast<float>(c.hidden_size + 1));
+}
+
 LlamaWeights declare_weights(ParameterStore& store, const LlamaConfig& c,
                              const BuildOptions& options) {
   const ParameterOptions matrix{.init = Init::normal(static_cast<float>(c.initializer_range))};
@@ -97,7 +102,7 @@ LlamaWeights declare_weights(ParameterStore& store, const LlamaConfig& c,
       "final_norm", ShardSpec{.pieces = {{"model.norm.weight", {c.hidden_size}}}}, norm_options());
   if (options.head == Head::kScalar) {
     weights.score = store.add("score", ShardSpec{.pieces = {{"score.weight", {1, c.hidden_size}}}},
-                              {.init = Init::normal(options.scalar_head_std)});
+                              {.init = Init::normal(scalar_head_std(c, options))});
   } else {
     weights.lm_head = c.tie_word_embeddings
                           ? weights.embedding

@@ -1,0 +1,168 @@
+#include "launcher/cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "launcher/cli/version.h"
+#include "launcher/recipe/suggest.h"
+
+namespace tandem::launcher {
+
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  mpirun -np 8 ./trainer recipes/rlhf.yaml
+  ./trainer recipes/rlhf.yaml seed=7 pretrain.steps=100
+  ./trainer validate recipes/rlhf.yaml --ranks 8
+  ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
+  ./trainer export --model runs/rlhf/ppo --output my-model
+
+Exit codes: 0 done, 2 a mistake in recipe, data or command line, 3 trouble with the machine (disk, network,
+a lost rank), 130 interrupted after saving. docs/recipes.md lists every key of a recipe.)";
+
+const std::map<std::string, runtime::DType> kDTypes = {{"fp32", runtime::DType::kF32},
+                                                       {"bf16", runtime::DType::kBF16}};
+
+CLI::Option* add_dtype(CLI::App& app, const std::string& name, runtime::DType& value,
+                       const std::string& help) {
+  return app.add_option(name, value, help + " (fp32, bf16)")
+      ->transform(CLI::CheckedTransformer(kDTypes))
+      ->default_str("bf16")
+      ->type_name("TYPE");
+}
+
+class Parser {
+ public:
+  Parser() : app_("Trains language models: from raw text to an aligned model.", "trainer") {
+    app_.set_version_flag("--version", version_line());
+    app_.footer(kFooter);
+    app_.require_subcommand(0, 1);
+    app_.add_option("recipe", run_.recipe, "the recipe to run: one YAML file")->type_name("RECIPE");
+    app_.add_option("overrides", run_.overrides, "changes to keys of the recipe")
+        ->type_name("key=value");
+    add_validate();
+    add_generate();
+    add_export();
+    docs_app_ = app_.add_subcommand("docs", "write the reference of all recipe keys");
+    docs_app_->add_option("--output", docs_.output, "the file")
+        ->default_val("docs/recipes.md")
+        ->type_name("FILE");
+  }
+
+  // Throws CLI::ParseError.
+  Command parse(int argc, const char* const* argv) {
+    app_.parse(argc, argv);
+    if (validate_app_->parsed()) return validate_;
+    if (generate_app_->parsed()) return generate_;
+    if (export_app_->parsed()) return export_;
+    if (docs_app_->parsed()) return docs_;
+    if (run_.recipe.empty()) throw CLI::CallForHelp();
+    check_recipe_argument();
+    return run_;
+  }
+
+  CLI::App& app() { return app_; }
+
+ private:
+  void add_validate() {
+    validate_app_ = app_.add_subcommand("validate", "check a recipe without running it");
+    validate_app_->add_option("recipe", validate_.recipe, "the recipe")
+        ->required()
+        ->type_name("RECIPE");
+    validate_app_->add_option("overrides", validate_.overrides, "changes to keys of the recipe")
+        ->type_name("key=value");
+    validate_app_
+        ->add_option("--ranks", validate_.ranks,
+                     "also check that it fits this number of ranks (default: the number started)")
+        ->type_name("N")
+        ->check(CLI::PositiveNumber);
+    validate_app_->add_flag("--print", validate_.print,
+                            "print the recipe with every key filled in");
+  }
+
+  void add_generate() {
+    generate_app_ = app_.add_subcommand(
+        "generate", "continue a text; under mpirun the model is tensor-parallel over all ranks");
+    auto& g = *generate_app_;
+    g.add_option("--model", generate_.model,
+                 "a stage's folder, a checkpoint, or a Hugging Face directory")
+        ->required()
+        ->type_name("DIR");
+    g.add_option("--prompt", generate_.prompts, "the text to continue; may be given several times")
+        ->required()
+        ->type_name("TEXT");
+    g.add_option("--max-new-tokens", generate_.max_new_tokens, "longest continuation")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    g.add_option("--num-samples", generate_.num_samples, "continuations of each prompt")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    g.add_option("--temperature", generate_.temperature, "0 takes the likeliest token")
+        ->capture_default_str()
+        ->check(CLI::NonNegativeNumber);
+    g.add_option("--top-k", generate_.top_k, "sample from the k likeliest tokens; 0 from all")
+        ->capture_default_str()
+        ->check(CLI::NonNegativeNumber);
+    g.add_option("--top-p", generate_.top_p,
+                 "sample from the likeliest tokens that hold this probability")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 1.0));
+    g.add_option("--seed", generate_.seed, "samples follow from it")->capture_default_str();
+    g.add_option("--chat-template", generate_.chat_template, "how the prompt becomes a text")
+        ->capture_default_str();
+    add_dtype(g, "--precision", generate_.precision, "numbers to compute with");
+  }
+
+  void add_export() {
+    export_app_ = app_.add_subcommand(
+        "export", "write a model as a Hugging Face directory (every checkpoint is one, in fp32)");
+    export_app_
+        ->add_option("--model", export_.model,
+                     "a stage's folder, a checkpoint, or a Hugging Face directory")
+        ->required()
+        ->type_name("DIR");
+    export_app_->add_option("--output", export_.output, "the new directory")
+        ->required()
+        ->type_name("DIR");
+    add_dtype(*export_app_, "--dtype", export_.dtype, "type of the written weights");
+  }
+
+  // `trainer validat my.yaml` is a mistyped verb, not a recipe.
+  void check_recipe_argument() const {
+    if (run_.recipe.find_first_of("./") != std::string::npos ||
+        std::filesystem::exists(run_.recipe))
+      return;
+    throw CLI::ValidationError(
+        "RECIPE", "no such recipe or verb '" + run_.recipe + "'" +
+                      suggestion(run_.recipe, {"validate", "generate", "export", "docs"}));
+  }
+
+  CLI::App app_;
+  CLI::App* validate_app_ = nullptr;
+  CLI::App* generate_app_ = nullptr;
+  CLI::App* export_app_ = nullptr;
+  CLI::App* docs_app_ = nullptr;
+  RunCommand run_;
+  ValidateCommand validate_;
+  GenerateCommand generate_;
+  ExportCommand export_;
+  DocsCommand docs_;
+};
+
+}  // namespace
+
+std::variant<Command, int> parse_command_line(int argc, const char* const* argv, bool speaks) {
+  Parser parser;
+  try {
+    return parser.parse(argc, argv);
+  } catch (const CLI::Success& wish) {  // --help, --version
+    if (speaks) parser.app().exit(wish);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (speaks) std::fprintf(stderr, "trainer: %s (see: trainer --help)\n", error.what());
+    return 2;
+  }
+}
+
+}  // namespace tandem::launcher

@@ -1,0 +1,58 @@
+// What can be typed: `trainer RECIPE [key=value …]` and the verbs beside it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "runtime/base/dtype.h"
+
+namespace tandem::launcher {
+
+struct RunCommand {
+  std::string recipe;
+  std::vector<std::string> overrides;
+};
+
+struct ValidateCommand {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  std::optional<std::int64_t> ranks;  // none: what depends on the number of ranks is not checked
+  bool print = false;                 // the resolved recipe
+};
+
+struct GenerateCommand {
+  std::string model;
+  std::vector<std::string> prompts;
+  std::int64_t max_new_tokens = 64;
+  std::int64_t num_samples = 1;
+  double temperature = 0.7;
+  std::int64_t top_k = 0;
+  double top_p = 1.0;
+  std::int64_t seed = 0;
+  runtime::DType precision = runtime::DType::kBF16;
+  std::string chat_template = "{prompt}{completion}";
+};
+
+struct ExportCommand {
+  std::string model;
+  std::string output;
+  runtime::DType dtype = runtime::DType::kBF16;
+};
+
+// Writes docs/recipes.md.
+struct DocsCommand {
+  std::string output;
+};
+
+using Command =
+    std::variant<RunCommand, ValidateCommand, GenerateCommand, ExportCommand, DocsCommand>;
+
+// The command, or the exit code where the command line ends the program by itself: --help,
+// --version (0), a mistake (2, with one line on standard error). Prints nothing unless `speaks`:
+// one rank of many does.
+std::variant<Command, int> parse_command_line(int argc, const char* const* argv, bool speaks);
+
+}  // namespace tandem::launcher

@@ -1,0 +1,87 @@
+// trainer generate, trainer export: what can be done with a model directory.
+#include <cstdio>
+#include <numeric>
+
+#include "data/chat_template.h"
+#include "data/tokenizer/tokenizer.h"
+#include "launcher/cli/verbs.h"
+#include "launcher/stages/model_directory.h"
+#include "models/generation/generate.h"
+#include "parallel/mesh/mesh.h"
+#include "runtime/base/error.h"
+#include "runtime/io/safetensors.h"
+#include "train/checkpoint.h"
+
+namespace tandem::launcher {
+
+namespace {
+
+// All ranks hold a part of the model.
+parallel::Mesh tensor_parallel_mesh(const parallel::Group& world) {
+  return parallel::make_mesh({.tensor_parallel = world.size()}, world);
+}
+
+bool has_scalar_head(const std::filesystem::path& folder) {
+  return runtime::ShardedSafetensors(folder).contains("score.weight");
+}
+
+std::unique_ptr<models::Model> load(const std::filesystem::path& folder, const parallel::Mesh& mesh,
+                                    runtime::DType precision, models::Head head) {
+  models::BuildOptions options;
+  options.head = head;
+  options.precision.compute = precision;
+  options.tp = mesh.tp;
+  options.trainable = false;
+  return load_model(folder, options);
+}
+
+void print_sample(const std::string& prompt, const std::string& continuation) {
+  std::printf("%s%s\n\n", prompt.c_str(), continuation.c_str());
+}
+
+}  // namespace
+
+void execute(const GenerateCommand& command, const parallel::Group& world) {
+  const std::filesystem::path folder = find_model_directory(command.model);
+  if (has_scalar_head(folder))
+    runtime::throw_error("{}: a reward or value model, which gives numbers and no text",
+                         folder.string());
+  const auto tokenizer = data::Tokenizer::load(folder);
+  const data::ChatTemplate chat(command.chat_template, tokenizer);
+  const parallel::Mesh mesh = tensor_parallel_mesh(world);
+  const auto model = load(folder, mesh, command.precision, models::Head::kLanguageModel);
+  std::vector<std::vector<std::int32_t>> prompts;
+  for (const std::string& prompt : command.prompts)
+    prompts.insert(prompts.end(), static_cast<std::size_t>(command.num_samples),
+                   chat.encode_prompt(prompt));
+  std::vector<std::int64_t> ids(prompts.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto generated =
+      models::generate(*model, prompts, ids,
+                       {.max_new_tokens = command.max_new_tokens,
+                        .sampling = {.temperature = static_cast<float>(command.temperature),
+                                     .top_k = command.top_k,
+                                     .top_p = static_cast<float>(command.top_p)},
+                        .eos_token_id = tokenizer.special_ids().eos,
+                        .seed = static_cast<std::uint64_t>(command.seed)});
+  if (world.rank() != 0) return;
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    print_sample(command.prompts[i / static_cast<std::size_t>(command.num_samples)],
+                 tokenizer.decode(generated[i].tokens, true));
+}
+
+void execute(const ExportCommand& command, const parallel::Group& world) {
+  const std::filesystem::path folder = find_model_directory(command.model);
+  if (std::filesystem::exists(command.output))
+    runtime::throw_error("{} exists already; name a new directory", command.output);
+  const auto tokenizer = data::Tokenizer::load(folder);
+  const parallel::Mesh mesh = tensor_parallel_mesh(world);
+  const auto model =
+      load(folder, mesh, runtime::DType::kF32,
+           has_scalar_head(folder) ? models::Head::kScalar : models::Head::kLanguageModel);
+  train::save_model_directory(*model, mesh, &tokenizer, command.output, command.dtype);
+  if (world.rank() == 0)
+    std::printf("%s: written from %s\n", command.output.c_str(), folder.string().c_str());
+}
+
+}  // namespace tandem::launcher

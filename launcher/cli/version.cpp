@@ -1,0 +1,13 @@
+#include "launcher/cli/version.h"
+
+#include <fmt/format.h>
+
+#include "runtime/kernels/cpu/isa_select.h"
+
+namespace tandem::launcher {
+
+std::string version_line() {
+  return fmt::format("trainer {} ({})", TANDEM_VERSION, runtime::cpu::isa_name());
+}
+
+}  // namespace tandem::launcher

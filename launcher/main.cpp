@@ -1,0 +1,13 @@
+// The `trainer` program.
+#include "launcher/cli/command_line.h"
+#include "launcher/cli/process.h"
+#include "launcher/cli/verbs.h"
+
+int main(int argc, char** argv) {
+  using namespace tandem::launcher;
+  const auto parsed = parse_command_line(argc, argv, speaks_for_all());
+  if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
+  return run_process(&argc, &argv, [&](const tandem::parallel::Group& world) {
+    std::visit([&](const auto& command) { execute(command, world); }, std::get<Command>(parsed));
+  });
+}

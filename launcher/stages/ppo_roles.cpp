@@ -1,0 +1,88 @@
+#include "launcher/stages/ppo_roles.h"
+
+#include "launcher/stages/training_stage.h"
+#include "runtime/kernels/backends.h"
+
+namespace tandem::launcher {
+
+namespace {
+
+models::BuildOptions role_options(const PpoStage& config, Role role, const parallel::Mesh& mesh,
+                                  models::Head head) {
+  const bool trained = role == Role::kPolicy || role == Role::kCritic;
+  models::BuildOptions options;
+  options.head = head;
+  options.precision.compute = placement_of(config, role).precision;
+  options.tp = mesh.tp;
+  options.trainable = trained;
+  options.recompute = trained && config.ppo.recompute == train::Recompute::kFull;
+  return options;
+}
+
+void zero_scalar_head(models::Model& model) {
+  for (const auto& stored : model.parameters().parameters()) {
+    runtime::Tensor& master = stored->parameter.master;
+    if (&stored->parameter.leaf == &model.scalar_head())
+      runtime::backend_of(master).fill(master, 0.0f);
+  }
+  model.parameters().refresh_compute();
+}
+
+}  // namespace
+
+const char* name_of(Role role) {
+  constexpr const char* kNames[] = {"policy", "critic", "reference", "reward"};
+  return kNames[static_cast<int>(role)];
+}
+
+const RolePlacement& placement_of(const PpoStage& config, Role role) {
+  const Placement& placement = config.placement;
+  switch (role) {
+    case Role::kPolicy:
+      return placement.policy;
+    case Role::kCritic:
+      return placement.critic;
+    case Role::kReference:
+      return placement.reference;
+    case Role::kReward:
+      break;
+  }
+  return placement.reward;
+}
+
+std::unique_ptr<train::Engine> build_policy(RunContext& context, const PpoStage& config,
+                                            const parallel::Mesh& mesh) {
+  return std::make_unique<train::Engine>(
+      build_model(context, config.from,
+                  role_options(config, Role::kPolicy, mesh, models::Head::kLanguageModel)),
+      mesh, adamw_options(config.ppo.optimizer));
+}
+
+std::unique_ptr<rl::ModelCritic> build_critic(RunContext& context, const PpoStage& config,
+                                              const parallel::Mesh& mesh, rl::RoleGroup& group) {
+  auto model = build_model(context, config.critic_from,
+                           role_options(config, Role::kCritic, mesh, models::Head::kScalar));
+  zero_scalar_head(*model);
+  auto engine = std::make_unique<train::Engine>(std::move(model), mesh,
+                                                adamw_options(config.ppo.critic_optimizer));
+  return std::make_unique<rl::ModelCritic>(std::move(engine), config.ppo.micro_batch_size,
+                                           &context.tokenizer(), group);
+}
+
+std::unique_ptr<rl::ModelReference> build_reference(RunContext& context, const PpoStage& config,
+                                                    const parallel::Mesh& mesh,
+                                                    rl::RoleGroup& group) {
+  auto model =
+      build_model(context, config.reference_from,
+                  role_options(config, Role::kReference, mesh, models::Head::kLanguageModel));
+  return std::make_unique<rl::ModelReference>(std::move(model), mesh, group);
+}
+
+std::unique_ptr<rl::ModelReward> build_reward(RunContext& context, const PpoStage& config,
+                                              const parallel::Mesh& mesh, rl::RoleGroup& group) {
+  auto model = build_model(context, config.reward_from,
+                           role_options(config, Role::kReward, mesh, models::Head::kScalar));
+  return std::make_unique<rl::ModelReward>(std::move(model), mesh, group);
+}
+
+}  // namespace tandem::launcher
