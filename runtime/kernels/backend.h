@@ -6,9 +6,10 @@
 // allocated by the caller and overwritten, unless the name or comment says "accumulates". Compute
 // type `T` is fp32 or bf16: all floating tensors of a call have it unless stated; statistics,
 // losses and parameter gradients are fp32. Sums run in a fixed order in fp32 or wider: equal inputs
-// give equal bits, whatever the number of threads. [n] is the number of tokens; sequences are
-// packed one after the other without padding, `cu_seqlens` (host, batch + 1 entries, starting at 0)
-// gives their borders. Shapes are checked by the ops in autograd, not here.
+// give equal bits, whatever the number of threads (matmul: for an equal number of threads). [n] is
+// the number of tokens; sequences are packed one after the other without padding, `cu_seqlens`
+// (host, batch + 1 entries, starting at 0) gives their borders. Shapes are checked by the ops in
+// autograd, not here.
 #pragma once
 
 #include <cstdint>

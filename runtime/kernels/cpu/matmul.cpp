@@ -4,6 +4,7 @@
 #include <dnnl.hpp>
 #include <functional>
 #include <unordered_map>
+#include <vector>
 
 #include "runtime/base/error.h"
 #include "runtime/kernels/cpu/isa_select.h"
@@ -69,6 +70,8 @@ class Products {
  public:
   Products() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {}
 
+  bool supports(const Problem& problem) { return static_cast<bool>(description_of(problem)); }
+
   void run(const Problem& problem, void* a, void* b, void* out, void* bias) {
     Product& product = find(problem);
     product.a.set_data_handle(a);
@@ -93,7 +96,7 @@ class Products {
     return products_.emplace(problem, make(problem)).first->second;
   }
 
-  Product make(const Problem& p) {
+  dnnl::matmul::primitive_desc description_of(const Problem& p) {
     const memory::desc a = matrix(p.m, p.k, p.in, p.transpose_a),
                        b = matrix(p.k, p.n, p.in, p.transpose_b);
     const memory::desc out = matrix(p.m, p.n, p.out, false);
@@ -105,15 +108,19 @@ class Products {
       sum.append_sum(1.0f);
       attributes.set_post_ops(sum);
     }
-    const auto description = describe(engine_, a, b, bias, out, attributes);
+    return describe(engine_, a, b, bias, out, attributes);
+  }
+
+  Product make(const Problem& p) {
+    const auto description = description_of(p);
     TANDEM_CHECK(description, "oneDNN has no {} matmul for this CPU", name_of(p.in));
     Product product{dnnl::matmul(description),
-                    memory(a, engine_, nullptr),
-                    memory(b, engine_, nullptr),
-                    memory(out, engine_, nullptr),
+                    memory(description.src_desc(), engine_, nullptr),
+                    memory(description.weights_desc(), engine_, nullptr),
+                    memory(description.dst_desc(), engine_, nullptr),
                     memory(),
                     description.scratchpad_desc()};
-    if (p.has_bias) product.bias = memory(bias, engine_, nullptr);
+    if (p.has_bias) product.bias = memory(description.bias_desc(), engine_, nullptr);
     return product;
   }
 
@@ -135,6 +142,32 @@ Products& products() {
   return instance;
 }
 
+// oneDNN multiplies bf16 only where the CPU has AVX-512.
+bool has_bf16_products() {
+  static const bool instance =
+      products().supports({1, 1, 1, false, false, false, false, DType::kBF16, DType::kBF16});
+  return instance;
+}
+
+float* widened(const Tensor& x, std::vector<float>& scratch) {
+  if (x.dtype() == DType::kF32) return x.data<float>();
+  scratch.resize(static_cast<std::size_t>(x.elements()));
+  kernel_table().bf16_f32.convert(static_cast<const Bf16Bits*>(x.raw()), x.elements(),
+                                  scratch.data());
+  return scratch.data();
+}
+
+// The same product on fp32 copies: bf16 products are exact in fp32, where the sums run in any case.
+void run_widened(Problem problem, const Tensor& a, const Tensor& b, Tensor& out, void* bias) {
+  static thread_local std::vector<float> wide_a, wide_b, wide_out;
+  const DType out_dtype = problem.out;
+  problem.in = problem.out = DType::kF32;
+  float* sums = widened(out, wide_out);
+  products().run(problem, widened(a, wide_a), widened(b, wide_b), sums, bias);
+  if (out_dtype == DType::kBF16)
+    kernel_table().f32_bf16.convert(sums, out.elements(), static_cast<Bf16Bits*>(out.raw()));
+}
+
 }  // namespace
 
 void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
@@ -143,7 +176,10 @@ void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b
   if (m == 0 || n == 0) return;
   const Problem problem{
       m, n, k, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()};
-  products().run(problem, a.raw(), b.raw(), out.raw(), bias.defined() ? bias.raw() : nullptr);
+  void* bias_data = bias.defined() ? bias.raw() : nullptr;
+  const bool bf16 = a.dtype() == DType::kBF16 || out.dtype() == DType::kBF16;
+  if (bf16 && !has_bf16_products()) return run_widened(problem, a, b, out, bias_data);
+  products().run(problem, a.raw(), b.raw(), out.raw(), bias_data);
 }
 
 }  // namespace tandem::runtime::cpu

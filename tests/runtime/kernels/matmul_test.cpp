@@ -1,0 +1,146 @@
+// Products against sums in double, for the shapes at which blocked code goes wrong.
+#include "tests/runtime/kernels/kernel_test.h"
+
+namespace tandem::test {
+namespace {
+
+class Matmul : public KernelTest {};
+
+struct Sizes {
+  std::int64_t m, n, k;
+};
+const std::vector<Sizes> kSizes = {{1, 1, 1},    {1, 17, 3},  {7, 1, 64},  {5, 13, 31},
+                                   {16, 16, 16}, {67, 3, 97}, {64, 48, 1}, {129, 65, 33}};
+
+struct Product {
+  std::vector<double> values,
+      magnitudes;  // Σ a·b and Σ |a·b|: rounding errors scale with the latter
+};
+
+Product product_of(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                   const Sizes& s) {
+  const std::vector<double> x = doubles(a), y = doubles(b);
+  Product result;
+  for (std::int64_t i = 0; i < s.m; ++i)
+    for (std::int64_t j = 0; j < s.n; ++j) {
+      double sum = 0, magnitude = 0;
+      for (std::int64_t l = 0; l < s.k; ++l) {
+        const double term = x[static_cast<std::size_t>(transpose_a ? l * s.m + i : i * s.k + l)] *
+                            y[static_cast<std::size_t>(transpose_b ? j * s.k + l : l * s.n + j)];
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      result.values.push_back(sum);
+      result.magnitudes.push_back(magnitude);
+    }
+  return result;
+}
+
+void expect_product(const Tensor& out, const Product& expected, double rounding) {
+  const std::vector<double> actual = doubles(out);
+  for (std::size_t i = 0; i < actual.size(); ++i)
+    ASSERT_NEAR(actual[i], expected.values[i],
+                1e-6 * expected.magnitudes[i] + rounding * std::abs(expected.values[i]) + 1e-30)
+        << "element " << i;
+}
+
+// bf16 results are rounded once to 8 bits.
+double rounding_of(DType dtype) {
+  return dtype == DType::kF32 ? 0.0 : 0x1.0p-8;
+}
+
+TEST_P(Matmul, every_transposition_type_and_size) {
+  for (const DType in : {DType::kF32, DType::kBF16})
+    for (const DType to : {DType::kF32, DType::kBF16})
+      for (const bool ta : {false, true})
+        for (const bool tb : {false, true})
+          for (const Sizes& s : kSizes) {
+            SCOPED_TRACE(fmt::format("{}{} {}{} {} {} → {}", s.m, ta ? "ᵀ" : "", s.n, tb ? "ᵀ" : "",
+                                     s.k, name_of(in), name_of(to)));
+            const Tensor a = random_tensor(ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, "a", in),
+                         b = random_tensor(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, "b", in);
+            Tensor out = Tensor::empty({s.m, s.n}, to);
+            kernels().fill(out, NAN);  // overwritten, never read
+            kernels().matmul(a, ta, b, tb, out);
+            expect_product(out, product_of(a, ta, b, tb, s), rounding_of(to));
+          }
+}
+
+TEST_P(Matmul, accumulates_and_adds_a_bias_per_column) {
+  for (const DType in : {DType::kF32, DType::kBF16})
+    for (const DType to : {DType::kF32, DType::kBF16})
+      for (const bool accumulate : {false, true})
+        for (const bool with_bias : {false, true}) {
+          SCOPED_TRACE(fmt::format("{} → {} accumulate {} bias {}", name_of(in), name_of(to),
+                                   accumulate, with_bias));
+          const Sizes s{19, 23, 37};
+          const Tensor a = random_tensor({s.m, s.k}, "a", in),
+                       b = random_tensor({s.n, s.k}, "b", in),
+                       bias = with_bias ? random_tensor({s.n}, "bias") : Tensor();
+          Tensor out = random_tensor({s.m, s.n}, "out", to);
+          Product expected = product_of(a, false, b, true, s);
+          const std::vector<double> before = doubles(out),
+                                    added = with_bias ? doubles(bias) : std::vector<double>();
+          for (std::size_t i = 0; i < before.size(); ++i) {
+            if (accumulate) expected.values[i] += before[i];
+            if (with_bias) expected.values[i] += added[i % static_cast<std::size_t>(s.n)];
+            expected.magnitudes[i] += 4;
+          }
+          kernels().matmul(a, false, b, true, out, accumulate, bias);
+          expect_product(out, expected, rounding_of(to));
+        }
+}
+
+TEST_P(Matmul, a_sum_over_nothing_is_zero) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor a = Tensor::empty({3, 0}, dtype), b = Tensor::empty({0, 5}, dtype),
+                 bias = random_tensor({5}, "bias");
+    Tensor out = random_tensor({3, 5}, "out", dtype);
+    const std::vector<double> before = doubles(out);
+    kernels().matmul(a, false, b, false, out, true);
+    EXPECT_EQ(doubles(out), before);
+    kernels().matmul(a, false, b, false, out);
+    EXPECT_EQ(doubles(out), std::vector<double>(15, 0.0));
+    kernels().matmul(a, false, b, false, out, false, bias);
+    for (std::size_t i = 0; i < 15; ++i)
+      EXPECT_NEAR(doubles(out)[i], doubles(bias)[i % 5], 0x1.0p-8 * std::abs(doubles(bias)[i % 5]));
+  }
+}
+
+TEST_P(Matmul, no_rows_and_no_columns_are_fine) {
+  Tensor a = Tensor::empty({0, 4}, DType::kF32), b = Tensor::empty({4, 3}, DType::kF32),
+         out = Tensor::empty({0, 3}, DType::kF32);
+  kernels().matmul(a, false, b, false, out);
+  a = Tensor::empty({3, 4}, DType::kF32), b = Tensor::empty({4, 0}, DType::kF32),
+  out = Tensor::empty({3, 0}, DType::kF32);
+  kernels().matmul(a, false, b, false, out);
+}
+
+TEST_P(Matmul, works_on_windows_of_larger_tensors) {
+  const Tensor a = random_tensor({9, 8}, "a"), b = random_tensor({8, 8}, "b"),
+               all = random_tensor({9, 8}, "all");
+  const std::vector<float> before = all.to_vector<float>();
+  Tensor window = all.rows(2, 3);
+  kernels().matmul(a.rows(4, 3), false, b, true, window);
+  expect_product(window, product_of(a.rows(4, 3), false, b, true, {3, 8, 8}), 0);
+  for (const std::size_t i : {0u, 15u, 40u, 71u})
+    EXPECT_EQ(all.span<float>()[i], before[i]) << "outside the window: " << i;
+}
+
+// Blocked products divide their sums by the number of threads: equal bits for equal threads, not
+// across them.
+TEST_P(Matmul, equal_inputs_give_equal_bits) {
+  const Tensor a = random_tensor({301, 200}, "a"), b = random_tensor({150, 200}, "b");
+  Tensor first = Tensor::empty({301, 150}, DType::kF32);
+  kernels().matmul(a, false, b, true, first);
+  for (int run = 0; run < 3; ++run) {
+    Tensor again = Tensor::empty({301, 150}, DType::kF32);
+    kernels().matmul(a.clone(), false, b.clone(), true, again);
+    EXPECT_EQ(again.to_vector<float>(), first.to_vector<float>());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, Matmul, testing::ValuesIn(isas()), isa_of);
+
+}  // namespace
+}  // namespace tandem::test
