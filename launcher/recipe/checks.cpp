@@ -242,10 +242,29 @@ class Checker {
     check_layout("layout", layout);
     if (world_size_ && layout.ranks() > *world_size_)
       add(at("layout"),
-          "stage '{}' is laid out for {} ({}), but {} {} started; start it with mpirun -np {}, or "
-          "set {}.layout",
-          stage_name(), plural(layout.ranks(), "rank"), layout.str(), *world_size_,
-          *world_size_ == 1 ? "was" : "were", layout.ranks(), stage_name());
+          "stage '{}' is laid out for {} ({}), but {}; start it with mpirun -np {}, or set {}",
+          stage_name(), plural(layout.ranks(), "rank"), layout.str(), started(), layout.ranks(),
+          smaller_layout("layout", layout));
+  }
+
+  // "2 were started"
+  std::string started() const {
+    return fmt::format("{} {} started", *world_size_, *world_size_ == 1 ? "was" : "were");
+  }
+
+  // The settings that make a layout fit: fewer copies of the model, else also no division of it.
+  std::string smaller_layout(const std::string& key, const LayoutConfig& layout) const {
+    LayoutConfig one_copy = layout;
+    one_copy.data_parallel = 1;
+    const bool divided_too_far = one_copy.ranks() > *world_size_;
+    const std::int64_t copies = divided_too_far ? 1 : *world_size_ / one_copy.ranks();
+    std::string text;
+    if (layout.data_parallel > copies)
+      text = fmt::format("{}.{}.data_parallel={}", stage_name(), key, copies);
+    if (divided_too_far)
+      text +=
+          fmt::format("{}{}.{}.tensor_parallel=1", text.empty() ? "" : " and ", stage_name(), key);
+    return text;
   }
 
   void check_batches(const std::string& batch_key, std::int64_t batch, const std::string& micro_key,
@@ -364,23 +383,36 @@ class Checker {
     const std::string key = "placement." + name;
     check_layout(key, role.layout);
     if (role.ranks != role.layout.ranks())
-      add(at(key), "role '{}' has {}, but its layout {} needs {}", name, plural(role.ranks, "rank"),
-          role.layout.str(), plural(role.layout.ranks(), "rank"));
+      add(at(key), "role '{}' has {}, but its layout {} needs {}; set {}.{}.ranks={}", name,
+          plural(role.ranks, "rank"), role.layout.str(), plural(role.layout.ranks(), "rank"),
+          stage_name(), key, role.layout.ranks());
   }
 
   void check_placement(const Placement& placement) {
     check_role("policy", placement.policy);
+    if (placement.shared) {
+      check_shared_ranks(placement.policy);
+      return;
+    }
     check_role("critic", placement.critic);
     check_role("reference", placement.reference);
     check_role("reward", placement.reward);
     if (world_size_ && placement.ranks() != *world_size_)
       add(at("placement"),
-          "stage '{}' places policy {} + critic {} + reference {} + reward {} = {}, but {} {} "
-          "started; start it with "
-          "mpirun -np {}, or change {}.placement",
+          "stage '{0}' places policy {1} + critic {2} + reference {3} + reward {4} = {5}, but {6}; "
+          "start it with mpirun -np {7}, change {0}.placement, or let the roles share all ranks "
+          "with {0}.placement.shared=true",
           stage_name(), placement.policy.ranks, placement.critic.ranks, placement.reference.ranks,
-          placement.reward.ranks, plural(placement.ranks(), "rank"), *world_size_,
-          *world_size_ == 1 ? "was" : "were", placement.ranks(), stage_name());
+          placement.reward.ranks, plural(placement.ranks(), "rank"), started(), placement.ranks());
+  }
+
+  void check_shared_ranks(const RolePlacement& policy) {
+    if (world_size_ && policy.layout.ranks() > *world_size_)
+      add(at("placement.policy"),
+          "stage '{}' shares {} among its roles (policy {}), but {}; start it with mpirun -np {}, "
+          "or set {}",
+          stage_name(), plural(policy.layout.ranks(), "rank"), policy.layout.str(), started(),
+          policy.layout.ranks(), smaller_layout("placement.policy", policy.layout));
   }
 
   void check_services(const ServiceConfig& services) {

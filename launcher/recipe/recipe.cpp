@@ -69,11 +69,11 @@ Stage read_stage(SourceNode& item, Recipe& recipe) {
   if (recipe.find_stage(stage.name) != nullptr)
     throw_error("{}: two stages are named '{}' (the first at {}); give one of them another 'name'",
                 entry->origin, stage.name, recipe.origins.of(path));
+  recipe.origins.set(path, entry->origin);
   SectionReader reader(entry->value, path, recipe.origins);
   reader.field({"name", "the stage's name"}, stage.name);
   std::visit([&reader](auto& config) { config.visit_fields(reader); }, stage.config);
   reader.finish();
-  recipe.origins.set(path, entry->origin);
   return stage;
 }
 
@@ -103,13 +103,13 @@ Recipe read_recipe(SourceNode root, const std::string& file, std::span<const std
     throw_error("{}: a recipe is a mapping of keys to values, got {}", root.origin, root.shown());
   apply_overrides(root, overrides, top_level_keys());
   Recipe recipe;
+  recipe.origins.set("", file);
   recipe.file = file;
   recipe.name = std::filesystem::path(file).stem().string();
   SectionReader reader(root, "", recipe.origins);
   reader.allow("stages");
   recipe.visit_fields(reader);
   reader.finish();
-  recipe.origins.set("", file);
   if (recipe.run_dir.empty()) recipe.run_dir = "runs/" + recipe.name;
   read_stages(root, recipe);
   resolve(recipe, world_size);

@@ -1,6 +1,8 @@
 #include "launcher/recipe/resolve.h"
 
 #include <algorithm>
+#include <array>
+#include <ranges>
 
 namespace tandem::launcher {
 
@@ -39,10 +41,7 @@ class Resolver {
     default_to(stage.reference_from, "reference_from", stage.from);
     default_to(stage.reward_from, "reward_from", closest_reward_model());
     default_to(stage.critic_from, "critic_from", stage.reward_from);
-    resolve(stage.placement.policy, "placement.policy", stage.ppo.precision);
-    resolve(stage.placement.critic, "placement.critic", stage.ppo.precision);
-    resolve(stage.placement.reference, "placement.reference", stage.ppo.precision);
-    resolve(stage.placement.reward, "placement.reward", stage.ppo.precision);
+    resolve(stage.placement, stage.ppo.precision);
     const std::int64_t per_step =
         stage.ppo.rollout_batch_size / std::max<std::int64_t>(1, stage.ppo.num_mini_batches);
     fill_micro_batch(stage.ppo.micro_batch_size, per_step, stage.placement.policy.layout);
@@ -66,11 +65,44 @@ class Resolver {
     fill_micro_batch(train.micro_batch_size, train.global_batch_size, layout);
   }
 
-  void resolve(RolePlacement& role, const std::string& key, runtime::DType stage_precision) {
+  struct NamedRole {
+    std::string key;
+    RolePlacement& role;
+  };
+
+  static std::array<NamedRole, 4> roles_of(Placement& placement) {
+    return {{{"placement.policy", placement.policy},
+             {"placement.critic", placement.critic},
+             {"placement.reference", placement.reference},
+             {"placement.reward", placement.reward}}};
+  }
+
+  // The policy comes last: it takes the ranks that the others leave.
+  void resolve(Placement& placement, runtime::DType stage_precision) {
+    const std::array<NamedRole, 4> roles = roles_of(placement);
+    if (!given("placement.shared"))
+      placement.shared =
+          std::ranges::none_of(roles, [this](const NamedRole& r) { return given(r.key); });
+    std::optional<std::int64_t> left = world_size_;
+    for (const auto& [key, role] : roles | std::views::drop(1)) {
+      if (placement.shared) continue;
+      resolve(role, key, std::nullopt);
+      if (left) *left -= role.ranks;
+    }
+    resolve(placement.policy, "placement.policy", left);
+    for (const auto& [key, role] : roles) {
+      if (!given(key + ".precision")) role.precision = stage_precision;
+      if (!placement.shared) continue;
+      role.ranks = placement.policy.ranks;
+      role.layout = placement.policy.layout;
+    }
+  }
+
+  // `ranks`: what the role may take where it does not say; none: as many as its layout needs.
+  void resolve(RolePlacement& role, const std::string& key, std::optional<std::int64_t> ranks) {
     const bool ranks_given = role.ranks > 0;
-    resolve(role.layout, key, ranks_given ? std::optional(role.ranks) : std::nullopt);
+    resolve(role.layout, key, ranks_given ? std::optional(role.ranks) : ranks);
     if (!ranks_given) role.ranks = role.layout.ranks();
-    if (!given(key + ".precision")) role.precision = stage_precision;
   }
 
   // data_parallel, unless given, takes the ranks that the other degrees leave.

@@ -111,7 +111,7 @@ SectionReader::SectionReader(const SourceNode& node, std::string path, Origins& 
   if (node.kind != Kind::kMapping && node.kind != Kind::kNull)
     throw_error("{}: '{}' must be a mapping of keys to values, got {}", node.origin,
                 path_.substr(path_.rfind('.') + 1), node.shown());
-  origins_.set(path_, node.origin);
+  if (!origins_.given(path_)) origins_.set(path_, node.origin);
 }
 
 std::string SectionReader::join(std::string_view key) const {
@@ -125,7 +125,7 @@ const SourceNode* SectionReader::value_of(const FieldInfo& info) {
     return &entry->value;
   }
   if (info.required)
-    add_problem(fmt::format("{}: '{}' is missing: {}", node_.origin, info.name, info.help));
+    add_problem(fmt::format("{}: '{}' is missing: {}", origins_.of(path_), info.name, info.help));
   return nullptr;
 }
 

@@ -90,12 +90,20 @@ void DpoStage::visit_fields(FieldVisitor& v) {
 }
 
 void RolePlacement::visit_fields(FieldVisitor& v) {
-  v.field({"ranks", "ranks of the role; 0: as many as its layout needs", "ranks"}, ranks);
+  v.field({"ranks",
+           "ranks of the role; 0: as many as its layout needs, and for the policy what the others "
+           "leave",
+           "ranks"},
+          ranks);
   layout.visit_fields(v);
   train::visit_precision(v, precision);
 }
 
 void Placement::visit_fields(FieldVisitor& v) {
+  v.field({"shared",
+           "all four models on the same ranks, in the policy's layout, whatever the other roles' "
+           "layouts say; default: false where a role below is given, else true"},
+          shared);
   v.nested({"policy", "the model that is trained and samples the responses"}, policy);
   v.nested(
       {"critic", "the model that predicts the return at each token, trained beside the policy"},
@@ -127,8 +135,9 @@ void PpoStage::visit_fields(FieldVisitor& v) {
        "held-out prompts for evaluations; default: what prompts.validation_fraction holds out"},
       validation);
   ppo.visit_fields(v);
-  v.nested({"placement", "which ranks do what; the roles' ranks add up to the ranks started"},
-           placement);
+  v.nested(
+      {"placement", "which ranks do what; roles that do not share add up to the ranks started"},
+      placement);
   v.nested({"services", "how the roles reach each other"}, services);
 }
 

@@ -66,12 +66,15 @@ struct RolePlacement {
   void visit_fields(runtime::FieldVisitor& v);
 };
 
-// Which ranks do what: policy from rank 0, then critic, reference, reward.
+// Which ranks do what. Shared: every rank of the policy also holds its shard of the other three
+// models, in the policy's layout, and calls them directly. Else policy from rank 0, then critic,
+// reference, reward, each on ranks of its own and called over its service.
 struct Placement {
+  bool shared = true;
   RolePlacement policy, critic, reference, reward;
 
   std::int64_t ranks() const {
-    return policy.ranks + critic.ranks + reference.ranks + reward.ranks;
+    return shared ? policy.ranks : policy.ranks + critic.ranks + reference.ranks + reward.ranks;
   }
   void visit_fields(runtime::FieldVisitor& v);
 };
