@@ -77,6 +77,23 @@ inline double tolerance(DType dtype) {
   return dtype == DType::kF32 ? 1e-5 : 8e-3;
 }
 
+// Every |actual − expected| within `bound` of its element's scale. For results in which larger
+// terms cancel: rounding errors are relative to those terms, which the caller adds up in `scales`.
+inline testing::AssertionResult close_to_scale(const std::string& name, const Tensor& actual,
+                                               const std::vector<double>& expected,
+                                               const std::vector<double>& scales, double bound) {
+  const std::vector<double> values = doubles(actual);
+  if (values.size() != expected.size() || scales.size() != expected.size())
+    return testing::AssertionFailure() << name << ": " << values.size() << " values for "
+                                       << expected.size() << " with " << scales.size() << " scales";
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!(std::abs(values[i] - expected[i]) <= bound * scales[i]))
+      return testing::AssertionFailure()
+             << name << "[" << i << "]: " << values[i] << " for " << expected[i] << ", more than "
+             << bound << " of " << scales[i] << " off";
+  return testing::AssertionSuccess();
+}
+
 // The bytes that `work` leaves in `outputs` must not depend on the number of threads.
 inline void expect_same_bits_for_any_threads(const std::function<std::vector<Tensor>()>& work) {
   const int before = omp_get_max_threads();
