@@ -1,0 +1,67 @@
+// Generation throughput: prompts of one length, sampled continuations of one length, KV cache.
+// tokens_per_s counts new tokens; the time of the prompts is included.
+//
+//   bench_generate [--model llama-58m] [--precision bf16] [--batch 8] [--prompt 64] [--new 128] …
+#include "models/generation/generate.h"
+
+#include <cstdio>
+#include <numeric>
+
+#include "bench/support.h"
+#include "models/llama/llama.h"
+#include "runtime/base/random.h"
+
+namespace {
+
+using namespace tandem;
+
+std::vector<std::vector<std::int32_t>> random_prompts(std::int64_t count, std::int64_t length,
+                                                      std::int64_t vocabulary) {
+  const runtime::Philox random(1, "bench prompts");
+  std::vector<std::vector<std::int32_t>> prompts(static_cast<std::size_t>(count));
+  std::uint64_t index = 0;
+  for (auto& prompt : prompts)
+    for (std::int64_t i = 0; i < length; ++i)
+      prompt.push_back(
+          static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary), index++)));
+  return prompts;
+}
+
+void measure(int argc, char** argv) {
+  const bench::Options options(argc, argv,
+                               {{"model", "llama-58m"},
+                                {"precision", "fp32"},
+                                {"threads", "0"},
+                                {"batch", "8"},
+                                {"prompt", "64"},
+                                {"new", "128"},
+                                {"steps", "3"},
+                                {"warmup", "1"}});
+  bench::set_threads(options.number("threads"));
+  models::BuildOptions build;
+  build.precision.compute = options.dtype("precision");
+  build.trainable = false;
+  const auto model = models::make_llama(bench::model_case(options.text("model")).config, build);
+  model->parameters().initialize(0);
+  const std::int64_t batch = options.number("batch"), length = options.number("new");
+  const auto prompts = random_prompts(batch, options.number("prompt"), model->vocab_size());
+  std::vector<std::int64_t> ids(prompts.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const models::GenerateOptions generation{.max_new_tokens = length, .batch_size = batch};
+  const auto seconds = bench::timed(options.number("warmup"), options.number("steps"),
+                                    [&] { models::generate(*model, prompts, ids, generation); });
+  auto line = bench::report("tandem-generate", options.text("model"), options.text("precision"),
+                            seconds, batch * length);
+  line.update({{"batch", batch},
+               {"prompt", options.number("prompt")},
+               {"new", length},
+               {"steady_peak_rss_mib", std::llround(bench::steady_peak_mib())},
+               {"peak_rss_mib", std::llround(bench::peak_mib())}});
+  std::printf("%s\n", line.dump().c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::run_main([&] { measure(argc, argv); });
+}

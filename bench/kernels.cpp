@@ -1,0 +1,274 @@
+// Each kernel beside what the machine can do: GFLOP/s against the rate of fused multiply-adds in
+// registers, or GB/s against a copy of the same kind. By default on one thread and in processor
+// time, which other work on the machine disturbs least.
+//
+//   bench_kernels [--shape llama-58m] [--precision fp32] [--threads 1] [--only attention]
+#include <omp.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "bench/support.h"
+#include "runtime/kernels/backend.h"
+#include "runtime/kernels/cpu/isa_select.h"
+
+namespace {
+
+using namespace tandem;
+using runtime::DType;
+using runtime::HeadsView;
+using runtime::Tensor;
+
+double cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Best processor seconds of one call, over several batches of calls.
+double best_of(const std::function<void()>& call) {
+  call();
+  double start = cpu_seconds();
+  call();
+  const double once = std::max(1e-7, cpu_seconds() - start);
+  const int repeats = std::max(1, static_cast<int>(0.02 / once));
+  double best = 1e9;
+  for (int round = 0; round < 7; ++round) {
+    start = cpu_seconds();
+    for (int i = 0; i < repeats; ++i) call();
+    best = std::min(best, (cpu_seconds() - start) / repeats);
+  }
+  return best;
+}
+
+class Bench {
+ public:
+  Bench(const bench::ModelCase& shape, DType dtype, std::string only)
+      : c_(shape.config), dtype_(dtype), only_(std::move(only)), seq_(shape.seq) {
+    n_ = shape.batch * shape.seq;
+    backend_ = &runtime::backend_of(runtime::Device{});
+  }
+
+  void run() {
+    std::printf("%-34s %10s %10s %10s\n", "kernel", "us", "GFLOP/s", "GB/s");
+    copies();
+    matmuls();
+    attention();
+    rows();
+    vocabulary();
+    optimizer();
+    decoding();
+  }
+
+ private:
+  Tensor filled(std::initializer_list<std::int64_t> dims, DType dtype, float scale = 1) {
+    std::vector<float> values(static_cast<std::size_t>(runtime::Shape(dims).elements()));
+    std::uint32_t state = 12345;
+    for (float& value : values) {
+      state = state * 1664525u + 1013904223u;
+      value = scale * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
+    }
+    return Tensor::from(values, dims).to(dtype);
+  }
+
+  // `bytes`: what must move to and from memory at least; `flops`: what must be computed.
+  void row(const std::string& name, double flops, double bytes, const std::function<void()>& call) {
+    if (name.find(only_) == std::string::npos) return;
+    const double seconds = best_of(call);
+    std::printf("%-34s %10.1f %10.1f %10.1f\n", name.c_str(), 1e6 * seconds, 1e-9 * flops / seconds,
+                1e-9 * bytes / seconds);
+    std::fflush(stdout);
+  }
+
+  double size() const { return static_cast<double>(runtime::size_of(dtype_)); }
+
+  void copies() {
+    for (const std::int64_t bytes : {64L << 10, 1L << 20, 64L << 20}) {
+      const Tensor from = filled({bytes / 4}, DType::kF32);
+      Tensor to = Tensor::empty({bytes / 4}, DType::kF32);
+      row(fmt::format("copy {} KiB", bytes >> 10), 0, 2.0 * static_cast<double>(bytes),
+          [&] { backend_->copy(from, to); });
+    }
+  }
+
+  void matmul(const std::string& name, std::int64_t m, std::int64_t n, std::int64_t k, bool ta,
+              bool tb, DType out_dtype, bool accumulate = false) {
+    const Tensor a = ta ? filled({k, m}, dtype_) : filled({m, k}, dtype_);
+    const Tensor b = tb ? filled({n, k}, dtype_) : filled({k, n}, dtype_);
+    Tensor out = Tensor::zeros({m, n}, out_dtype);
+    const double flops = 2.0 * static_cast<double>(m * n * k);
+    const double bytes = size() * static_cast<double>(m * k + k * n) +
+                         static_cast<double>(runtime::size_of(out_dtype) * m * n);
+    row(fmt::format("{} {}x{}x{}", name, m, n, k), flops, bytes,
+        [&] { backend_->matmul(a, ta, b, tb, out, accumulate); });
+  }
+
+  void linear(const std::string& name, std::int64_t out, std::int64_t in) {
+    matmul("matmul " + name, n_, out, in, false, true, dtype_);
+    matmul("matmul d " + name, n_, in, out, false, false, dtype_);
+    matmul("matmul dW " + name, out, in, n_, true, false, DType::kF32, true);
+  }
+
+  std::int64_t head_dim() const { return c_.resolved_head_dim(); }
+  std::int64_t qkv_width() const {
+    return (c_.num_attention_heads + 2 * c_.num_key_value_heads) * head_dim();
+  }
+
+  void matmuls() {
+    linear("qkv", qkv_width(), c_.hidden_size);
+    linear("out", c_.hidden_size, c_.num_attention_heads * head_dim());
+    linear("gate_up", 2 * c_.intermediate_size, c_.hidden_size);
+    linear("down", c_.hidden_size, c_.intermediate_size);
+    const std::int64_t rows = std::min<std::int64_t>(n_, 262);
+    matmul("matmul logits", rows, c_.vocab_size, c_.hidden_size, false, true, DType::kF32);
+    matmul("matmul d logits", rows, c_.hidden_size, c_.vocab_size, false, false, dtype_);
+    matmul("matmul dW logits", c_.vocab_size, c_.hidden_size, rows, true, false, DType::kF32, true);
+  }
+
+  void attention() {
+    const std::int64_t heads = c_.num_attention_heads, kv = c_.num_key_value_heads, d = head_dim();
+    const Tensor qkv = filled({n_, qkv_width()}, dtype_), dout = filled({n_, heads * d}, dtype_);
+    const Tensor dqkv = runtime::empty_like(qkv);
+    Tensor out = Tensor::empty({n_, heads * d}, dtype_),
+           lse = Tensor::empty({heads, n_}, DType::kF32);
+    std::vector<std::int32_t> borders;
+    for (std::int64_t i = 0; i <= n_; i += seq_) borders.push_back(static_cast<std::int32_t>(i));
+    const runtime::AttentionShape shape{
+        .cu_seqlens_q = borders, .cu_seqlens_k = borders, .scale = 0.125f};
+    const auto view = [&](const Tensor& t, std::int64_t first, std::int64_t count) {
+      return HeadsView{t, first * d, count, d};
+    };
+    const double pairs = 0.5 * static_cast<double>(n_ * (seq_ + 1) * heads * d);
+    const double bytes = size() * static_cast<double>(n_ * (qkv_width() + heads * d));
+    row("attention forward", 4 * pairs, bytes, [&] {
+      backend_->attention_forward(view(qkv, 0, heads), view(qkv, heads, kv),
+                                  view(qkv, heads + kv, kv), shape, out, lse);
+    });
+    row("attention backward", 10 * pairs, 2 * bytes, [&] {
+      backend_->attention_backward(
+          view(qkv, 0, heads), view(qkv, heads, kv), view(qkv, heads + kv, kv), out, lse, dout,
+          shape, view(dqkv, 0, heads), view(dqkv, heads, kv), view(dqkv, heads + kv, kv));
+    });
+  }
+
+  void rows() {
+    const std::int64_t h = c_.hidden_size, f = c_.intermediate_size;
+    const auto n = static_cast<double>(n_);
+    const Tensor x = filled({n_, h}, dtype_), r = filled({n_, h}, dtype_);
+    const Tensor weight = filled({h}, DType::kF32);
+    Tensor sum = runtime::empty_like(x), y = runtime::empty_like(x),
+           rstd = Tensor::empty({n_}, DType::kF32), dweight = Tensor::zeros({h}, DType::kF32);
+    row("rms_norm forward", 0, 4 * n * size() * static_cast<double>(h),
+        [&] { backend_->rms_norm_forward(x, r, weight, 1e-5f, sum, y, rstd); });
+    row("rms_norm backward", 0, 4 * n * size() * static_cast<double>(h),
+        [&] { backend_->rms_norm_backward(x, weight, rstd, r, y, sum, dweight, true); });
+    row("add", 0, 3 * n * size() * static_cast<double>(h), [&] { backend_->add(x, r, y); });
+    const Tensor gate_up = filled({n_, 2 * f}, dtype_), dy = filled({n_, f}, dtype_);
+    Tensor gated = Tensor::empty({n_, f}, dtype_), dgate_up = runtime::empty_like(gate_up);
+    row("swiglu forward", 0, 3 * n * size() * static_cast<double>(f),
+        [&] { backend_->swiglu_forward(gate_up, gated); });
+    row("swiglu backward", 0, 5 * n * size() * static_cast<double>(f),
+        [&] { backend_->swiglu_backward(gate_up, dy, dgate_up); });
+    const std::int64_t rotated = (c_.num_attention_heads + c_.num_key_value_heads);
+    const Tensor qkv = filled({n_, qkv_width()}, dtype_);
+    std::vector<std::int32_t> positions;
+    for (std::int64_t i = 0; i < n_; ++i) positions.push_back(static_cast<std::int32_t>(i % seq_));
+    const Tensor p = Tensor::from(positions, {n_});
+    const Tensor cos = filled({seq_, head_dim() / 2}, DType::kF32),
+                 sin = filled({seq_, head_dim() / 2}, DType::kF32);
+    row("rope", 0, 2 * n * size() * static_cast<double>(rotated * head_dim()), [&] {
+      backend_->rope({qkv, 0, rotated, head_dim()}, p, cos, sin, false);
+    });
+  }
+
+  void vocabulary() {
+    const std::int64_t rows = std::min<std::int64_t>(n_, 262), v = c_.vocab_size;
+    const Tensor logits = filled({rows, v}, DType::kF32, 4);
+    const Tensor targets =
+        Tensor::from(std::vector<std::int32_t>(static_cast<std::size_t>(rows), 7), {rows});
+    Tensor maximum = Tensor::empty({rows}, DType::kF32),
+           sums = Tensor::empty({rows, 3}, DType::kF32), dlogits = Tensor::empty({rows, v}, dtype_);
+    const Tensor g = filled({rows}, DType::kF32);
+    const double bytes = 4.0 * static_cast<double>(rows * v);
+    row("row_max", 0, bytes, [&] { backend_->row_max(logits, maximum); });
+    row("softmax_sums", 0, bytes,
+        [&] { backend_->softmax_sums(logits, maximum, targets, 0, sums); });
+    row("softmax_backward", 0, bytes * (1 + size() / 4),
+        [&] { backend_->softmax_backward(logits, maximum, targets, 0, g, {}, {}, dlogits); });
+    std::vector<std::int32_t> ids;
+    for (std::int64_t i = 0; i < n_; ++i) ids.push_back(static_cast<std::int32_t>((i * 7919) % v));
+    const Tensor tokens = Tensor::from(ids, {n_});
+    const Tensor table = filled({v, c_.hidden_size}, dtype_),
+                 dy = filled({n_, c_.hidden_size}, dtype_);
+    Tensor x = runtime::empty_like(dy), dtable = Tensor::zeros({v, c_.hidden_size}, DType::kF32);
+    const auto moved = static_cast<double>(n_ * c_.hidden_size);
+    row("embedding forward", 0, 2 * moved * size(),
+        [&] { backend_->embedding_forward(tokens, table, 0, x); });
+    row("embedding backward", 0, moved * (8 + size()),
+        [&] { backend_->embedding_backward(tokens, dy, 0, dtable); });
+  }
+
+  void optimizer() {
+    const std::int64_t n = 4 << 20;
+    Tensor master = filled({n}, DType::kF32), m = Tensor::zeros({n}, DType::kF32),
+           v = Tensor::zeros({n}, DType::kF32);
+    const Tensor grad = filled({n}, DType::kF32);
+    Tensor compute = dtype_ == DType::kBF16 ? Tensor::empty({n}, dtype_) : Tensor();
+    const runtime::AdamWStep step{.learning_rate = 1e-4f, .weight_decay = 0.1f};
+    row("adamw", 0, static_cast<double>(n) * (28 + (compute.defined() ? 2 : 0)),
+        [&] { backend_->adamw(master, grad, m, v, compute, step); });
+    row("sum_of_squares", 0, 4.0 * static_cast<double>(n), [&] { backend_->sum_of_squares(grad); });
+  }
+
+  void decoding() {
+    const std::int64_t batch = 8, capacity = 256, length = 128, kv = c_.num_key_value_heads;
+    const std::int64_t saved = n_;
+    n_ = batch;
+    matmul("decode qkv", batch, qkv_width(), c_.hidden_size, false, true, dtype_);
+    matmul("decode gate_up", batch, 2 * c_.intermediate_size, c_.hidden_size, false, true, dtype_);
+    matmul("decode down", batch, c_.hidden_size, c_.intermediate_size, false, true, dtype_);
+    matmul("decode logits", batch, c_.vocab_size, c_.hidden_size, false, true, DType::kF32);
+    n_ = saved;
+    runtime::KvCacheView cache{filled({batch, capacity, kv, head_dim()}, dtype_),
+                               filled({batch, capacity, kv, head_dim()}, dtype_)};
+    const Tensor q = filled({batch, qkv_width()}, dtype_);
+    Tensor out = Tensor::empty({batch, c_.num_attention_heads * head_dim()}, dtype_);
+    std::vector<std::int32_t> slots, lengths(static_cast<std::size_t>(batch), length);
+    for (std::int64_t i = 0; i < batch; ++i) slots.push_back(static_cast<std::int32_t>(i));
+    row("decode attention",
+        4.0 * static_cast<double>(batch * length * c_.num_attention_heads * head_dim()),
+        2 * size() * static_cast<double>(batch * length * kv * head_dim()), [&] {
+          backend_->attention_decode({q, 0, c_.num_attention_heads, head_dim()}, cache, slots,
+                                     lengths, 0.125f, 0, out);
+        });
+    const Tensor logits = filled({batch, c_.vocab_size}, DType::kF32, 4);
+    const std::vector<float> uniform(static_cast<std::size_t>(batch), 0.37f);
+    std::vector<std::int32_t> tokens(static_cast<std::size_t>(batch));
+    row("sample", 0, 4.0 * static_cast<double>(batch * c_.vocab_size),
+        [&] { backend_->sample(logits, {}, uniform, tokens); });
+  }
+
+  models::LlamaConfig c_;
+  DType dtype_;
+  std::string only_;
+  std::int64_t seq_ = 0, n_ = 0;
+  runtime::Backend* backend_ = nullptr;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::run_main([&] {
+    const bench::Options options(
+        argc, argv,
+        {{"shape", "llama-58m"}, {"precision", "fp32"}, {"threads", "1"}, {"only", ""}});
+    bench::set_threads(options.number("threads"));
+    std::printf("%s, %d thread(s), %s\n", std::string(runtime::cpu::isa_name()).c_str(),
+                bench::threads(), options.text("precision").c_str());
+    Bench(bench::model_case(options.text("shape")), options.dtype("precision"),
+          options.text("only"))
+        .run();
+  });
+}

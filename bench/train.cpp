@@ -1,0 +1,136 @@
+// Training throughput: forward, backward, clipping and AdamW on random tokens, through the engine
+// that stages train with. Under mpirun the batch is shared out over data-parallel ranks.
+//
+//   bench_train [--model llama-58m] [--precision bf16] [--threads 2] [--batch 4] [--seq 512] …
+#include <cstdio>
+
+#include "bench/support.h"
+#include "data/batch.h"
+#include "models/llama/llama.h"
+#include "parallel/comm/mpi/mpi.h"
+#include "runtime/base/error.h"
+#include "runtime/base/random.h"
+#include "train/engine.h"
+#include "train/objectives.h"
+
+namespace {
+
+using namespace tandem;
+
+// `sequences` sequences of random tokens, every token predicted from those before it.
+data::Batch random_batch(std::int64_t sequences, std::int64_t length, std::int64_t vocabulary,
+                         std::uint64_t first) {
+  const runtime::Philox random(1, "bench tokens");
+  data::BatchBuilder builder;
+  std::vector<data::TokenId> tokens(static_cast<std::size_t>(length));
+  std::uint64_t index = first * static_cast<std::uint64_t>(length);
+  for (std::int64_t i = 0; i < sequences; ++i) {
+    for (data::TokenId& token : tokens)
+      token =
+          static_cast<data::TokenId>(random.below(static_cast<std::uint64_t>(vocabulary), index++));
+    builder.add_completion(tokens, 0, i);
+  }
+  return builder.take();
+}
+
+struct Run {
+  std::string model, precision;
+  runtime::DType compute;
+  std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel;
+  double clip;
+};
+
+Run settings(int argc, char** argv) {
+  const bench::Options options(argc, argv,
+                               {{"model", "llama-58m"},
+                                {"precision", "fp32"},
+                                {"threads", "0"},
+                                {"batch", "0"},
+                                {"seq", "0"},
+                                {"micro-batch", "0"},
+                                {"recompute", "0"},
+                                {"tp", "1"},
+                                {"steps", "10"},
+                                {"warmup", "3"},
+                                {"clip", "1"}});
+  bench::set_threads(options.number("threads"));
+  const bench::ModelCase usual = bench::model_case(options.text("model"));
+  const auto or_usual = [&](const char* name, std::int64_t value) {
+    return options.number(name) > 0 ? options.number(name) : value;
+  };
+  return {options.text("model"),
+          options.text("precision"),
+          options.dtype("precision"),
+          or_usual("batch", usual.batch),
+          or_usual("seq", usual.seq),
+          options.number("micro-batch"),
+          options.number("warmup"),
+          options.number("steps"),
+          options.number("recompute"),
+          options.number("tp"),
+          static_cast<double>(options.number("clip"))};
+}
+
+train::Engine make_engine(const Run& run, const parallel::Mesh& mesh) {
+  models::BuildOptions build;
+  build.precision.compute = run.compute;
+  build.tp = mesh.tp;
+  build.recompute = run.recompute != 0;
+  auto model = models::make_llama(bench::model_case(run.model).config, build);
+  model->parameters().initialize(0);
+  return {std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1}};
+}
+
+void measure(const Run& run, const parallel::Group& world) {
+  const parallel::Mesh mesh = parallel::make_mesh(
+      {.data_parallel = world.size() / run.tensor_parallel, .tensor_parallel = run.tensor_parallel},
+      world);
+  train::Engine engine = make_engine(run, mesh);
+  if (run.batch % mesh.dp.size() != 0)
+    runtime::throw_error("--batch {} does not divide over {} replicas", run.batch, mesh.dp.size());
+  const std::int64_t own = run.batch / mesh.dp.size();
+  const std::int64_t micro = run.micro_batch > 0 ? run.micro_batch : own;
+  if (own % micro != 0)
+    runtime::throw_error("--micro-batch {} does not divide a rank's {} sequences", micro, own);
+  std::vector<data::Batch> batches;
+  for (std::int64_t i = 0; i < own / micro; ++i)
+    batches.push_back(random_batch(micro, run.seq, engine.model().vocab_size(),
+                                   static_cast<std::uint64_t>(mesh.dp.rank() * own + i * micro)));
+  const double weight =
+      train::target_weight(batches[0]) * static_cast<double>(batches.size()) * mesh.dp.size();
+  std::vector<double> losses;
+  const auto seconds = bench::timed(run.warmup, run.steps, [&] {
+    double loss = 0;
+    engine.step(
+        own / micro,
+        [&](std::int64_t i) {
+          loss +=
+              train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true);
+        },
+        1e-4, run.clip);
+    losses.push_back(mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
+  });
+  const double memory = bench::steady_peak_mib(), peak = bench::peak_mib();
+  const double all = world.all_reduce_scalar(memory, parallel::ReduceOp::kSum, "memory"),
+               all_peak = world.all_reduce_scalar(peak, parallel::ReduceOp::kSum, "memory");
+  if (!mesh.is_first_rank()) return;
+  auto line = bench::report("tandem-train", run.model, run.precision, seconds, run.batch * run.seq);
+  line.update({{"ranks", world.size()},
+               {"batch", run.batch},
+               {"seq", run.seq},
+               {"parameters", engine.model().parameters().logical_elements()},
+               {"first_loss", losses.front()},
+               {"last_loss", losses.back()},
+               {"steady_peak_rss_mib", std::llround(all)},
+               {"peak_rss_mib", std::llround(all_peak)}});
+  std::printf("%s\n", line.dump().c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::run_main([&] {
+    const parallel::MpiRuntime mpi(&argc, &argv);
+    measure(settings(argc, argv), mpi.world());
+  });
+}
