@@ -60,7 +60,9 @@ inline void tile(std::int64_t depth, const typename Dot::Packed* a, std::int64_t
   }
   for (std::int64_t k = 0; k < depth; k += Dot::kStep) {
     F32 row[kVectors];
-    __builtin_memcpy(row, b, sizeof row);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v)
+      __builtin_memcpy(&row[v], b + v * kLanes * Dot::kStep, sizeof(F32));
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8

@@ -47,10 +47,15 @@ inline std::int64_t round_up(std::int64_t a, std::int64_t b) {
   return ceil_div(a, b) * b;
 }
 
+// With the intrinsics one instruction; a loop over lanes becomes eight on AVX2.
 inline F32 broadcast(float x) {
-  F32 v;
-  for (int i = 0; i < kLanes; ++i) v[i] = x;
-  return v;
+#if defined(__AVX512F__)
+  return (F32)_mm512_set1_ps(x);
+#elif defined(__AVX2__)
+  return (F32)_mm256_set1_ps(x);
+#else
+  return F32{x, x, x, x};
+#endif
 }
 
 // ---- conversion
