@@ -57,5 +57,8 @@ function(tandem_test name)
   if(ARG_RANKS)
     set_tests_properties(${test_name} PROPERTIES PROCESSORS 2
       ENVIRONMENT "OMPI_MCA_mpi_yield_when_idle=1;OMP_NUM_THREADS=1")
+  else()
+    # Tests run side by side: threads that spin while they wait would take the cores from each other.
+    set_tests_properties(${test_name} PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=passive")
   endif()
 endfunction()

@@ -1,5 +1,7 @@
 #include "runtime/kernels/shape_checks.h"
 
+#include <algorithm>
+
 namespace tandem::runtime {
 namespace {
 
@@ -11,10 +13,44 @@ std::int64_t rows_of(const Tensor& x) {
   return width_of(x) == 0 ? 0 : x.elements() / width_of(x);
 }
 
+bool is_compute_type(const Tensor& x) {
+  return x.dtype() == DType::kF32 || x.dtype() == DType::kBF16;
+}
+
+// An fp32 vector of `elements`, or nothing.
+bool is_optional_fp32(const Tensor& x, std::int64_t elements) {
+  return !x.defined() || (x.elements() == elements && x.dtype() == DType::kF32);
+}
+
+bool all_within(std::span<const std::int32_t> values, std::int64_t begin, std::int64_t end) {
+  return std::ranges::all_of(values, [&](std::int64_t v) { return v >= begin && v < end; });
+}
+
+void check_borders(std::span<const std::int32_t> borders, std::int64_t tokens) {
+  TANDEM_CHECK(!borders.empty() && borders.front() == 0 && borders.back() == tokens &&
+                   std::ranges::is_sorted(borders),
+               "borders of sequences must rise from 0 to {}", tokens);
+}
+
+void check_cache(const KvCacheView& cache, std::span<const std::int32_t> slots, std::int64_t rows) {
+  TANDEM_CHECK(cache.keys.shape().rank() == 4 && cache.keys.shape() == cache.values.shape() &&
+                   cache.keys.dtype() == cache.values.dtype(),
+               "a cache of keys {} and values {}", cache.keys.str(), cache.values.str());
+  TANDEM_CHECK(
+      static_cast<std::int64_t>(slots.size()) == rows && all_within(slots, 0, cache.keys.dim(0)),
+      "{} slots for {} rows in cache {}", slots.size(), rows, cache.keys.str());
+}
+
 }  // namespace
 
 void check_same_elements(const Tensor& a, const Tensor& b) {
   TANDEM_CHECK(a.elements() == b.elements(), "{} against {}", a.str(), b.str());
+}
+
+void check_same(const Tensor& a, std::initializer_list<const Tensor*> others) {
+  for (const Tensor* b : others)
+    TANDEM_CHECK(a.elements() == b->elements() && a.dtype() == b->dtype(), "{} against {}", a.str(),
+                 b->str());
 }
 
 void check_matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
@@ -23,23 +59,29 @@ void check_matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool trans
                "matmul of {} and {} into {}", a.str(), b.str(), out.str());
   const std::int64_t m = a.dim(transpose_a ? 1 : 0), k = a.dim(transpose_a ? 0 : 1);
   const std::int64_t n = b.dim(transpose_b ? 0 : 1), b_k = b.dim(transpose_b ? 1 : 0);
-  TANDEM_CHECK(k == b_k && out.dim(0) == m && out.dim(1) == n && a.dtype() == b.dtype(),
+  TANDEM_CHECK(k == b_k && out.dim(0) == m && out.dim(1) == n && a.dtype() == b.dtype() &&
+                   is_compute_type(a) && is_compute_type(out),
                "matmul of {}{} and {}{} into {}", a.str(), transpose_a ? "ᵀ" : "", b.str(),
                transpose_b ? "ᵀ" : "", out.str());
-  TANDEM_CHECK(!bias.defined() || bias.elements() == n, "matmul into {} with bias {}", out.str(),
-               bias.str());
+  TANDEM_CHECK(is_optional_fp32(bias, n), "matmul into {} with bias {}", out.str(), bias.str());
+}
+
+void check_column_sum(const Tensor& dy, const Tensor& dbias) {
+  TANDEM_CHECK(is_compute_type(dy) && is_optional_fp32(dbias, width_of(dy)),
+               "column sums of {} into {}", dy.str(), dbias.str());
 }
 
 void check_gather(const Tensor& x, const Tensor& rows, const Tensor& out) {
   TANDEM_CHECK(width_of(x) == width_of(out) && rows.elements() == rows_of(out) &&
-                   rows.dtype() == DType::kI32,
+                   rows.dtype() == DType::kI32 && is_compute_type(x) && is_compute_type(out),
                "rows {} of {} into {}", rows.str(), x.str(), out.str());
 }
 
 void check_scatter(const Tensor& x, const Tensor& rows, const Tensor& out) {
-  TANDEM_CHECK(
-      width_of(x) == width_of(out) && rows.elements() == rows_of(x) && rows.dtype() == DType::kI32,
-      "{} added to rows {} of {}", x.str(), rows.str(), out.str());
+  TANDEM_CHECK(width_of(x) == width_of(out) && rows.elements() == rows_of(x) &&
+                   rows.dtype() == DType::kI32 && is_compute_type(x) &&
+                   (out.dtype() == DType::kF32 || out.dtype() == x.dtype()),
+               "{} added to rows {} of {}", x.str(), rows.str(), out.str());
 }
 
 void check_norm(const Tensor& rows, std::initializer_list<const Tensor*> same,
@@ -50,19 +92,36 @@ void check_norm(const Tensor& rows, std::initializer_list<const Tensor*> same,
                      (tensor->elements() == rows.elements() && tensor->dtype() == rows.dtype()),
                  "normalisation of {} with {}", rows.str(), tensor->str());
   for (const Tensor* tensor : columns)
-    TANDEM_CHECK(!tensor->defined() ||
-                     (tensor->elements() == width_of(rows) && tensor->dtype() == DType::kF32),
-                 "normalisation of {} with parameter {}", rows.str(), tensor->str());
+    TANDEM_CHECK(is_optional_fp32(*tensor, width_of(rows)), "normalisation of {} with parameter {}",
+                 rows.str(), tensor->str());
   for (const Tensor* tensor : statistics)
-    TANDEM_CHECK(tensor->elements() == rows_of(rows) && tensor->dtype() == DType::kF32,
+    TANDEM_CHECK(tensor->defined() && is_optional_fp32(*tensor, rows_of(rows)),
                  "normalisation of {} with statistic {}", rows.str(), tensor->str());
 }
 
 void check_heads(const HeadsView& heads) {
   TANDEM_CHECK(heads.rows.shape().rank() == 2 && heads.offset >= 0 &&
-                   heads.offset + heads.heads * heads.head_dim <= heads.rows.dim(1),
+                   heads.offset + heads.heads * heads.head_dim <= heads.rows.dim(1) &&
+                   is_compute_type(heads.rows),
                "{} heads of {} at column {} of {}", heads.heads, heads.head_dim, heads.offset,
                heads.rows.str());
+}
+
+void check_rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos,
+                const Tensor& sin) {
+  check_heads(heads);
+  TANDEM_CHECK(positions.elements() == heads.rows.dim(0) && positions.dtype() == DType::kI32 &&
+                   cos.shape() == sin.shape() && cos.shape().rank() == 2 &&
+                   cos.dim(1) == heads.head_dim / 2 && cos.dtype() == DType::kF32 &&
+                   sin.dtype() == DType::kF32,
+               "rope of heads of {} in {} at positions {} with tables {} and {}", heads.head_dim,
+               heads.rows.str(), positions.str(), cos.str(), sin.str());
+}
+
+void check_swiglu(const Tensor& gate_up, const Tensor& half) {
+  TANDEM_CHECK(gate_up.elements() == 2 * half.elements() &&
+                   width_of(gate_up) == 2 * width_of(half) && gate_up.dtype() == half.dtype(),
+               "SwiGLU of {} with {}", gate_up.str(), half.str());
 }
 
 void check_attention(const HeadsView& q, const HeadsView& k, const HeadsView& v,
@@ -71,40 +130,100 @@ void check_attention(const HeadsView& q, const HeadsView& k, const HeadsView& v,
   check_heads(k);
   check_heads(v);
   TANDEM_CHECK(k.heads > 0 && q.heads % k.heads == 0 && v.heads == k.heads &&
-                   q.head_dim == k.head_dim && v.head_dim == k.head_dim,
-               "attention of {} query heads of {} with {} and {} heads of {} and {}", q.heads,
-               q.head_dim, k.heads, v.heads, k.head_dim, v.head_dim);
+                   q.head_dim == k.head_dim && v.head_dim == k.head_dim &&
+                   k.rows.dim(0) == v.rows.dim(0) && q.rows.dtype() == k.rows.dtype() &&
+                   q.rows.dtype() == v.rows.dtype(),
+               "attention of {} query heads of {} in {} with {} and {} heads of {} and {} in {} "
+               "and {}",
+               q.heads, q.head_dim, q.rows.str(), k.heads, v.heads, k.head_dim, v.head_dim,
+               k.rows.str(), v.rows.str());
   const std::int64_t n = q.rows.dim(0);
-  TANDEM_CHECK(shape.cu_seqlens_q.size() == shape.cu_seqlens_k.size() &&
-                   !shape.cu_seqlens_q.empty() && shape.cu_seqlens_q.back() == n &&
-                   shape.cu_seqlens_k.back() == k.rows.dim(0),
-               "attention over {} query and {} key borders of {} and {}", shape.cu_seqlens_q.size(),
-               shape.cu_seqlens_k.size(), q.rows.str(), k.rows.str());
-  TANDEM_CHECK(out.elements() == n * q.heads * q.head_dim && lse.elements() == n * q.heads &&
-                   out.dtype() == q.rows.dtype(),
+  TANDEM_CHECK(shape.cu_seqlens_q.size() == shape.cu_seqlens_k.size(),
+               "attention over {} query and {} key borders", shape.cu_seqlens_q.size(),
+               shape.cu_seqlens_k.size());
+  check_borders(shape.cu_seqlens_q, n);
+  check_borders(shape.cu_seqlens_k, k.rows.dim(0));
+  TANDEM_CHECK(out.elements() == n * q.heads * q.head_dim && out.dtype() == q.rows.dtype() &&
+                   lse.elements() == n * q.heads && lse.dtype() == DType::kF32,
                "attention of {} into {} and {}", q.rows.str(), out.str(), lse.str());
 }
 
-void check_softmax(const Tensor& logits, std::initializer_list<const Tensor*> statistics) {
-  TANDEM_CHECK(logits.shape().rank() == 2, "softmax over {}", logits.str());
-  for (const Tensor* tensor : statistics)
-    TANDEM_CHECK(!tensor->defined() || tensor->elements() == logits.dim(0),
-                 "softmax over {} with {}", logits.str(), tensor->str());
+void check_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
+                       std::span<const std::int32_t> positions, const KvCacheView& cache) {
+  check_heads(k);
+  check_heads(v);
+  check_cache(cache, slots, k.rows.dim(0));
+  const Tensor& keys = cache.keys;
+  TANDEM_CHECK(k.heads == keys.dim(2) && v.heads == keys.dim(2) && k.head_dim == keys.dim(3) &&
+                   v.head_dim == keys.dim(3) && k.rows.dim(0) == v.rows.dim(0) &&
+                   k.rows.dtype() == keys.dtype() && v.rows.dtype() == keys.dtype() &&
+                   positions.size() == slots.size() && all_within(positions, 0, keys.dim(1)),
+               "{} and {} at {} positions into cache {}", k.rows.str(), v.rows.str(),
+               positions.size(), keys.str());
 }
 
-void check_softmax_stats(const Tensor& maximum, const Tensor& sums, const Tensor& lse,
-                         const Tensor& log_prob, const Tensor& entropy) {
-  TANDEM_CHECK(sums.elements() == 3 * maximum.elements(), "softmax sums {} with maxima {}",
-               sums.str(), maximum.str());
-  check_same_elements(maximum, lse);
-  check_same_elements(maximum, log_prob);
-  check_same_elements(maximum, entropy);
+void check_decode(const HeadsView& q, const KvCacheView& cache, std::span<const std::int32_t> slots,
+                  std::span<const std::int32_t> lengths, const Tensor& out) {
+  check_heads(q);
+  check_cache(cache, slots, q.rows.dim(0));
+  const Tensor& keys = cache.keys;
+  TANDEM_CHECK(keys.dim(2) > 0 && q.heads % keys.dim(2) == 0 && q.head_dim == keys.dim(3) &&
+                   q.rows.dtype() == keys.dtype() && out.dtype() == keys.dtype() &&
+                   out.elements() == q.rows.dim(0) * q.heads * q.head_dim &&
+                   lengths.size() == slots.size() && all_within(lengths, 0, keys.dim(1) + 1),
+               "{} query heads of {} in {} with {} lengths against cache {} into {}", q.heads,
+               q.head_dim, q.rows.str(), lengths.size(), keys.str(), out.str());
+}
+
+void check_softmax(const Tensor& logits, const Tensor& targets,
+                   std::initializer_list<const Tensor*> statistics) {
+  TANDEM_CHECK(logits.shape().rank() == 2 && is_compute_type(logits), "softmax over {}",
+               logits.str());
+  TANDEM_CHECK(
+      !targets.defined() || (targets.elements() == logits.dim(0) && targets.dtype() == DType::kI32),
+      "softmax over {} with targets {}", logits.str(), targets.str());
+  for (const Tensor* tensor : statistics)
+    TANDEM_CHECK(is_optional_fp32(*tensor, logits.dim(0)), "softmax over {} with {}", logits.str(),
+                 tensor->str());
+}
+
+void check_softmax_sums(const Tensor& sums, std::initializer_list<const Tensor*> statistics) {
+  for (const Tensor* tensor : statistics)
+    TANDEM_CHECK(sums.dtype() == DType::kF32 && sums.elements() % 3 == 0 &&
+                     is_optional_fp32(*tensor, sums.elements() / 3),
+                 "softmax sums {} with {}", sums.str(), tensor->str());
+}
+
+void check_add_dot(const Tensor& a, const Tensor& b, const Tensor& out) {
+  TANDEM_CHECK(
+      a.dtype() == DType::kF32 && is_optional_fp32(b, a.elements()) && is_optional_fp32(out, 1),
+      "dot product of {} and {} into {}", a.str(), b.str(), out.str());
 }
 
 void check_concat(const Tensor& parts, const Tensor& out) {
   TANDEM_CHECK(parts.shape().rank() == 3 && out.shape().rank() == 2 && parts.dim(1) == out.dim(0) &&
                    out.dim(1) <= parts.dim(0) * parts.dim(2) && parts.dtype() == out.dtype(),
                "columns of {} into {}", parts.str(), out.str());
+}
+
+void check_adamw(const Tensor& master, const Tensor& grad, const Tensor& exp_avg,
+                 const Tensor& exp_avg_sq, const Tensor& compute) {
+  const std::int64_t n = master.elements();
+  TANDEM_CHECK(
+      master.dtype() == DType::kF32 && grad.elements() == n && is_compute_type(grad) &&
+          is_optional_fp32(exp_avg, n) && is_optional_fp32(exp_avg_sq, n) &&
+          (!compute.defined() || (compute.elements() == n && compute.dtype() == DType::kBF16)),
+      "AdamW of {} with gradient {}, moments {} and {}, compute weights {}", master.str(),
+      grad.str(), exp_avg.str(), exp_avg_sq.str(), compute.str());
+}
+
+void check_sample(const Tensor& logits, const SamplingParams& params,
+                  std::span<const float> uniform, std::span<const std::int32_t> tokens) {
+  const std::int64_t rows = rows_of(logits);
+  TANDEM_CHECK(logits.dtype() == DType::kF32 && static_cast<std::int64_t>(tokens.size()) == rows &&
+                   (params.temperature <= 0 || static_cast<std::int64_t>(uniform.size()) == rows),
+               "sampling from {} with {} random numbers into {} tokens", logits.str(),
+               uniform.size(), tokens.size());
 }
 
 }  // namespace tandem::runtime

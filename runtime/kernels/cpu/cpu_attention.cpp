@@ -48,14 +48,8 @@ void CpuBackend::attention_backward(const HeadsView& q, const HeadsView& k, cons
 void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
                                 std::span<const std::int32_t> slots,
                                 std::span<const std::int32_t> positions, KvCacheView& cache) {
-  check_heads(k);
-  check_heads(v);
+  check_cache_write(k, v, slots, positions, cache);
   const std::int64_t capacity = cache.keys.dim(1), width = k.heads * k.head_dim;
-  TANDEM_CHECK(cache.keys.dtype() == k.rows.dtype() && cache.values.dtype() == v.rows.dtype() &&
-                   cache.keys.elements() == cache.keys.dim(0) * capacity * width &&
-                   slots.size() == positions.size() &&
-                   static_cast<std::int64_t>(slots.size()) == k.rows.dim(0),
-               "{} into cache {}", k.rows.str(), cache.keys.str());
   const std::int64_t element = size_of(k.rows.dtype()), bytes = width * element;
   const auto write = [&](const HeadsView& from, Tensor& to, std::size_t i) {
     const std::int64_t row = slots[i] * capacity + positions[i],
@@ -66,9 +60,6 @@ void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
                 static_cast<std::size_t>(bytes));
   };
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    TANDEM_CHECK(slots[i] >= 0 && slots[i] < cache.keys.dim(0) && positions[i] >= 0 &&
-                     positions[i] < capacity,
-                 "slot {} position {} of cache {}", slots[i], positions[i], cache.keys.str());
     write(k, cache.keys, i);
     write(v, cache.values, i);
   }
@@ -78,14 +69,8 @@ void CpuBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
                                   std::span<const std::int32_t> slots,
                                   std::span<const std::int32_t> lengths, float scale,
                                   std::int64_t window, Tensor& out) {
-  check_heads(q);
+  check_decode(q, cache, slots, lengths, out);
   const std::int64_t kv_heads = cache.keys.dim(2);
-  TANDEM_CHECK(q.heads % kv_heads == 0 && q.head_dim == cache.keys.dim(3) &&
-                   q.rows.dtype() == cache.keys.dtype() && slots.size() == lengths.size() &&
-                   static_cast<std::int64_t>(slots.size()) == q.rows.dim(0) &&
-                   out.elements() == q.rows.dim(0) * q.heads * q.head_dim,
-               "{} query heads of {} against cache {} into {}", q.heads, q.head_dim,
-               cache.keys.str(), out.str());
   const DecodeTask task{slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1),
                         kv_heads,     scale,          window};
   by_type(out.dtype(), [&](auto t) {

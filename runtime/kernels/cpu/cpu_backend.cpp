@@ -77,7 +77,7 @@ void CpuBackend::scale(Tensor& x, float factor) {
 
 void CpuBackend::dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
                          std::uint64_t first_index, Tensor& out) {
-  check_same_elements(x, out);
+  check_same(x, {&out});
   const Philox random(seed, purpose);
   by_type(x.dtype(), [&](auto t) {
     using T = decltype(t);
@@ -93,7 +93,6 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) {
 void CpuBackend::scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) {
   if (out.dtype() == DType::kF32) return embedding_backward(rows, x, 0, out);
   check_scatter(x, rows, out);
-  TANDEM_CHECK(x.dtype() == out.dtype(), "{} added to rows of {}", x.str(), out.str());
   typed<Bf16Bits>().scatter_add_same(pointer<Bf16Bits>(x), pointer<std::int32_t>(rows),
                                      rows.elements(), rows_of(out), width_of(x),
                                      pointer<Bf16Bits>(out));
@@ -109,8 +108,7 @@ void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool
 }
 
 void CpuBackend::column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) {
-  TANDEM_CHECK(dbias.elements() == width_of(dy) && dbias.dtype() == DType::kF32,
-               "column sums of {} into {}", dy.str(), dbias.str());
+  check_column_sum(dy, dbias);
   by_type(dy.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().column_sum(pointer<T>(dy), rows_of(dy), width_of(dy), pointer<float>(dbias),
@@ -201,7 +199,10 @@ void CpuBackend::layer_norm_backward(const Tensor& h, const Tensor& weight, cons
 
 void CpuBackend::rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos,
                       const Tensor& sin, bool inverse) {
-  check_heads(heads);
+  check_rope(heads, positions, cos, sin);
+  const std::span<std::int32_t> rows = positions.span<std::int32_t>();
+  TANDEM_CHECK(std::ranges::all_of(rows, [&](auto p) { return p >= 0 && p < cos.dim(0); }),
+               "a position beyond the {} of the rope tables", cos.dim(0));
   by_type(heads.rows.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().rope(head_rows<T>(heads), heads.rows.dim(0), pointer<std::int32_t>(positions),
@@ -210,8 +211,7 @@ void CpuBackend::rope(const HeadsView& heads, const Tensor& positions, const Ten
 }
 
 void CpuBackend::swiglu_forward(const Tensor& gate_up, Tensor& out) {
-  TANDEM_CHECK(gate_up.elements() == 2 * out.elements(), "SwiGLU of {} into {}", gate_up.str(),
-               out.str());
+  check_swiglu(gate_up, out);
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().swiglu_forward(pointer<T>(gate_up), rows_of(out), width_of(out), pointer<T>(out));
@@ -219,9 +219,8 @@ void CpuBackend::swiglu_forward(const Tensor& gate_up, Tensor& out) {
 }
 
 void CpuBackend::swiglu_backward(const Tensor& gate_up, const Tensor& dy, Tensor& dgate_up) {
-  check_same_elements(gate_up, dgate_up);
-  TANDEM_CHECK(gate_up.elements() == 2 * dy.elements(), "SwiGLU of {} with gradient {}",
-               gate_up.str(), dy.str());
+  check_same(gate_up, {&dgate_up});
+  check_swiglu(gate_up, dy);
   by_type(dy.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().swiglu_backward(pointer<T>(gate_up), pointer<T>(dy), rows_of(dy), width_of(dy),
@@ -230,7 +229,7 @@ void CpuBackend::swiglu_backward(const Tensor& gate_up, const Tensor& dy, Tensor
 }
 
 void CpuBackend::gelu_forward(const Tensor& x, bool tanh, Tensor& y) {
-  check_same_elements(x, y);
+  check_same(x, {&y});
   by_type(x.dtype(), [&](auto t) {
     typed<decltype(t)>().gelu_forward(pointer<decltype(t)>(x), x.elements(), tanh,
                                       pointer<decltype(t)>(y));
@@ -238,8 +237,7 @@ void CpuBackend::gelu_forward(const Tensor& x, bool tanh, Tensor& y) {
 }
 
 void CpuBackend::gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) {
-  check_same_elements(x, dy);
-  check_same_elements(x, dx);
+  check_same(x, {&dy, &dx});
   by_type(x.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().gelu_backward(pointer<T>(x), x.elements(), tanh, pointer<T>(dy), pointer<T>(dx));
@@ -250,7 +248,7 @@ void CpuBackend::gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Ten
 // -----------------------------------------------------------------------------------
 
 void CpuBackend::row_max(const Tensor& logits, Tensor& maximum) {
-  check_softmax(logits, {&maximum});
+  check_softmax(logits, {}, {&maximum});
   by_type(logits.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().row_max(pointer<T>(logits), rows_of(logits), width_of(logits),
@@ -260,9 +258,8 @@ void CpuBackend::row_max(const Tensor& logits, Tensor& maximum) {
 
 void CpuBackend::softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
                               std::int64_t first_column, Tensor& sums) {
-  check_softmax(logits, {&maximum, &targets});
-  TANDEM_CHECK(sums.elements() == 3 * logits.dim(0), "softmax sums of {} into {}", logits.str(),
-               sums.str());
+  check_softmax(logits, targets, {&maximum});
+  check_softmax_sums(sums, {&maximum});
   by_type(logits.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().softmax_sums(pointer<T>(logits), pointer<float>(maximum),
@@ -273,7 +270,7 @@ void CpuBackend::softmax_sums(const Tensor& logits, const Tensor& maximum, const
 
 void CpuBackend::softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse,
                                Tensor& log_prob, Tensor& entropy) {
-  check_softmax_stats(maximum, sums, lse, log_prob, entropy);
+  check_softmax_sums(sums, {&maximum, &lse, &log_prob, &entropy});
   const float* sum = pointer<float>(sums);
   for (std::int64_t i = 0; i < maximum.elements(); ++i, sum += 3) {
     const double log_sum = std::log(static_cast<double>(sum[0]));
@@ -284,7 +281,7 @@ void CpuBackend::softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor
 }
 
 void CpuBackend::add_dot(const Tensor& a, const Tensor& b, Tensor& out) {
-  check_same_elements(a, b);
+  check_add_dot(a, b, out);
   double total = 0;
   for (std::int64_t i = 0; i < a.elements(); ++i)
     total += static_cast<double>(pointer<float>(a)[i]) * static_cast<double>(pointer<float>(b)[i]);
@@ -305,7 +302,7 @@ void CpuBackend::concat_columns(const Tensor& parts, Tensor& out) {
 void CpuBackend::softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets,
                                   std::int64_t first_column, const Tensor& g_logp,
                                   const Tensor& entropy, const Tensor& g_entropy, Tensor& dlogits) {
-  check_softmax(logits, {&lse, &targets, &g_logp, &entropy, &g_entropy});
+  check_softmax(logits, targets, {&lse, &g_logp, &entropy, &g_entropy});
   check_same_elements(logits, dlogits);
   by_types(logits.dtype(), dlogits.dtype(), [&](auto in, auto to) {
     using In = decltype(in);
@@ -322,12 +319,7 @@ void CpuBackend::softmax_backward(const Tensor& logits, const Tensor& lse, const
 
 void CpuBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
                        Tensor& compute, const AdamWStep& step) {
-  check_same_elements(master, grad);
-  check_same_elements(master, exp_avg);
-  check_same_elements(master, exp_avg_sq);
-  if (compute.defined()) check_same_elements(master, compute);
-  TANDEM_CHECK(!compute.defined() || compute.dtype() == DType::kBF16, "compute weights {}",
-               compute.str());
+  check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
   const double steps = static_cast<double>(step.step);
   AdamWTask task;
   task.one_minus_beta1 = static_cast<float>(1.0 - static_cast<double>(step.beta1));
@@ -365,11 +357,8 @@ bool CpuBackend::all_finite(const Tensor& x) {
 
 void CpuBackend::sample(const Tensor& logits, const SamplingParams& params,
                         std::span<const float> uniform, std::span<std::int32_t> tokens) {
+  check_sample(logits, params, uniform, tokens);
   const std::int64_t rows = rows_of(logits), vocabulary = width_of(logits);
-  TANDEM_CHECK(logits.dtype() == DType::kF32 && static_cast<std::int64_t>(tokens.size()) == rows &&
-                   (params.temperature <= 0 || static_cast<std::int64_t>(uniform.size()) == rows),
-               "sampling from {} with {} random numbers into {} tokens", logits.str(),
-               uniform.size(), tokens.size());
   const auto* data = pointer<float>(logits);
 #pragma omp parallel for schedule(dynamic, 1) if (rows > 1)
   for (std::int64_t i = 0; i < rows; ++i) {

@@ -23,7 +23,7 @@ class MetaBackend final : public Backend {
   void scale(Tensor& x, float factor) override {}
   void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
                std::uint64_t first_index, Tensor& out) override {
-    check_same_elements(x, out);
+    check_same(x, {&out});
   }
   void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) override {
     check_gather(x, rows, out);
@@ -36,7 +36,9 @@ class MetaBackend final : public Backend {
               bool accumulate, const Tensor& bias) override {
     check_matmul(a, transpose_a, b, transpose_b, out, bias);
   }
-  void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override {}
+  void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override {
+    check_column_sum(dy, dbias);
+  }
 
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override {
@@ -45,6 +47,7 @@ class MetaBackend final : public Backend {
   void embedding_backward(const Tensor& tokens, const Tensor& dy, std::int64_t first_row,
                           Tensor& dweight) override {
     check_scatter(dy, tokens, dweight);
+    TANDEM_CHECK(dweight.dtype() == DType::kF32, "embedding gradient {}", dweight.str());
   }
 
   void rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight, float eps,
@@ -69,16 +72,16 @@ class MetaBackend final : public Backend {
 
   void rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos, const Tensor& sin,
             bool inverse) override {
-    check_heads(heads);
+    check_rope(heads, positions, cos, sin);
   }
-  void swiglu_forward(const Tensor& gate_up, Tensor& out) override {}
+  void swiglu_forward(const Tensor& gate_up, Tensor& out) override { check_swiglu(gate_up, out); }
   void swiglu_backward(const Tensor& gate_up, const Tensor& dy, Tensor& dgate_up) override {
-    check_same_elements(gate_up, dgate_up);
+    check_same(gate_up, {&dgate_up});
+    check_swiglu(gate_up, dy);
   }
-  void gelu_forward(const Tensor& x, bool tanh, Tensor& y) override { check_same_elements(x, y); }
+  void gelu_forward(const Tensor& x, bool tanh, Tensor& y) override { check_same(x, {&y}); }
   void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) override {
-    check_same_elements(x, dy);
-    check_same_elements(x, dx);
+    check_same(x, {&dy, &dx});
   }
 
   void attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
@@ -94,48 +97,45 @@ class MetaBackend final : public Backend {
   }
   void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
                       std::span<const std::int32_t> positions, KvCacheView& cache) override {
-    check_heads(k);
-    check_heads(v);
+    check_cache_write(k, v, slots, positions, cache);
   }
   void attention_decode(const HeadsView& q, const KvCacheView& cache,
                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
                         float scale, std::int64_t window, Tensor& out) override {
-    check_heads(q);
+    check_decode(q, cache, slots, lengths, out);
   }
 
   void row_max(const Tensor& logits, Tensor& maximum) override {
-    check_softmax(logits, {&maximum});
+    check_softmax(logits, {}, {&maximum});
   }
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
                     std::int64_t first_column, Tensor& sums) override {
-    check_softmax(logits, {&maximum, &targets});
+    check_softmax(logits, targets, {&maximum});
+    check_softmax_sums(sums, {&maximum});
   }
   void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse, Tensor& log_prob,
                      Tensor& entropy) override {
-    check_softmax_stats(maximum, sums, lse, log_prob, entropy);
+    check_softmax_sums(sums, {&maximum, &lse, &log_prob, &entropy});
   }
-  void add_dot(const Tensor& a, const Tensor& b, Tensor& out) override {
-    check_same_elements(a, b);
-  }
+  void add_dot(const Tensor& a, const Tensor& b, Tensor& out) override { check_add_dot(a, b, out); }
   void concat_columns(const Tensor& parts, Tensor& out) override { check_concat(parts, out); }
   void softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets,
                         std::int64_t first_column, const Tensor& g_logp, const Tensor& entropy,
                         const Tensor& g_entropy, Tensor& dlogits) override {
-    check_softmax(logits, {&lse, &targets, &g_logp, &entropy, &g_entropy});
+    check_softmax(logits, targets, {&lse, &g_logp, &entropy, &g_entropy});
     check_same_elements(logits, dlogits);
   }
 
   void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
              Tensor& compute, const AdamWStep& step) override {
-    check_same_elements(master, grad);
-    check_same_elements(master, exp_avg);
-    check_same_elements(master, exp_avg_sq);
+    check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
   }
   double sum_of_squares(const Tensor& x) override { return 0; }
   bool all_finite(const Tensor& x) override { return true; }
 
   void sample(const Tensor& logits, const SamplingParams& params, std::span<const float> uniform,
               std::span<std::int32_t> tokens) override {
+    check_sample(logits, params, uniform, tokens);
     std::fill(tokens.begin(), tokens.end(), 0);
   }
 };

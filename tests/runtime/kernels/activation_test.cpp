@@ -133,6 +133,15 @@ TEST_P(Activation, rope_turns_only_the_named_heads_and_back_again) {
     }
 }
 
+TEST_P(Activation, rope_refuses_a_position_beyond_its_tables) {
+  const Tensor x = random_tensor({1, 4}, "x"), table = random_tensor({5, 2}, "table");
+  for (const std::int32_t position : {-1, 5}) {
+    const Tensor positions = Tensor::from(std::vector<std::int32_t>{position}, {1});
+    EXPECT_THROW(kernels().rope({x, 0, 1, 4}, positions, table, table, false),
+                 runtime::InternalError);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, Activation, testing::ValuesIn(isas()), isa_of);
 
 }  // namespace
