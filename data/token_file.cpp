@@ -194,6 +194,15 @@ void TokenFile::read(std::int64_t document, std::int64_t begin, std::int64_t len
     const auto* tokens = reinterpret_cast<const std::uint16_t*>(token_data_) + first;
     std::copy(tokens, tokens + length, out.begin() + static_cast<std::ptrdiff_t>(before));
   }
+  check_tokens(std::span(out).subspan(before));
+}
+
+// Checked here and not when the file is opened, which would read all of it.
+void TokenFile::check_tokens(std::span<const TokenId> tokens) const {
+  for (const TokenId token : tokens)
+    if (token < 0 || token >= vocab_size_)
+      throw_damaged(file_.path(), fmt::format("token {} is outside its vocabulary of {}",
+                                              static_cast<std::uint32_t>(token), vocab_size_));
 }
 
 std::uint64_t corpus_fingerprint(const DataConfig& config, const Tokenizer& tokenizer) {

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "data/config.h"
@@ -36,11 +37,14 @@ class TokenFile {
   std::int64_t vocab_size() const { return vocab_size_; }
   std::uint64_t fingerprint() const { return fingerprint_; }
   std::int64_t document_length(std::int64_t document) const;
-  // Appends tokens [begin, begin + length) of a document.
+  // Appends tokens [begin, begin + length) of a document. Throws Error when one of them is outside
+  // the vocabulary.
   void read(std::int64_t document, std::int64_t begin, std::int64_t length,
             std::vector<TokenId>& out) const;
 
  private:
+  void check_tokens(std::span<const TokenId> tokens) const;
+
   runtime::MappedFile file_;
   std::int64_t documents_ = 0;
   std::int64_t tokens_ = 0;

@@ -12,10 +12,10 @@ namespace tandem::data {
 struct TokenizerConfig {
   std::int64_t vocab_size = 8192;
   std::int64_t min_frequency = 2;
-  std::string bos_token;
+  std::string bos_token = {};
   std::string eos_token = "<|endoftext|>";
   std::string pad_token = "<|pad|>";
-  std::vector<std::string> special_tokens;
+  std::vector<std::string> special_tokens = {};
 
   void visit_fields(runtime::FieldVisitor& v);
 };

@@ -46,8 +46,8 @@ struct SpecialTokenIds {
 // others may be.
 struct TokenizerFiles {
   std::string tokenizer_json;
-  std::string tokenizer_config_json;
-  std::string special_tokens_map_json;
+  std::string tokenizer_config_json = {};
+  std::string special_tokens_map_json = {};
 };
 
 // A part of a text: an added token, or with kNoToken the text between two.

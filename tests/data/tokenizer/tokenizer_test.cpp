@@ -1,0 +1,231 @@
+// Promises of data/tokenizer/tokenizer.h beyond the golden values: special tokens, bytes of every
+// kind, files, and what is refused.
+#include "data/tokenizer/tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "data/tokenizer/byte_level.h"
+#include "data/utf8.h"
+#include "runtime/base/random.h"
+#include "runtime/io/text_file.h"
+#include "tests/data/support.h"
+
+namespace tandem::data {
+namespace {
+
+using nlohmann::json;
+using testing::error_of;
+using testing::Files;
+using ::testing::HasSubstr;
+using testing::small_tokenizer;
+using ::testing::StartsWith;
+
+constexpr EncodeOptions kPlain{.parse_special_tokens = false};
+
+TEST(Tokenizer, special_tokens_are_parsed_unless_the_text_is_a_strangers) {
+  const Tokenizer tokenizer = small_tokenizer();
+  const std::string text = "the cat<|endoftext|>the hat";
+  const auto parsed = tokenizer.encode(text);
+  const TokenId eos = tokenizer.special_ids().eos;
+  EXPECT_EQ(std::count(parsed.begin(), parsed.end(), eos), 1);
+  const auto plain = tokenizer.encode(text, kPlain);
+  EXPECT_EQ(std::count(plain.begin(), plain.end(), eos), 0);
+  EXPECT_EQ(tokenizer.decode(parsed), text);
+  EXPECT_EQ(tokenizer.decode(plain), text);
+  EXPECT_EQ(tokenizer.decode(parsed, true), "the catthe hat");
+  EXPECT_TRUE(tokenizer.is_special(eos));
+  EXPECT_FALSE(tokenizer.is_special(tokenizer.encode("t")[0]));
+  EXPECT_FALSE(tokenizer.is_special(-1));
+  EXPECT_FALSE(tokenizer.is_special(1 << 30));
+}
+
+TEST(Tokenizer, the_template_puts_bos_before_the_text_when_asked) {
+  const Tokenizer tokenizer = small_tokenizer("<|start|>");
+  auto expected = tokenizer.encode("the cat");
+  expected.insert(expected.begin(), tokenizer.special_ids().bos);
+  EXPECT_EQ(tokenizer.encode("the cat", {.add_special_tokens = true}), expected);
+  EXPECT_EQ(small_tokenizer().encode("the cat", {.add_special_tokens = true}),
+            small_tokenizer().encode("the cat"));
+}
+
+TEST(Tokenizer, further_special_tokens_get_new_ids_and_known_ones_keep_theirs) {
+  const Tokenizer before = small_tokenizer();
+  const std::vector<std::string> tokens{"<|tool|>", "<|user|>", "<|tool|>!"};
+  const Tokenizer tokenizer = before.with_special_tokens(tokens);
+  EXPECT_EQ(tokenizer.vocab_size(), before.vocab_size() + 2);
+  EXPECT_EQ(tokenizer.token_to_id("<|tool|>"), before.vocab_size());
+  EXPECT_EQ(tokenizer.token_to_id("<|user|>"), before.token_to_id("<|user|>"));
+  // The longest that starts leftmost wins.
+  EXPECT_EQ(tokenizer.encode("<|tool|>!"),
+            std::vector<TokenId>{*tokenizer.token_to_id("<|tool|>!")});
+  EXPECT_EQ(tokenizer.encode("<|tool|>"), std::vector<TokenId>{*tokenizer.token_to_id("<|tool|>")});
+  EXPECT_EQ(tokenizer.encode("the cat"), before.encode("the cat"));
+  EXPECT_NE(tokenizer.fingerprint(), before.fingerprint());
+  EXPECT_EQ(small_tokenizer().fingerprint(), before.fingerprint());
+}
+
+TEST(Tokenizer, text_that_is_not_utf8_is_refused_with_the_place) {
+  const Tokenizer tokenizer = small_tokenizer();
+  EXPECT_EQ(error_of([&] { tokenizer.encode("caf\xE9"); }),
+            "text is not UTF-8: byte 0xE9 at offset 3 cannot be encoded; convert the text first");
+  std::string zero("a\0b", 3);
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode(zero)), zero);
+}
+
+TEST(Tokenizer, ids_outside_the_vocabulary_are_refused) {
+  const Tokenizer tokenizer = small_tokenizer();
+  for (const TokenId id :
+       {-1, static_cast<TokenId>(tokenizer.vocab_size()), std::numeric_limits<TokenId>::max()})
+    EXPECT_THAT(error_of([&] { tokenizer.decode(std::vector{id}); }),
+                StartsWith(fmt::format("token id {} is outside the tokenizer's vocabulary of {}",
+                                       id, tokenizer.vocab_size())));
+}
+
+std::string random_text(std::uint64_t seed, std::size_t length) {
+  const runtime::Philox random(seed, "text");
+  std::string text;
+  for (std::uint64_t i = 0; i < length; ++i) {
+    const auto kind = random.below(20, 2 * i);
+    const auto draw = random.below(kind < 18 ? 6 : 0x3000, 2 * i + 1);
+    append_utf8(kind < 18 ? U"theca "[draw] : static_cast<char32_t>(0x80 + draw), text);
+  }
+  return text;
+}
+
+// The definition: of all pairs the one of lowest rank, leftmost first, until none is left.
+std::vector<TokenId> encode_by_definition(const Tokenizer& tokenizer, std::string_view piece) {
+  static const json merges = json::parse(tokenizer.files().tokenizer_json)["model"]["merges"];
+  std::vector<std::string> symbols;
+  for (const char byte : piece) symbols.push_back(bytes_to_chars(std::string(1, byte)));
+  for (const json& merge : merges) {
+    // Merges in order of rank: a later one never makes an earlier one possible again.
+    std::vector<std::string> merged;
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+      if (i + 1 < symbols.size() && symbols[i] == merge[0] && symbols[i + 1] == merge[1])
+        merged.push_back(symbols[i] + symbols[i + 1]), ++i;
+      else
+        merged.push_back(symbols[i]);
+    }
+    symbols = std::move(merged);
+  }
+  std::vector<TokenId> ids;
+  for (const std::string& symbol : symbols) ids.push_back(*tokenizer.token_to_id(symbol));
+  return ids;
+}
+
+// Short and long words take different ways to the same ids (bpe_model.cpp).
+TEST(Tokenizer, words_of_every_length_follow_the_merges) {
+  const Tokenizer tokenizer = small_tokenizer();
+  for (std::size_t length : {1, 2, 3, 8, 23, 24, 25, 63, 64, 65, 66, 200, 3000})
+    for (std::uint64_t seed = 0; seed < 4; ++seed) {
+      std::string word = random_text(seed * 1000 + length, 2 * length + 8);
+      std::erase_if(word, [](char c) { return c < 'a' || c > 'z'; });
+      word.resize(length, 't');
+      EXPECT_EQ(tokenizer.encode(word), encode_by_definition(tokenizer, word)) << word;
+      EXPECT_EQ(tokenizer.encode(word), encode_by_definition(tokenizer, word)) << "from the cache";
+    }
+}
+
+TEST(Tokenizer, every_text_comes_back) {
+  const Tokenizer tokenizer = small_tokenizer();
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const std::string text = random_text(seed, 20 * seed);
+    const auto ids = tokenizer.encode(text, kPlain);
+    ASSERT_EQ(tokenizer.decode(ids), text);
+    StreamDecoder stream(tokenizer);
+    std::string streamed;
+    for (const TokenId id : ids) {
+      const std::string part = stream.push(id);
+      EXPECT_EQ(find_invalid_utf8(part), std::string_view::npos) << "half a character";
+      streamed += part;
+    }
+    ASSERT_EQ(streamed + stream.finish(), text);
+  }
+}
+
+TEST(Tokenizer, several_threads_may_encode) {
+  const Tokenizer tokenizer = small_tokenizer();
+  std::vector<std::vector<TokenId>> results(4);
+  std::vector<std::thread> threads;
+  for (auto& result : results)
+    threads.emplace_back([&] {
+      for (std::uint64_t seed = 0; seed < 30; ++seed)
+        tokenizer.encode(random_text(seed, 300), {}, result);
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_EQ(result, results[0]);
+}
+
+TEST(Tokenizer, files_come_back_byte_for_byte) {
+  const Files files;
+  const Tokenizer tokenizer = small_tokenizer("<|start|>");
+  tokenizer.save(files.folder());
+  const Tokenizer loaded = Tokenizer::load(files.folder());
+  EXPECT_EQ(loaded.fingerprint(), tokenizer.fingerprint());
+  EXPECT_EQ(loaded.files().tokenizer_json, tokenizer.files().tokenizer_json);
+  EXPECT_EQ(loaded.special_ids().bos, tokenizer.special_ids().bos);
+  EXPECT_EQ(loaded.special_ids().eos, tokenizer.special_ids().eos);
+  EXPECT_EQ(loaded.special_ids().pad, tokenizer.special_ids().pad);
+  EXPECT_EQ(loaded.special_ids().unk, kNoToken);
+  EXPECT_EQ(loaded.encode("the cat"), tokenizer.encode("the cat"));
+}
+
+TEST(Tokenizer, a_missing_or_damaged_file_is_named) {
+  const Files files;
+  const std::string path = (files.folder() / "tokenizer.json").string();
+  EXPECT_THAT(error_of([&] { Tokenizer::load(files.folder()); }),
+              StartsWith(path + ": no such file;"));
+  files.write("tokenizer.json", "{\"model\": ");
+  EXPECT_THAT(error_of([&] { Tokenizer::load(files.folder()); }),
+              StartsWith(path + ": not valid JSON (near byte"));
+}
+
+// The error of a tokenizer.json after `change`.
+std::string error_after(const std::function<void(json&)>& change) {
+  json document = json::parse(small_tokenizer().files().tokenizer_json);
+  change(document);
+  return error_of([&] { Tokenizer({.tokenizer_json = document.dump()}, "t.json"); });
+}
+
+TEST(Tokenizer, what_is_not_supported_or_broken_is_named_by_key) {
+  EXPECT_EQ(error_after([](json&) {}), "no error");
+  EXPECT_EQ(error_after([](json& d) {
+              d["normalizer"] = {{"type", "NFC"}};
+            }),
+            "t.json: normalizer of type 'NFC' is not supported (supported: none)");
+  EXPECT_EQ(error_after([](json& d) { d["model"]["type"] = "Unigram"; }),
+            "t.json: model of type 'Unigram' is not supported (supported: BPE)");
+  EXPECT_THAT(error_after([](json& d) { d["pre_tokenizer"]["type"] = "Metaspace"; }),
+              HasSubstr("pre_tokenizer of type 'Metaspace' is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d["decoder"]["type"] = "WordPiece"; }),
+              HasSubstr("decoder of type 'WordPiece' is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["byte_fallback"] = true; }),
+              HasSubstr("model.byte_fallback is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["dropout"] = 0.1; }),
+              HasSubstr("model.dropout is not supported; set it to null"));
+  EXPECT_THAT(error_after([](json& d) { d["added_tokens"][0]["single_word"] = true; }),
+              HasSubstr("added_tokens[0].single_word is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d.erase("model"); }), HasSubstr("model is missing"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["merges"][1] = "three little words"; }),
+              HasSubstr("model.merges[1] is not a pair of tokens"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["model"]["merges"][0] = {"q", "x"};
+              }),
+              HasSubstr("model.merges[0] needs 'q', 'x' and 'qx' in the vocabulary"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["vocab"]["a"] = -3; }),
+              HasSubstr("model.vocab.a is not a token id"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["vocab"]["a"] = 1e9; }),
+              HasSubstr("model.vocab.a is not a token id"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["vocab"]["a"] = 1000000000; }),
+              HasSubstr("model.vocab.a is not a token id"));
+  EXPECT_THAT(error_after([](json& d) { d["added_tokens"][0]["content"] = ""; }),
+              HasSubstr("added_tokens[0].content is empty"));
+}
+
+}  // namespace
+}  // namespace tandem::data
