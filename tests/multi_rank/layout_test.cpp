@@ -1,8 +1,12 @@
 // The same model under every layout trains to the same loss as on one rank: twenty fp32 steps, with
-// and without accumulation and recomputation. Each rank trains the single-rank control by itself
-// and compares.
+// and without accumulation and recomputation. Rank 0 trains the single-rank control and tells the
+// others.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
+#include "data/sampler.h"
 #include "tests/support/mpi_main.h"
 #include "tests/support/tiny_training.h"
 
@@ -10,17 +14,20 @@ namespace tandem {
 namespace {
 
 using parallel::LayoutConfig;
-using test::TrainingCase;
+using ::testing::HasSubstr;
+
+LayoutConfig layout(std::int64_t dp, std::int64_t tp) {
+  return {.data_parallel = dp, .tensor_parallel = tp};
+}
 
 std::vector<LayoutConfig> layouts_for(int ranks) {
-  const auto layout = [](std::int64_t dp, std::int64_t tp) {
-    return LayoutConfig{.data_parallel = dp, .tensor_parallel = tp};
-  };
   switch (ranks) {
     case 1:
       return {layout(1, 1)};
     case 2:
       return {layout(2, 1), layout(1, 2)};
+    case 3:
+      return {layout(3, 1)};
     case 4:
       return {layout(2, 2), layout(4, 1), layout(1, 4)};
     case 8:
@@ -29,36 +36,86 @@ std::vector<LayoutConfig> layouts_for(int ranks) {
   return {};
 }
 
+// 16, or the nearest that divides by the data-parallel ranks.
+std::int64_t global_batch_for(const LayoutConfig& l) {
+  return 16 / l.data_parallel * l.data_parallel;
+}
+
+void broadcast(std::vector<double>& values) {
+  auto tensor =
+      runtime::Tensor::from(values, runtime::Shape{static_cast<std::int64_t>(values.size())});
+  test::world().broadcast(tensor, 0, "control").wait();
+  values = tensor.to_vector<double>();
+}
+
+const test::TrainingTrace& control_of(std::int64_t global_batch_size) {
+  static std::map<std::int64_t, test::TrainingTrace> controls;
+  const auto [entry, is_new] = controls.try_emplace(global_batch_size);
+  test::TrainingTrace& control = entry->second;
+  if (!is_new) return control;
+  const test::TrainingCase setup{.global_batch_size = global_batch_size,
+                                 .micro_batch_size = global_batch_size};
+  if (test::world().rank() == 0) control = test::train_tiny(parallel::single_rank_mesh(), setup);
+  for (std::vector<double>* curve : {&control.losses, &control.grad_norms}) {
+    curve->resize(setup.steps);
+    broadcast(*curve);
+  }
+  return control;
+}
+
 TEST(Layouts, train_to_the_loss_of_one_rank) {
-  const auto control = test::train_tiny(parallel::single_rank_mesh(), {});
-  EXPECT_LT(control.losses.back(), 0.8 * control.losses.front()) << "the control does not learn";
   const auto layouts = layouts_for(test::world().size());
   ASSERT_FALSE(layouts.empty()) << "no layouts are listed for " << test::world().size() << " ranks";
-  for (const LayoutConfig& layout : layouts) {
-    const parallel::Mesh mesh = parallel::make_mesh(layout, test::world());
-    const std::int64_t own = 16 / layout.data_parallel;
-    for (const std::int64_t micro_batch_size : {own, std::max<std::int64_t>(1, own / 2)}) {
+  for (const LayoutConfig& l : layouts) {
+    const std::int64_t global = global_batch_for(l);
+    const test::TrainingTrace& control = control_of(global);
+    EXPECT_LT(control.losses.back(), 0.95 * control.losses.front()) << "the control does not learn";
+    const parallel::Mesh mesh = parallel::make_mesh(l, test::world());
+    const std::int64_t own = global / l.data_parallel;
+    for (const std::int64_t micro : {own, own % 2 == 0 ? own / 2 : 1}) {
       for (const bool recompute : {false, true}) {
-        const auto trace =
-            test::train_tiny(mesh, {.micro_batch_size = micro_batch_size, .recompute = recompute});
+        const auto trace = test::train_tiny(
+            mesh, {.global_batch_size = global, .micro_batch_size = micro, .recompute = recompute});
         EXPECT_LE(test::worst_difference(trace.losses, control.losses), 1e-5)
-            << layout.str() << " micro_batch_size " << micro_batch_size << " recompute "
-            << recompute;
+            << l.str() << " micro_batch_size " << micro << " recompute " << recompute;
         EXPECT_LE(test::worst_difference(trace.grad_norms, control.grad_norms), 1e-4)
-            << layout.str();
+            << l.str() << " micro_batch_size " << micro << " recompute " << recompute;
       }
     }
   }
 }
 
 TEST(Layouts, bf16_stays_near_fp32) {
-  const parallel::Mesh mesh =
-      parallel::make_mesh(layouts_for(test::world().size()).front(), test::world());
-  const std::int64_t own = 16 / mesh.dp.size();
-  const auto control = test::train_tiny(parallel::single_rank_mesh(), {});
-  const auto trace =
-      test::train_tiny(mesh, {.micro_batch_size = own, .compute = runtime::DType::kBF16});
-  EXPECT_LE(test::worst_difference(trace.losses, control.losses), 0.03);
+  const LayoutConfig l = layouts_for(test::world().size()).front();
+  const parallel::Mesh mesh = parallel::make_mesh(l, test::world());
+  const std::int64_t global = global_batch_for(l);
+  const auto trace = test::train_tiny(mesh, {.global_batch_size = global,
+                                             .micro_batch_size = global / l.data_parallel,
+                                             .compute = runtime::DType::kBF16});
+  EXPECT_LE(test::worst_difference(trace.losses, control_of(global).losses), 0.03);
+}
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const runtime::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// Three ranks divide neither the batch of 16 nor the 8 heads.
+TEST(Layouts, what_does_not_divide_is_refused_with_the_reason) {
+  if (test::world().size() != 3) GTEST_SKIP() << "for three ranks";
+  EXPECT_THAT(error_of([] { data::validate_batch_sizes(16, 1, 3); }),
+              HasSubstr("global_batch_size 16 does not divide by 3 data-parallel shards"));
+  const parallel::Mesh mesh = parallel::make_mesh(layout(1, 3), test::world());
+  EXPECT_THAT(error_of([&] {
+                models::BuildOptions options;
+                options.tp = mesh.tp;
+                models::make_llama(test::tiny_config(), options);
+              }),
+              HasSubstr("tensor_parallel 3"));
 }
 
 }  // namespace
