@@ -18,8 +18,7 @@ constexpr const char* kFooter = R"(Examples:
   ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
   ./trainer export --model runs/rlhf/ppo --output my-model
 
-Exit codes: 0 done, 2 a mistake in recipe, data or command line, 3 trouble with the machine (disk, network,
-a lost rank), 130 interrupted after saving. docs/recipes.md lists every key of a recipe.)";
+Exit codes: 0 done, 2 an error that one line explains, 130 interrupted after saving. docs/recipes.md lists every key of a recipe.)";
 
 const std::map<std::string, runtime::DType> kDTypes = {{"fp32", runtime::DType::kF32},
                                                        {"bf16", runtime::DType::kBF16}};
@@ -133,9 +132,9 @@ class Parser {
     if (run_.recipe.find_first_of("./") != std::string::npos ||
         std::filesystem::exists(run_.recipe))
       return;
+    const std::vector<std::string> verbs = {"validate", "generate", "export", "docs"};
     throw CLI::ValidationError(
-        "RECIPE", "no such recipe or verb '" + run_.recipe + "'" +
-                      suggestion(run_.recipe, {"validate", "generate", "export", "docs"}));
+        "RECIPE", "no such recipe or verb '" + run_.recipe + "'" + suggestion(run_.recipe, verbs));
   }
 
   CLI::App app_;

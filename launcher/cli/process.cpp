@@ -12,7 +12,7 @@
 #include <string_view>
 #include <thread>
 
-#include "parallel/comm/mpi/mpi_runtime.h"
+#include "parallel/comm/mpi/mpi.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
 
@@ -20,7 +20,7 @@ namespace tandem::launcher {
 
 namespace {
 
-constexpr int kOutOfMemoryExit = 3;
+constexpr int kUserMustActExit = 2;
 constexpr int kInternalErrorExit = 70;
 
 // An error that all ranks meet is reported by rank 0; the others speak only if it does not end the
@@ -50,7 +50,7 @@ Failure describe_current_exception() {
   } catch (const runtime::Error& error) {
     return {error.exit_code(), error.what()};
   } catch (const std::bad_alloc&) {
-    return {kOutOfMemoryExit,
+    return {kUserMustActExit,
             "out of memory; lower micro_batch_size, set recompute: full, or use more ranks per "
             "model (tensor_parallel)"};
   } catch (const std::exception& error) {

@@ -7,9 +7,8 @@ namespace tandem::runtime {
 int Error::exit_code() const {
   switch (kind_) {
     case ErrorKind::kUsage:
-      return 2;
     case ErrorKind::kEnvironment:
-      return 3;
+      return 2;
     case ErrorKind::kInterrupted:
       return 130;
   }

@@ -17,7 +17,7 @@ namespace tandem::runtime {
 
 enum class ErrorKind {
   kUsage,        // recipe, command line or input data: exit code 2
-  kEnvironment,  // disk, network, a peer that died: exit code 3
+  kEnvironment,  // disk, network, a peer that died: exit code 2 too, for a person must act
   kInterrupted,  // SIGTERM or SIGINT after the state was saved: exit code 130
 };
 

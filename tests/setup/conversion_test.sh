@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The demo's training files, converted from a small sample in the form of the real packages' texts.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/check.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../support/check.sh"
 export LC_ALL=C
 
 sample=$root/tests/setup/sample

@@ -2,7 +2,7 @@
 # The set-up scripts where they must not act or cannot: everything installed, no root, no apt, old tools,
 # settings that a user already has. Nothing is installed here.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/check.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../support/check.sh"
 
 chmod 755 "$work"
 cp -r "$root/tools" "$work/tools"

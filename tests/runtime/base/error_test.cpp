@@ -10,7 +10,7 @@ using testing::HasSubstr;
 
 TEST(Error, the_kind_decides_the_exit_code) {
   EXPECT_EQ(Error("x").exit_code(), 2);
-  EXPECT_EQ(Error("x", ErrorKind::kEnvironment).exit_code(), 3);
+  EXPECT_EQ(Error("x", ErrorKind::kEnvironment).exit_code(), 2);
   EXPECT_EQ(Error("x", ErrorKind::kInterrupted).exit_code(), 130);
 }
 

@@ -1,4 +1,4 @@
-# Sourced by the tests of the set-up scripts: each check prints what differs; finish gives the verdict.
+# Sourced by tests that are scripts: each check prints what differs; finish gives the verdict.
 # shellcheck shell=bash
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
