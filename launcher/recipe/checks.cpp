@@ -93,7 +93,9 @@ class Checker {
     if (recipe_.seed < 0) add("seed", "'seed' must not be negative, got {}", recipe_.seed);
     check_run_dir();
     if (recipe_.model.from.empty()) {
+      const std::size_t before = problems_.size();
       report("model", [this] { models::validate(recipe_.model.llama, 1); });
+      model_is_sound_ = problems_.size() == before;
     } else if (check_directory("model.from", recipe_.model.from)) {
       check_sizes_not_given();
     }
@@ -234,8 +236,9 @@ class Checker {
       if (degree > 1)
         add(at(key + "." + name), "'{}' {} is not available for llama models; leave it at 1", name,
             degree);
-    if (layout.tensor_parallel > 1 && recipe_.model.from.empty())
-      report(at(key), [&] { models::validate(recipe_.model.llama, layout.tensor_parallel); });
+    if (layout.tensor_parallel > 1 && model_is_sound_ && recipe_.model.from.empty())
+      report(at(key + ".tensor_parallel"),
+             [&] { models::validate(recipe_.model.llama, layout.tensor_parallel); });
   }
 
   void check_stage_layout(const LayoutConfig& layout) {
@@ -291,7 +294,10 @@ class Checker {
     train::check(config, complain());
     if (config.steps > 0 && config.epochs != train::TrainConfig{}.epochs &&
         recipe_.origins.given(at("epochs")))
-      add(at("epochs"), "'steps' and 'epochs' are both given; remove one");
+      add(at("epochs"),
+          "'steps' and 'epochs' are both given; remove one, or set {0}.epochs=1 for steps or "
+          "{0}.steps=0 for epochs",
+          stage_name());
     check_batches("global_batch_size", config.global_batch_size, "micro_batch_size",
                   config.micro_batch_size, layout.data_parallel);
     check_length("sequence_length", config.sequence_length);
@@ -454,6 +460,7 @@ class Checker {
   std::optional<std::int64_t> world_size_;
   std::size_t index_ = 0;
   std::string path_;
+  bool model_is_sound_ = true;  // whatever the layout
   std::vector<std::string> problems_;
 };
 

@@ -139,7 +139,10 @@ void Recipe::visit_fields(FieldVisitor& v) {
        "directory with tokenizer.json, for recipes without a tokenizer stage; default: that of the "
        "model that is started from"},
       tokenizer_from);
-  v.field({"chat_template", "how prompt and completion become one text"}, chat_template);
+  v.field({"chat_template",
+           "how {prompt} and {completion} become one text; {bos}, {eos}, {pad} and special tokens "
+           "written out become tokens"},
+          chat_template);
   v.field({"timeout",
            "longest wait for another rank; then the run ends with an error that names it", "s"},
           timeout);

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 
@@ -41,6 +42,12 @@ bool parse_plain(const SourceNode& node, bool& value) {
 bool parse_plain(const SourceNode& node, std::string& value) {
   value = node.text;
   return true;
+}
+
+// What was typed on the command line is a text, also where YAML would see more in it.
+template <typename T>
+bool is_one_value(const SourceNode& node) {
+  return node.kind == Kind::kScalar || (std::is_same_v<T, std::string> && !node.text.empty());
 }
 
 template <typename T>
@@ -92,7 +99,12 @@ std::string unknown_key(const SourceEntry& entry, std::span<const std::string> k
   for (const std::string& path : nested)
     if (path.ends_with("." + entry.key))
       return fmt::format("unknown key '{}' (did you mean '{}'?)", entry.key, path);
-  return fmt::format("unknown key '{}'{}", entry.key, suggestion(entry.key, known));
+  std::string meant = suggestion(entry.key, known);
+  // One level down, only the last part was mistyped.
+  for (std::size_t i = 0; i < nested.size() && meant.empty(); ++i)
+    if (!closest(entry.key, std::array{nested[i].substr(nested[i].rfind('.') + 1)}).empty())
+      meant = fmt::format(" (did you mean '{}'?)", nested[i]);
+  return fmt::format("unknown key '{}'{}", entry.key, meant);
 }
 
 }  // namespace
@@ -134,7 +146,7 @@ void SectionReader::read(const FieldInfo& info, T& value) {
   const SourceNode* node = value_of(info);
   if (node == nullptr) return;
   T parsed{};
-  if (node->kind == Kind::kScalar && parse_plain(*node, parsed)) {
+  if (is_one_value<T>(*node) && parse_plain(*node, parsed)) {
     value = std::move(parsed);
   } else {
     add_problem(fmt::format("{}: '{}' must be {}, got {}", node->origin, info.name, kExpected<T>,

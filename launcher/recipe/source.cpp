@@ -88,7 +88,10 @@ class TreeBuilder final : public YAML::EventHandler {
     } else if (open_.back().node.kind == Kind::kList) {
       open_.back().node.items.push_back(std::move(node));
     } else if (open_.back().expects_value) {
-      open_.back().node.entries.back().value = std::move(node);
+      SourceEntry& entry = open_.back().node.entries.back();
+      // The parser notices that there is no value when it has read on.
+      if (node.kind == Kind::kNull) node.origin = entry.origin;
+      entry.value = std::move(node);
       open_.back().expects_value = false;
     } else {
       add_key(open_.back(), node);
@@ -125,6 +128,12 @@ SourceNode parse(const std::string& text, const OriginOf& origin_of) {
   } catch (const YAML::Exception& error) {
     throw_error("{}: not valid YAML: {}", origin_of(std::max(error.mark.line, 0) + 1), error.msg);
   }
+}
+
+std::string trimmed(const std::string& text) {
+  const std::size_t begin = text.find_first_not_of(" \t\n");
+  if (begin == std::string::npos) return "";
+  return text.substr(begin, text.find_last_not_of(" \t\n") + 1 - begin);
 }
 
 void check_utf8(std::string_view text, const std::string& name) {
@@ -178,7 +187,9 @@ SourceNode parse_override_value(const std::string& text, const std::string& orig
   const SourceNode as_text{.kind = Kind::kScalar, .text = text, .quoted = true, .origin = origin};
   if (text.empty()) return as_text;
   try {
-    return parse(text, [&origin](int) { return origin; });
+    SourceNode value = parse(text, [&origin](int) { return origin; });
+    if (!value.quoted) value.text = trimmed(text);
+    return value;
   } catch (const runtime::Error&) {
     return as_text;
   }

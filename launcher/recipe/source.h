@@ -16,7 +16,7 @@ struct SourceNode {
   enum class Kind { kNull, kScalar, kList, kMapping };
 
   Kind kind = Kind::kNull;
-  std::string text = {};                  // of a scalar
+  std::string text = {};                  // of a scalar; of an override, all that was typed
   bool quoted = false;                    // a scalar in quotes is text, whatever it looks like
   std::string origin;                     // "recipes/my.yaml:14", "command line: pretrain.steps=10"
   std::vector<SourceNode> items = {};     // of a list
@@ -40,7 +40,8 @@ SourceNode parse_recipe_file(const std::filesystem::path& file);
 SourceNode parse_recipe_text(std::string_view text, const std::string& name);
 
 // The value of an override on the command line: YAML too, so that lists and mappings can be given;
-// what is not YAML is taken as text.
+// what is not YAML is taken as text. So is, by a key that wants text, what happens to be a list or
+// a mapping ("{prompt}").
 SourceNode parse_override_value(const std::string& text, const std::string& origin);
 
 }  // namespace tandem::launcher

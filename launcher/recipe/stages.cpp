@@ -57,7 +57,7 @@ constexpr std::string_view kFromHelp =
 constexpr std::string_view kRewardFromHelp =
     "earlier stage, or directory, with the reward model; default: the closest earlier reward stage";
 constexpr std::string_view kLayoutHelp =
-    "how the model is laid over the ranks; data_parallel defaults to what uses all started ranks";
+    "how the model is laid over the ranks; default: `data_parallel` over all ranks";
 
 }  // namespace
 
@@ -96,13 +96,14 @@ void RolePlacement::visit_fields(FieldVisitor& v) {
            "ranks"},
           ranks);
   layout.visit_fields(v);
-  train::visit_precision(v, precision);
+  v.choice({"precision", "numbers of the role's forward and backward; default: the stage's"},
+           precision, {"fp32", "bf16"});
 }
 
 void Placement::visit_fields(FieldVisitor& v) {
   v.field({"shared",
-           "all four models on the same ranks, in the policy's layout, whatever the other roles' "
-           "layouts say; default: false where a role below is given, else true"},
+           "all four models on the same ranks, in the policy's layout, whatever layouts the other "
+           "roles are given; default: false where a role below is given, else true"},
           shared);
   v.nested({"policy", "the model that is trained and samples the responses"}, policy);
   v.nested(
@@ -113,7 +114,9 @@ void Placement::visit_fields(FieldVisitor& v) {
 }
 
 void ServiceConfig::visit_fields(FieldVisitor& v) {
-  v.field({"host", "address at which the roles' services listen"}, host);
+  v.field({"host",
+           "address at which the roles' services listen; 0.0.0.0 for roles on several machines"},
+          host);
   v.field({"port", "port of the coordinator; 0 takes a free one"}, port);
   v.field(
       {"timeout", "longest wait for a role; then the run ends with an error that names it", "s"},
@@ -135,10 +138,10 @@ void PpoStage::visit_fields(FieldVisitor& v) {
        "held-out prompts for evaluations; default: what prompts.validation_fraction holds out"},
       validation);
   ppo.visit_fields(v);
-  v.nested(
-      {"placement", "which ranks do what; roles that do not share add up to the ranks started"},
-      placement);
-  v.nested({"services", "how the roles reach each other"}, services);
+  v.nested({"placement",
+            "which ranks do what; without `shared`, the roles' ranks add up to those started"},
+           placement);
+  v.nested({"services", "how roles that do not share ranks reach each other"}, services);
 }
 
 void RejectionSamplingStage::visit_fields(FieldVisitor& v) {

@@ -14,21 +14,35 @@
 
 namespace tandem::test {
 
-inline const std::string kData = "tests/golden/data/bpe/corpus.txt";
+// DATA stands for a file that exists.
+inline std::string with_data(std::string text) {
+  for (std::size_t at = 0; (at = text.find("DATA", at)) != std::string::npos;)
+    text.replace(at, 4, "tests/golden/data/bpe/corpus.txt");
+  return text;
+}
 
-// tokenizer → pretrain → reward → ppo; `ppo` are further lines of the last stage.
+// tokenizer → pretrain → reward → ppo, eight lines; `ppo` are further lines of the last stage.
 inline std::string rlhf_text(const std::string& ppo = "") {
-  std::string text =
+  return with_data(
       "run_dir: /tmp/tandem-recipe-test\n"
       "stages:\n"
       "  - tokenizer: {data: DATA}\n"
       "  - pretrain: {data: DATA, steps: 2, global_batch_size: 24}\n"
       "  - reward: {data: DATA, steps: 2, global_batch_size: 24}\n"
       "  - ppo:\n"
-      "      prompts: DATA\n";
-  for (std::size_t at = 0; (at = text.find("DATA", at)) != std::string::npos;)
-    text.replace(at, 4, kData);
-  return text + ppo;
+      "      prompts: DATA\n" +
+      ppo);
+}
+
+// tokenizer → pretrain; `settings` are further lines of the recipe, `pretrain` of the stage. The
+// settings start at line 2, the stage's keys at line 6 + the settings' lines.
+inline std::string pretrain_text(const std::string& pretrain, const std::string& settings = "") {
+  return with_data("run_dir: /tmp/tandem-recipe-test\n" + settings +
+                   "stages:\n"
+                   "  - tokenizer: {data: DATA}\n"
+                   "  - pretrain:\n"
+                   "      data: DATA\n" +
+                   pretrain);
 }
 
 struct Read {
@@ -50,6 +64,17 @@ inline std::string problems(const std::string& text, const Read& options = {}) {
   } catch (const runtime::Error& error) {
     return error.what();
   }
+}
+
+// A recipe and all that is said about it.
+struct ProblemCase {
+  std::string text;
+  std::string said;
+  Read options = {};
+};
+
+inline void expect_said(const std::vector<ProblemCase>& cases) {
+  for (const ProblemCase& c : cases) EXPECT_EQ(problems(c.text, c.options), c.said) << c.text;
 }
 
 }  // namespace tandem::test
