@@ -59,7 +59,7 @@ TEST(CutToFit, the_prompt_keeps_half_and_the_completion_loses_its_end) {
 
 TEST(Sft, prompt_tokens_are_not_predicted) {
   const Case setup(R"({"prompt": "ab", "completion": "cd"})"
-                    "\n");
+                   "\n");
   const auto split = load_sft(setup.config, setup.chat(), 16);
   ASSERT_EQ(split.train.size(), 1);
   const Batch batch = make_batch(split.train, std::vector<std::int64_t>{0});
@@ -83,9 +83,9 @@ TEST(Sft, the_template_is_not_predicted_either) {
 
 TEST(Sft, too_long_sequences_are_cut) {
   const Case setup(R"({"prompt": "abcdefgh", "completion": "uvwxyz"})"
-                    "\n"
-                    R"({"prompt": "abcdefgh", "completion": "u"})"
-                    "\n");
+                   "\n"
+                   R"({"prompt": "abcdefgh", "completion": "u"})"
+                   "\n");
   const auto split = load_sft(setup.config, setup.chat(), 8);
   EXPECT_EQ(setup.text_of(split.train.example(0).tokens), "efghuvwx");  // and no eos
   EXPECT_EQ(split.train.example(0).prompt_length, 4);
@@ -127,9 +127,9 @@ TEST(Sft, held_out_records_are_apart_and_keep_their_numbers) {
 
 TEST(Preferences, a_pair_is_two_sequences_with_the_same_prompt) {
   Case setup(R"({"prompt": "ab", "chosen": "good", "rejected": "no", "gap": 1.5})"
-              "\n"
-              R"({"prompt": "c", "chosen": "x", "rejected": "yz", "gap": -2})"
-              "\n");
+             "\n"
+             R"({"prompt": "c", "chosen": "x", "rejected": "yz", "gap": -2})"
+             "\n");
   setup.config.margin_field = "gap";
   const auto split = load_preferences(setup.config, setup.chat(), 16);
   ASSERT_EQ(split.train.size(), 2);

@@ -1,0 +1,187 @@
+// Promises of parallel/layers/parameter_store.h: equal starts under every layout, flat buffers that
+// kernels can walk, masters and their copies.
+#include "parallel/layers/parameter_store.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "parallel/comm/threads/threads.h"
+#include "tests/parallel/toy_store.h"
+
+namespace tandem::parallel {
+namespace {
+
+using runtime::DType;
+using runtime::Tensor;
+using testing::toy_store;
+
+TEST(ParameterStore, every_layout_starts_with_the_same_values) {
+  ParameterStore whole = toy_store(local_group());
+  whole.initialize(5);
+  for (const int ranks : {2, 4}) {
+    run_ranks_as_threads(ranks, [&whole](const Group& tp) {
+      ParameterStore store = toy_store(tp);
+      store.initialize(5);
+      for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+        const StoredParameter& mine = *store.parameters()[i];
+        const StoredParameter& all = *whole.parameters()[i];
+        Tensor expected = Tensor::zeros(mine.parameter.master.shape(), DType::kF32);
+        for (std::size_t piece = 0; piece < mine.spec.pieces.size(); ++piece) {
+          // Written out: row r of this rank's slice is row begin + r of the whole piece.
+          const PieceSlice slice = slice_of_piece(mine.spec, piece, tp.rank(), tp.size());
+          const PieceSlice origin = slice_of_piece(all.spec, piece, 0, 1);
+          const auto from = all.parameter.master.span<float>();
+          const auto to = expected.span<float>();
+          const std::int64_t from_width = from.size() / all.parameter.master.dim(0);
+          const std::int64_t to_width = to.size() / expected.dim(0);
+          const std::int64_t rows =
+              mine.spec.dim == 0 ? slice.count : mine.spec.pieces[piece].shape[0];
+          for (std::int64_t r = 0; r < rows; ++r)
+            for (std::int64_t c = 0; c < to_width; ++c) {
+              const std::int64_t row =
+                  origin.local_offset + r + (mine.spec.dim == 0 ? slice.begin : 0);
+              const std::int64_t column = c + (mine.spec.dim == 1 ? slice.begin : 0);
+              to[(slice.local_offset + r) * to_width + c] = from[row * from_width + column];
+            }
+        }
+        EXPECT_EQ(mine.parameter.master.to_vector<float>(), expected.to_vector<float>())
+            << mine.parameter.name << " on rank " << tp.rank() << " of " << tp.size();
+      }
+    });
+  }
+}
+
+TEST(ParameterStore, initial_values_follow_seed_and_name) {
+  ParameterStore a = toy_store(local_group()), b = toy_store(local_group());
+  a.initialize(5);
+  b.initialize(5);
+  EXPECT_EQ(a.flat_master().to_vector<float>(), b.flat_master().to_vector<float>());
+  b.initialize(6);
+  EXPECT_NE(a.flat_master().to_vector<float>(), b.flat_master().to_vector<float>());
+  for (const float x : a.find("norm")->parameter.master.span<float>()) EXPECT_EQ(x, 1.0f);
+  // Fused pieces draw each for itself: k and v have equal shapes and other values.
+  const auto qkv = a.find("qkv")->parameter.master.to_vector<float>();
+  EXPECT_NE(std::vector(qkv.begin() + 16 * 12, qkv.begin() + 24 * 12),
+            std::vector(qkv.begin() + 24 * 12, qkv.end()));
+  double square = 0;
+  for (const float x : qkv) square += x * x;
+  EXPECT_NEAR(std::sqrt(square / static_cast<double>(qkv.size())), 0.5, 0.06);
+}
+
+TEST(ParameterStore, parameters_are_aligned_slices_of_the_flat_buffers) {
+  ParameterStore store = toy_store(local_group());
+  store.initialize(5);
+  std::vector<bool> covered(static_cast<std::size_t>(store.local_elements()), false);
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const runtime::Parameter& parameter = store.parameters()[i]->parameter;
+    const std::int64_t offset = store.offset_of(i);
+    EXPECT_EQ(offset % 32, 0) << parameter.name;
+    EXPECT_EQ(parameter.master.data<float>(), store.flat_master().data<float>() + offset);
+    EXPECT_EQ(parameter.leaf.grad.data<float>(), store.flat_grad().data<float>() + offset);
+    EXPECT_EQ(parameter.leaf.grad.shape(), parameter.leaf.value.shape());
+    for (std::int64_t k = 0; k < parameter.elements(); ++k) {
+      EXPECT_FALSE(covered[offset + k]) << parameter.name;
+      covered[offset + k] = true;
+    }
+  }
+  // What lies between is zero and stays out of norms and updates.
+  for (std::size_t k = 0; k < covered.size(); ++k)
+    if (!covered[k]) {
+      EXPECT_EQ(store.flat_master().span<float>()[k], 0.0f);
+    }
+  EXPECT_EQ(store.logical_elements(), 13 * 12 + 32 * 12 + 12 * 16 + 8 + 12 + 12);
+}
+
+TEST(ParameterStore, compute_copies_are_rounded_masters) {
+  ParameterStore store = toy_store(local_group(), true, {.compute = DType::kBF16});
+  store.initialize(5);
+  for (const auto& stored : store.parameters()) {
+    const runtime::Parameter& p = stored->parameter;
+    EXPECT_EQ(p.has_compute_copy(), !stored->options.keep_fp32) << p.name;
+    EXPECT_EQ(p.leaf.value.dtype(), p.has_compute_copy() ? DType::kBF16 : DType::kF32);
+    EXPECT_EQ(p.leaf.value.to(DType::kF32).to_vector<float>(),
+              p.master.to(p.leaf.value.dtype()).to(DType::kF32).to_vector<float>());
+    EXPECT_EQ(p.leaf.grad.dtype(), DType::kF32);
+  }
+  Tensor master = store.find("out")->parameter.master;
+  master.span<float>()[3] = 7.0f;
+  store.refresh_compute();
+  EXPECT_EQ(store.find("out")->parameter.leaf.value.to(DType::kF32).span<float>()[3], 7.0f);
+}
+
+TEST(ParameterStore, frozen_roles_hold_compute_values_only) {
+  ParameterStore store = toy_store(local_group(), false, {.compute = DType::kBF16});
+  store.initialize(5);
+  EXPECT_FALSE(store.flat_grad().defined());
+  EXPECT_LE(store.flat_master().elements(), 32) << "masters beyond the norm's";
+  ParameterStore trainable = toy_store(local_group(), true, {.compute = DType::kBF16});
+  trainable.initialize(5);
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const runtime::Leaf& leaf = store.parameters()[i]->parameter.leaf;
+    EXPECT_FALSE(leaf.requires_grad);
+    EXPECT_FALSE(leaf.grad.defined());
+    EXPECT_EQ(leaf.value.to(DType::kF32).to_vector<float>(),
+              trainable.parameters()[i]->parameter.leaf.value.to(DType::kF32).to_vector<float>());
+  }
+}
+
+TEST(ParameterStore, the_meta_device_has_shapes_without_values) {
+  const ParameterStore real = toy_store(local_group());
+  ParameterStore meta = toy_store(local_group(), true, {}, {runtime::DeviceType::kMeta});
+  meta.initialize(5);
+  EXPECT_EQ(meta.local_elements(), real.local_elements());
+  EXPECT_TRUE(meta.find("qkv")->parameter.leaf.value.is_meta());
+}
+
+TEST(ParameterStore, pieces_go_in_and_out_unchanged) {
+  const ParameterStore shapes = toy_store(local_group());
+  for (const auto& stored : shapes.parameters())
+    for (const int ranks : {1, 2, 4})
+      for (int rank = 0; rank < ranks; ++rank) {
+        ShardSpec spec = stored->spec;
+        if (spec.padded_size > 0) spec.padded_size = 16;
+        std::vector<float> whole(static_cast<std::size_t>(local_shape(spec, ranks).elements()), -1);
+        std::multiset<float> put;
+        float next = 0;
+        for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
+          const auto shape = piece_slice_shape(spec, piece, rank, ranks);
+          std::vector<float> slice(static_cast<std::size_t>(shape.elements()));
+          for (float& x : slice) put.insert(x = next++);
+          insert_piece(spec, piece, rank, ranks, slice, whole);
+          std::vector<float> back(slice.size(), -2);
+          extract_piece(spec, piece, rank, ranks, whole, back);
+          EXPECT_EQ(back, slice) << spec.pieces[piece].name;
+        }
+        // No piece has written over another.
+        std::multiset<float> found(whole.begin(), whole.end());
+        found.erase(-1);
+        EXPECT_EQ(found, put) << stored->parameter.name;
+      }
+}
+
+TEST(ParameterStore, a_step_begins_without_gradients) {
+  ParameterStore store = toy_store(local_group());
+  runtime::Leaf& leaf = store.find("out")->parameter.leaf;
+  leaf.has_grad = true;
+  store.begin_step();
+  EXPECT_FALSE(leaf.has_grad);
+  leaf.pending_uses = 1;
+  EXPECT_THROW(store.begin_step(), runtime::InternalError);
+}
+
+TEST(ParameterStore, names_are_found_and_late_parameters_refused) {
+  ParameterStore store = toy_store(local_group());
+  EXPECT_EQ(store.find("qkv")->spec.pieces.size(), 3u);
+  EXPECT_EQ(store.find("q.weight"), nullptr);
+  EXPECT_THROW(store.add("late", {.pieces = {{"late", {4}}}}, {}), runtime::InternalError);
+}
+
+// Heads and vocabularies that a layout cannot divide are refused when their tensors are made.
+TEST(ParameterStore, uneven_shards_are_refused) {
+  EXPECT_THROW(run_ranks_as_threads(3, [](const Group& tp) { toy_store(tp); }), runtime::Error);
+}
+
+}  // namespace
+}  // namespace tandem::parallel

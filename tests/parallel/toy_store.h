@@ -1,0 +1,38 @@
+// A small set of parameters of every kind that models have: padded vocabulary, fused projections,
+// row-parallel weight, norm, scalar head.
+#pragma once
+
+#include "parallel/layers/parameter_store.h"
+
+namespace tandem::parallel::testing {
+
+inline constexpr std::int64_t kVocabulary = 13;
+
+inline void add_toy_parameters(ParameterStore& store) {
+  const ParameterOptions matrix{.init = Init::normal(0.5f)};
+  const ParameterOptions norm{.init = Init::constant(1.0f), .decay = false, .keep_fp32 = true};
+  const std::int64_t ranks = store.tp().size();
+  const std::int64_t padded = (kVocabulary + ranks - 1) / ranks * ranks;
+  store.add("embedding",
+            {.dim = 0, .pieces = {{"embed.weight", {kVocabulary, 12}}}, .padded_size = padded},
+            matrix);
+  store.add(
+      "qkv",
+      {.dim = 0, .pieces = {{"q.weight", {16, 12}}, {"k.weight", {8, 12}}, {"v.weight", {8, 12}}}},
+      matrix);
+  store.add("out", {.dim = 1, .pieces = {{"out.weight", {12, 16}}}}, matrix);
+  store.add("bias", {.dim = 0, .pieces = {{"bias", {8}}}}, matrix);
+  store.add("norm", {.pieces = {{"norm.weight", {12}}}}, norm);
+  store.add("score", {.pieces = {{"score.weight", {1, 12}}}}, matrix);
+}
+
+inline ParameterStore toy_store(const Group& tp, bool trainable = true,
+                                runtime::PrecisionPolicy precision = {},
+                                runtime::Device device = {}) {
+  ParameterStore store(precision, tp, device, trainable);
+  add_toy_parameters(store);
+  store.allocate();
+  return store;
+}
+
+}  // namespace tandem::parallel::testing
