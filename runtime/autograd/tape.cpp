@@ -47,6 +47,7 @@ void Tape::record(std::string_view name, std::initializer_list<const Tensor*> in
   Record record{.name = name,
                 .input_ids = {},
                 .output_ids = {},
+                .output_shapes = {},
                 .leaves = {},
                 .backward = std::move(backward)};
   for (Leaf* leaf : leaves) {
@@ -57,6 +58,7 @@ void Tape::record(std::string_view name, std::initializer_list<const Tensor*> in
   for (Tensor* output : outputs) {
     output->set_value_id(next_value_id());
     record.output_ids.push_back(output->value_id());
+    record.output_shapes.push_back(output->shape());
   }
   if (mode_ == Mode::kCountUses) return;
   for (const Tensor* input : inputs) record.input_ids.push_back(input->value_id());
@@ -86,11 +88,14 @@ void Tape::backward(std::span<const Tensor> outputs, std::span<const Tensor> gra
 void Tape::run(Record& record) {
   std::vector<Tensor> grad_outputs;
   bool reached = false;
-  for (const std::uint64_t id : record.output_ids) {
-    const auto found = grads_.find(id);
-    grad_outputs.push_back(found == grads_.end() ? Tensor() : std::move(found->second));
-    if (found != grads_.end()) grads_.erase(found);
-    reached = reached || grad_outputs.back().defined();
+  for (std::size_t i = 0; i < record.output_ids.size(); ++i) {
+    const auto found = grads_.find(record.output_ids[i]);
+    grad_outputs.emplace_back();
+    if (found == grads_.end()) continue;
+    Tensor grad = std::move(found->second);
+    grads_.erase(found);
+    grad_outputs.back() = grad.view(record.output_shapes[i]);
+    reached = true;
   }
   if (reached) {
     BackwardContext context(*this, std::move(grad_outputs), record.input_ids);
@@ -135,7 +140,8 @@ Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor
   {
     Tape counting;
     counting.mode_ = Tape::Mode::kCountUses;
-    const TapeScope scope(&counting);
+    // Uses inside a block that is itself being replayed were counted with that block.
+    const TapeScope scope(outer->mode_ == Tape::Mode::kReplay ? nullptr : &counting);
     Tensor watched = input.detach();
     counting.watch(watched);
     output = block(watched);

@@ -87,6 +87,7 @@ class Tape {
     std::string_view name;
     std::vector<std::uint64_t> input_ids;
     std::vector<std::uint64_t> output_ids;
+    std::vector<Shape> output_shapes;  // gradients may arrive in the shape of a view
     std::vector<Leaf*> leaves;
     BackwardFn backward;
   };

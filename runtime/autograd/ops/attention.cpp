@@ -36,7 +36,9 @@ Tensor rope(const Tensor& qkv, const PackedHeads& heads, const Tensor& positions
   if (!recording({&qkv})) return y;
   Tape::current()->record(
       "rope", {&qkv}, {&y}, {}, [rotated, positions, table](BackwardContext& context) {
-        Tensor grad = context.grad_output(0);
+        // In place, unless others hold this gradient too (the other operand of a sum, the caller).
+        const Tensor& dy = context.grad_output(0);
+        const Tensor grad = dy.exclusive() ? dy : dy.clone();
         backend_of(grad).rope(rotated(grad), positions, table.cos, table.sin, true);
         context.add_grad_input(0, grad);
       });

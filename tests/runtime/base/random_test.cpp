@@ -69,9 +69,12 @@ TEST(Philox, seeds_purposes_and_salts_give_streams_of_their_own) {
 TEST(Philox, streams_stay_what_they_are) {
   const Philox random(42, "streams stay", 1);
   EXPECT_EQ(random.key(), 0xbdd732262feb6e95u);
-  EXPECT_EQ(random.stream(), 0u) << "fill in";
-  EXPECT_EQ(stable_hash(""), 0u);
-  EXPECT_EQ(stable_hash("tandem", 7), 0u);
+  EXPECT_EQ(random.stream(), 3068914820705746104u);
+  EXPECT_EQ(stable_hash(""), 17665956581633026203u);
+  EXPECT_EQ(stable_hash("tandem", 7), 3960040160453283018u);
+  EXPECT_EQ(random.bits(0), 2922089827u);
+  EXPECT_NEAR(random.normal(5), -0.889633, 1e-6);
+  EXPECT_EQ(permuted_index(1, 1000, 0), 369u);
 }
 
 TEST(Philox, uniform_numbers_fill_the_half_open_interval_evenly) {
