@@ -96,6 +96,8 @@ Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const
   const std::int64_t n = hidden.dim(0);
   Backend& backend = backend_of(hidden);
   const bool record = runtime::recording({&hidden}, {vocab.weight});
+  TANDEM_CHECK(!record || !Tape::current()->recomputes(),
+               "linear_cross_entropy inside a recomputed block would add its gradient twice");
   Tensor loss = Tensor::zeros({1}, DType::kF32, hidden.device());
   Tensor dhidden = record ? empty_like(hidden) : Tensor();
   for_each_chunk(n, chunk_rows(vocab.rows), [&](std::int64_t begin, std::int64_t rows) {

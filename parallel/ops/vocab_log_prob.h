@@ -22,8 +22,9 @@ struct VocabShard {
 
 // Σ_i weights[i] · −log p(targets[i]) → fp32 [1]. hidden [n, width]; targets int32 [n]; weights
 // fp32 [n]. The gradients of hidden and of the matrix are computed in the forward, chunk by chunk,
-// so that each product with the vocabulary happens once; backward only scales them when the loss is
-// scaled. Where nothing is recorded, only the loss.
+// so that each product with the vocabulary happens once. Hence its gradient must be 1 (scale the
+// weights instead) and it may not stand inside a recomputed block. Where nothing is recorded, only
+// the loss.
 runtime::Tensor linear_cross_entropy(const runtime::Tensor& hidden, const VocabShard& vocab,
                                      const runtime::Tensor& targets,
                                      const runtime::Tensor& weights);

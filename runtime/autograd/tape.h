@@ -77,6 +77,9 @@ class Tape {
   Tensor grad(const Tensor& tensor) const;
 
   std::size_t size() const { return records_.size(); }
+  // True within recompute(), where a block runs twice: an op whose forward already adds to
+  // gradients must not be used there.
+  bool recomputes() const { return mode_ != Mode::kRecord; }
 
  private:
   friend class BackwardContext;
