@@ -158,11 +158,15 @@ class PpoRun {
 
   void remove_old_critics() const {
     for (const auto& entry : fs::directory_iterator(parts_.folder / "critic"))
-      if (!fs::exists(parts_.folder / entry.path().filename())) fs::remove_all(entry.path());
+      if (!fs::exists(parts_.folder / entry.path().filename()))
+        runtime::remove_directory_atomically(entry.path());
   }
 
   void resume() {
-    if (first_rank()) runtime::remove_temporaries(parts_.folder);
+    if (first_rank()) {
+      train::tidy_checkpoints(parts_.folder, config_.keep_checkpoints);
+      if (fs::exists(parts_.folder / "critic")) remove_old_critics();
+    }
     mesh_.world.barrier("clean up before resuming");
     const auto iteration = train::latest_checkpoint(parts_.folder);
     if (!iteration) return;

@@ -42,8 +42,10 @@ std::vector<std::int64_t> checkpoint_steps(const fs::path& stage_folder) {
 void remove_old(const fs::path& stage_folder, std::int64_t keep) {
   const std::vector<std::int64_t> steps = checkpoint_steps(stage_folder);
   const auto count = static_cast<std::int64_t>(steps.size());
+  keep = std::max<std::int64_t>(1, keep);
   for (std::int64_t i = 0; i < count - keep; ++i)
-    fs::remove_all(checkpoint_path(stage_folder, steps[static_cast<std::size_t>(i)]));
+    runtime::remove_directory_atomically(
+        checkpoint_path(stage_folder, steps[static_cast<std::size_t>(i)]));
 }
 
 // The optimizer's moments as tensor sets aligned with the store.
@@ -90,6 +92,11 @@ std::optional<std::int64_t> latest_checkpoint(const fs::path& stage_folder) {
   return steps.empty() ? std::nullopt : std::optional(steps.back());
 }
 
+void tidy_checkpoints(const fs::path& stage_folder, std::int64_t keep) {
+  runtime::remove_temporaries(stage_folder);
+  remove_old(stage_folder, keep);
+}
+
 void save_checkpoint_folder(const CheckpointParts& parts, const fs::path& target) {
   Engine& engine = *parts.engine;
   const parallel::Mesh& mesh = engine.mesh();
@@ -105,8 +112,7 @@ void save_checkpoint_folder(const CheckpointParts& parts, const fs::path& target
 void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder, std::int64_t step,
                      std::int64_t keep) {
   save_checkpoint_folder(parts, checkpoint_path(stage_folder, step));
-  if (parts.engine->mesh().is_first_rank())
-    remove_old(stage_folder, std::max<std::int64_t>(1, keep));
+  if (parts.engine->mesh().is_first_rank()) remove_old(stage_folder, keep);
 }
 
 void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {

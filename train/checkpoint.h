@@ -25,6 +25,10 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& stage_folder,
 // The highest step with a complete checkpoint.
 std::optional<std::int64_t> latest_checkpoint(const std::filesystem::path& stage_folder);
 
+// Removes what a killed process left: half-written folders, and checkpoints beyond the `keep` latest.
+// On one rank, while nobody writes.
+void tidy_checkpoints(const std::filesystem::path& stage_folder, std::int64_t keep);
+
 // Collective over the engine's mesh. On the first rank's return the folder exists; `keep` older
 // ones stay, the rest are removed. A failing disk is an Error and leaves earlier checkpoints as
 // they were.

@@ -156,7 +156,7 @@ class TrainingRun {
   CheckpointParts parts() { return {&engine_, &state_, options_.tokenizer}; }
 
   void resume() {
-    if (mesh_.is_first_rank()) runtime::remove_temporaries(options_.folder);
+    if (mesh_.is_first_rank()) tidy_checkpoints(options_.folder, config_.keep_checkpoints);
     mesh_.world.barrier("clean up before resuming");
     if (const auto step = latest_checkpoint(options_.folder))
       load_checkpoint(parts(), checkpoint_path(options_.folder, *step));

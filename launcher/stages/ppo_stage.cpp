@@ -2,6 +2,7 @@
 // coordinator brings together. The training itself (rl/ppo_trainer.h) is the same.
 #include "data/datasets/prompts.h"
 #include "launcher/coordinator/coordinator.h"
+#include "launcher/coordinator/run_ticket.h"
 #include "launcher/roles/role_client.h"
 #include "launcher/roles/role_server.h"
 #include "launcher/stages/ppo_roles.h"
@@ -129,7 +130,7 @@ class PlacedRank {
  private:
   parallel::Mesh make_role_mesh() const {
     const parallel::Group group =
-        context_.world().split(static_cast<int>(role_), stage_.name + " " + name_of(role_));
+        context_.world().split(static_cast<int>(role_), stage_.name + " role");
     return parallel::make_mesh(placement_of(config_, role_).layout, group);
   }
 

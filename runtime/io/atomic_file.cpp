@@ -136,6 +136,14 @@ fs::path AtomicDirectory::temporary_path(const fs::path& target) {
   return without_trailing_slash(target).string() + std::string(kMarker) + "partial";
 }
 
+void remove_directory_atomically(const fs::path& folder) {
+  const fs::path doomed = without_trailing_slash(folder).string() + std::string(kMarker) + "doomed";
+  std::error_code ignored;
+  fs::remove_all(doomed, ignored);
+  fs::rename(folder, doomed, ignored);
+  fs::remove_all(doomed, ignored);
+}
+
 bool is_temporary_name(const fs::path& path) {
   return path.filename().string().find(kMarker) != std::string::npos;
 }

@@ -68,9 +68,13 @@ class AtomicDirectory {
   bool committed_ = false;
 };
 
-// True for names that only the writers above make.
+// Removes a folder and what is in it; a process that is killed meanwhile leaves no half of it under
+// its name. Nothing happens where there is none.
+void remove_directory_atomically(const std::filesystem::path& folder);
+
+// True for names that only the functions above make.
 bool is_temporary_name(const std::filesystem::path& path);
-// Removes what killed writers left directly in `folder`. Call it while nobody writes there.
+// Removes what killed processes left directly in `folder`. Call it while nobody writes there.
 void remove_temporaries(const std::filesystem::path& folder);
 
 }  // namespace tandem::runtime

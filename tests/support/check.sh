@@ -13,7 +13,13 @@ fail() {
 
 equal() { # equal WHAT WANT HAVE
   checks=$((checks + 1))
-  [[ $2 == "$3" ]] || fail "$1"$'\n  expected: '"$2"$'\n  but got:  '"$3"
+  if [[ $2 == "$3" ]]; then
+    return
+  elif [[ $2$3 == *$'\n'* ]]; then
+    fail "$1"$'\n'"$(diff <(echo "$2") <(echo "$3"))"
+  else
+    fail "$1"$'\n  expected: '"$2"$'\n  but got:  '"$3"
+  fi
 }
 
 contains() { # contains WHAT TEXT PART

@@ -1,0 +1,100 @@
+# Sourced by the tests that run the real program: a small recipe with all stages, its data, and ways to
+# start and to kill it.
+# shellcheck shell=bash
+source "$(dirname "${BASH_SOURCE[0]}")/../../support/check.sh"
+cd "$root"
+source tools/setup/mpi.env
+export OMP_NUM_THREADS=1
+trainer=${TRAINER:-$root/trainer}
+
+# Sentences of the tokenizer's test corpus, as text, as prompts with completions, as preferences (longer
+# sentences are liked better).
+make_data() {
+  local data=$work/data
+  mkdir -p "$data"
+  grep -o '[A-Z][a-z ,]*[a-z]\.' tests/golden/data/bpe/corpus.txt | awk 'length > 30 && length < 120 && ++n <= 400' >"$data/text.txt"
+  awk '{ prompt = $1 " " $2; rest = substr($0, length(prompt) + 1)
+         printf "{\"prompt\": \"%s\", \"completion\": \"%s\"}\n", prompt, rest }' "$data/text.txt" >"$data/sft.jsonl"
+  awk 'NR % 2 { first = $0; next }
+       { if (length(first) < length($0)) { t = first; first = $0; $0 = t }
+         printf "{\"prompt\": \"\", \"chosen\": \"%s\", \"rejected\": \"%s\"}\n", first, $0 }' "$data/text.txt" >"$data/pairs.jsonl"
+  awk '{ printf "{\"prompt\": \"%s %s\"}\n", $1, $2 }' "$data/text.txt" >"$data/prompts.jsonl"
+}
+
+# All stages in a few seconds. PPO's roles on 5 ranks: policy 2, critic, reference, reward 1 each.
+write_recipe() { # write_recipe FILE
+  cat >"$1" <<END
+name: tiny
+model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
+stages:
+  - tokenizer: {data: $work/data/text.txt, vocab_size: 400}
+  - pretrain:
+      data: {path: $work/data/text.txt, validation_fraction: 0.05}
+      steps: 48
+      global_batch_size: 8
+      micro_batch_size: 2
+      sequence_length: 48
+      optimizer: {learning_rate: 0.003}
+      save_every: 6
+      eval_every: 24
+      samples: {max_new_tokens: 8}
+      layout: {data_parallel: 2, tensor_parallel: 2}
+  - sft:
+      data: $work/data/sft.jsonl
+      steps: 24
+      global_batch_size: 8
+      sequence_length: 64
+      save_every: 4
+      samples: {max_new_tokens: 8}
+      layout: {data_parallel: 4}
+  - reward:
+      data: $work/data/pairs.jsonl
+      steps: 24
+      global_batch_size: 8
+      sequence_length: 64
+      save_every: 4
+      layout: {tensor_parallel: 2}
+  - ppo:
+      prompts: $work/data/prompts.jsonl
+      total_episodes: 80
+      rollout_batch_size: 8
+      prompt_length: 8
+      response_length: 8
+      num_ppo_epochs: 2
+      calibration_samples: 16
+      save_every: 2
+      samples: {max_new_tokens: 8}
+      placement:
+        policy: {tensor_parallel: 2}
+        critic: {ranks: 1}
+        reference: {ranks: 1}
+        reward: {ranks: 1}
+  - evaluate:
+      prompts: {path: $work/data/prompts.jsonl, max_records: 16}
+      baseline_from: sft
+      prompt_length: 8
+      response_length: 8
+      layout: {data_parallel: 2}
+END
+}
+
+# run_trainer RANKS ARGUMENT…: standard output and error into $work/log, the exit code into $status. Nothing of
+# it may be left behind.
+run_trainer() {
+  local ranks=$1
+  shift
+  status=0
+  timeout 120 mpirun -np "$ranks" "$trainer" "$@" >"$work/log" 2>&1 || status=$?
+}
+
+# Processes of this test's trainer that still run.
+left_behind() { pgrep -f "^$trainer .*$work" || true; }
+
+# The lines that the program itself wrote, without mpirun's.
+trainer_lines() { grep '^trainer: ' "$work/log" || true; }
+
+# A checksum of everything in a run's folder that must not depend on when it was interrupted.
+fingerprint() { # fingerprint RUN_DIR
+  (cd "$1" && find . -type f \( -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'samples.jsonl' \
+    -o -name 'tokenizer.json' -o -name 'config.json' \) -print0 | sort -z | xargs -0 sha256sum)
+}
