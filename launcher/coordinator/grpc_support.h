@@ -7,6 +7,8 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "launcher/coordinator/run_ticket.h"
 #include "proto/tandem.pb.h"
@@ -25,10 +27,14 @@ struct ListeningServer {
   std::string endpoint;  // as others dial it
 };
 
-// Starts a server for `services` on host:port (0: a free one). `who` opens the error, for example
-// "coordinator". Throws Error (environment) where the address cannot be had.
+// Starts a server for `services` on host:port (0: a free one); others dial `advertise`, or else
+// `host`, or else (0.0.0.0) this machine's name. `who` opens the error, for example "coordinator".
+// Throws Error (environment) where the address cannot be had.
 ListeningServer listen(const std::string& who, const std::string& host, int port,
                        const std::string& advertise, const std::vector<grpc::Service*>& services);
+
+// A status whose message is cut to what gRPC can carry.
+grpc::Status failure(grpc::StatusCode code, std::string_view message);
 
 void set_deadline(grpc::ClientContext& context, std::chrono::milliseconds from_now);
 
@@ -36,7 +42,6 @@ void fill(v1::Caller& caller, const std::string& run_id);
 // FAILED_PRECONDITION where the caller speaks another protocol or belongs to another run.
 grpc::Status check_caller(const v1::Caller& caller, const std::string& run_id);
 
-// "host name" of this machine.
 std::string host_name();
 
 }  // namespace tandem::launcher

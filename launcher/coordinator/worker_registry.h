@@ -17,10 +17,10 @@ namespace tandem::launcher {
 // One process of the run.
 struct WorkerInfo {
   int rank = 0;
-  std::string role;      // "policy", "critic", "reference", "reward"
-  int role_rank = 0;     // within the role
-  std::string endpoint;  // "host:port" of its server; empty where it serves nothing
-  std::string host;
+  std::string role = {};      // "policy", "critic", "reference", "reward"
+  int role_rank = 0;          // within the role
+  std::string endpoint = {};  // "host:port" of its server; empty where it serves nothing
+  std::string host = {};
   std::int64_t pid = 0;
 
   // "reward role (rank 6, 127.0.0.1:41235)", without the address where there is none.

@@ -1,9 +1,9 @@
 #include "launcher/roles/role_client.h"
 
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <mutex>
-#include <set>
 
 #include "launcher/coordinator/grpc_support.h"
 #include "launcher/roles/role_messages.h"
@@ -24,7 +24,7 @@ Error to_error(const grpc::Status& status, const std::string& who, const std::st
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return Error(
           fmt::format("{} did not answer {} within {:g} s; that rank's output may say why, a "
-                      "larger role deadline gives it more time",
+                      "larger services.timeout gives it more time",
                       who, method, std::chrono::duration<double>(deadline).count()),
           ErrorKind::kEnvironment);
     case grpc::StatusCode::UNAVAILABLE:
@@ -38,29 +38,52 @@ Error to_error(const grpc::Status& status, const std::string& who, const std::st
   }
 }
 
-// The calls in flight of one client: cancelled and awaited when the client goes.
-class CallsInFlight {
+// The calls of one client, one after the other: a large request sent beside a small one would
+// arrive after it. Cancelled and awaited when the client goes.
+class CallLine {
  public:
-  ~CallsInFlight() {
+  ~CallLine() {
     std::unique_lock lock(mutex_);
-    for (grpc::ClientContext* context : contexts_) context->TryCancel();
-    empty_.wait(lock, [this] { return contexts_.empty(); });
+    // Copies, which keep the contexts alive: not under the lock, which end() takes.
+    const std::deque<Waiting> calls = calls_;
+    lock.unlock();
+    for (const Waiting& call : calls) call.context->TryCancel();
+    lock.lock();
+    empty_.wait(lock, [this] { return calls_.empty(); });
   }
-  void add(grpc::ClientContext* context) {
-    const std::lock_guard lock(mutex_);
-    contexts_.insert(context);
+
+  // `start` is called when those before have ended; end() must follow when its call has.
+  void add(grpc::ClientContext* context, std::function<void()> start) {
+    {
+      const std::lock_guard lock(mutex_);
+      calls_.push_back({context, start});
+      if (calls_.size() > 1) return;
+    }
+    start();
   }
-  void remove(grpc::ClientContext* context) {
-    const std::lock_guard lock(mutex_);
-    contexts_.erase(context);
-    // Under the lock: the destructor may free this object as soon as it is released.
-    empty_.notify_all();
+
+  // The first call has ended. The last thing that is done with this object on its behalf.
+  void end() {
+    std::function<void()> start;
+    {
+      const std::lock_guard lock(mutex_);
+      calls_.pop_front();
+      // Under the lock: the destructor may free this object as soon as it is released.
+      if (calls_.empty()) return empty_.notify_all();
+      start = calls_.front().start;
+    }
+    start();
   }
 
  private:
+  struct Waiting {
+    grpc::ClientContext* context;
+    std::function<void()> start;
+  };
+
   std::mutex mutex_;
   std::condition_variable empty_;
-  std::set<grpc::ClientContext*> contexts_;
+  std::deque<Waiting> calls_;  // the first one is in flight
 };
 
 // What the clients of all roles share.
@@ -74,7 +97,8 @@ class Connection {
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const std::string& run_id() const { return options_.run_id; }
 
-  // Starts a call; `read` turns the reply into the result on one of gRPC's threads.
+  // Starts a call as soon as those before have ended; `read` turns the reply into the result on one
+  // of gRPC's threads. The deadline counts from now, not from its turn.
   template <typename Reply, typename Request, typename Start, typename Read>
   auto call(const char* method, Request request, Start start, Read read)
       -> rl::Pending<decltype(read(std::declval<const Reply&>()))> {
@@ -94,12 +118,13 @@ class Connection {
                                 {.what = fmt::format("{} did not answer {}", server_.str(), method),
                                  .deadline = options_.deadline + std::chrono::seconds(5),
                                  .while_waiting = options_.while_waiting});
-    in_flight_.add(&call->context);
-    start(call->context, call->request, call->reply,
-          [this, call, method = std::string(method), read](const grpc::Status& status) {
-            settle(*call, status, method, read);
-            in_flight_.remove(&call->context);
-          });
+    calls_.add(&call->context, [this, call, start, method = std::string(method), read] {
+      start(call->context, call->request, call->reply,
+            [this, call, method, read](const grpc::Status& status) {
+              settle(*call, status, method, read);
+              calls_.end();
+            });
+    });
     return pending;
   }
 
@@ -133,7 +158,7 @@ class Connection {
   WorkerInfo server_;
   RoleClientOptions options_;
   std::shared_ptr<grpc::Channel> channel_;
-  CallsInFlight in_flight_;
+  CallLine calls_;
 };
 
 // In each client the connection is the last member: it goes first, and with it the calls in flight.

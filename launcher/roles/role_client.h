@@ -1,6 +1,6 @@
 // The interfaces of rl/roles.h, answered by a process elsewhere over gRPC. Calls return at once;
-// the result waits with a deadline. All calls may be in flight at the same time, also to one role;
-// a role works on them one after the other.
+// the result waits with a deadline. Calls to different roles run at the same time; those to one
+// role one after the other, in the order in which they were made.
 //
 // Errors of a call, when its result is asked for:
 //  - "reward role (rank 6, 127.0.0.1:41235) did not answer Score within 60 s; …" (environment)

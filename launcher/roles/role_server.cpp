@@ -24,7 +24,7 @@ constexpr milliseconds kTick{100};
 
 Status to_status(const runtime::Error& error) {
   const bool usage = error.kind() == runtime::ErrorKind::kUsage;
-  return {usage ? StatusCode::INVALID_ARGUMENT : StatusCode::ABORTED, error.what()};
+  return failure(usage ? StatusCode::INVALID_ARGUMENT : StatusCode::ABORTED, error.what());
 }
 
 // What the services of all roles share: the queue, and the exception that ends serving.
@@ -75,7 +75,7 @@ class Desk {
       return to_status(error);
     } catch (const std::exception& error) {
       failure_ = std::current_exception();
-      return {StatusCode::INTERNAL, error.what()};
+      return failure(StatusCode::INTERNAL, error.what());
     }
   }
 

@@ -26,7 +26,8 @@ struct RoleServerOptions {
   int rank = 0;                    // in the run
   std::string host = "127.0.0.1";  // the interface to listen on
   int port = 0;                    // 0: a free one, chosen by the system
-  std::string advertise = "";      // the host that others should dial; empty: `host`
+  // The host that others dial; empty: `host`, or this machine's name where that is 0.0.0.0.
+  std::string advertise = "";
 };
 
 struct ServeOptions {
