@@ -43,13 +43,14 @@ struct KvCacheView {
   Tensor values;
 };
 
+// In double: 1 − beta2 of an fp32 beta2 is off by 1e-5.
 struct AdamWStep {
-  float learning_rate = 0;
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float eps = 1e-8f;
-  float weight_decay = 0;
-  float grad_scale = 1;   // multiplies the gradient (clipping, loss scale, averaging)
+  double learning_rate = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double grad_scale = 1;  // multiplies the gradient (clipping, loss scale, averaging)
   std::int64_t step = 1;  // 1 for the first update
 };
 

@@ -14,16 +14,16 @@ AdamW::AdamW(std::vector<Parameter*> parameters, const AdamWOptions& options) : 
 
 void AdamW::step(double learning_rate, double grad_scale) {
   ++steps_;
-  AdamWStep step{.learning_rate = static_cast<float>(learning_rate),
-                 .beta1 = static_cast<float>(options_.beta1),
-                 .beta2 = static_cast<float>(options_.beta2),
-                 .eps = static_cast<float>(options_.eps),
+  AdamWStep step{.learning_rate = learning_rate,
+                 .beta1 = options_.beta1,
+                 .beta2 = options_.beta2,
+                 .eps = options_.eps,
                  .weight_decay = 0,
-                 .grad_scale = static_cast<float>(grad_scale),
+                 .grad_scale = grad_scale,
                  .step = steps_};
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& parameter = *parameters_[i];
-    step.weight_decay = parameter.decay ? static_cast<float>(options_.weight_decay) : 0.0f;
+    step.weight_decay = parameter.decay ? options_.weight_decay : 0.0;
     Tensor compute = parameter.has_compute_copy() ? parameter.leaf.value : Tensor();
     backend_of(parameter.master)
         .adamw(parameter.master, parameter.leaf.grad, states_[i].exp_avg, states_[i].exp_avg_sq,

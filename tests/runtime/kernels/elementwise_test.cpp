@@ -236,12 +236,12 @@ TEST_P(Elementwise, adamw_follows_the_formula) {
       std::vector<double> p = doubles(master), em = doubles(m), ev = doubles(v);
       for (std::int64_t step = 1; step <= 5; ++step) {
         const Tensor grad = random_tensor({n}, fmt::format("g{}", step), dtype);
-        const AdamWStep hyper{.learning_rate = 1e-2f,
-                              .beta1 = 0.9f,
-                              .beta2 = 0.95f,
-                              .eps = 1e-8f,
-                              .weight_decay = 0.1f,
-                              .grad_scale = 0.5f,
+        const AdamWStep hyper{.learning_rate = 1e-2,
+                              .beta1 = 0.9,
+                              .beta2 = 0.95,
+                              .eps = 1e-8,
+                              .weight_decay = 0.1,
+                              .grad_scale = 0.5,
                               .step = step};
         kernels().adamw(master, grad, m, v, compute, hyper);
         const std::vector<double> g = doubles(grad);
@@ -251,8 +251,7 @@ TEST_P(Elementwise, adamw_follows_the_formula) {
           em[i] = b1 * em[i] + (1 - b1) * scaled;
           ev[i] = b2 * ev[i] + (1 - b2) * scaled * scaled;
           const double mh = em[i] / (1 - std::pow(b1, step)), vh = ev[i] / (1 - std::pow(b2, step));
-          p[i] = p[i] * (1 - lr * static_cast<double>(hyper.weight_decay)) -
-                 lr * mh / (std::sqrt(vh) + static_cast<double>(hyper.eps));
+          p[i] = p[i] * (1 - lr * hyper.weight_decay) - lr * mh / (std::sqrt(vh) + hyper.eps);
         }
       }
       EXPECT_TRUE(close("master", master, tensor_of(p, {n}), 1e-6));
