@@ -55,15 +55,14 @@ TEST(Tokenizer, the_template_puts_bos_before_the_text_when_asked) {
 
 TEST(Tokenizer, further_special_tokens_get_new_ids_and_known_ones_keep_theirs) {
   const Tokenizer before = small_tokenizer();
-  const std::vector<std::string> tokens{"<|tool|>", "<|user|>", "<|tool|>!"};
+  const std::vector<std::string> tokens{"<|tool|>!", "<|user|>", "<|tool|>", "<|tool|>!!"};
   const Tokenizer tokenizer = before.with_special_tokens(tokens);
-  EXPECT_EQ(tokenizer.vocab_size(), before.vocab_size() + 2);
-  EXPECT_EQ(tokenizer.token_to_id("<|tool|>"), before.vocab_size());
+  EXPECT_EQ(tokenizer.vocab_size(), before.vocab_size() + 3);
+  EXPECT_EQ(tokenizer.token_to_id("<|tool|>!"), before.vocab_size());
   EXPECT_EQ(tokenizer.token_to_id("<|user|>"), before.token_to_id("<|user|>"));
   // The longest that starts leftmost wins.
-  EXPECT_EQ(tokenizer.encode("<|tool|>!"),
-            std::vector<TokenId>{*tokenizer.token_to_id("<|tool|>!")});
-  EXPECT_EQ(tokenizer.encode("<|tool|>"), std::vector<TokenId>{*tokenizer.token_to_id("<|tool|>")});
+  for (const std::string& token : tokens)
+    EXPECT_EQ(tokenizer.encode(token), std::vector<TokenId>{*tokenizer.token_to_id(token)});
   EXPECT_EQ(tokenizer.encode("the cat"), before.encode("the cat"));
   EXPECT_NE(tokenizer.fingerprint(), before.fingerprint());
   EXPECT_EQ(small_tokenizer().fingerprint(), before.fingerprint());

@@ -103,6 +103,21 @@ TEST(Tensors, every_layout_writes_the_same_bytes) {
           << l.str() << " " << name;
 }
 
+TEST(Tensors, one_replica_writes_for_all) {
+  const TemporaryFolder folder;
+  for (const char* replica : {"0", "1"}) fs::create_directories(folder / replica);
+  run_layout(layout(2, 2), [&](const Mesh& mesh) {
+    State state(mesh.tp);
+    state.initialize();
+    const fs::path own = folder / std::to_string(mesh.dp.rank());
+    save_weights(state.weights, mesh, own, DType::kF32);
+    save_tensor_sets(state.weights, state.moments(), mesh, own / "optimizer.safetensors");
+  });
+  EXPECT_TRUE(fs::exists(folder / "0/model.safetensors"));
+  EXPECT_TRUE(fs::exists(folder / "0/optimizer.safetensors"));
+  EXPECT_TRUE(fs::is_empty(folder / "1"));
+}
+
 TEST(Tensors, files_hold_logical_tensors_without_padding) {
   const TemporaryFolder folder;
   save(layout(1, 4), folder.path());
