@@ -124,6 +124,34 @@ TEST_P(Elementwise, dropout_of_a_slice_equals_the_slice_of_the_dropout) {
   EXPECT_EQ(part.to_vector<float>(), whole.rows(401, 300).to_vector<float>());
 }
 
+TEST_P(Elementwise, dropout_of_nothing_and_of_everything) {
+  const Tensor x = random_tensor({100}, "x");
+  Tensor kept = empty_like(x), dropped = empty_like(x);
+  kernels().dropout(x, 0.0f, 1, "p", 0, kept);
+  kernels().dropout(x, 1.0f, 1, "p", 0, dropped);
+  EXPECT_EQ(kept.to_vector<float>(), x.to_vector<float>());
+  EXPECT_EQ(dropped.to_vector<float>(), std::vector<float>(100, 0.0f));
+}
+
+// A rank may be left without tokens: every kernel that goes over rows accepts none.
+TEST_P(Elementwise, no_rows_at_all) {
+  const Tensor none = Tensor::empty({0, 8}, DType::kF32), indices = Tensor::empty({0}, DType::kI32);
+  Tensor out = empty_like(none), table = random_tensor({5, 8}, "table");
+  const std::vector<float> before = table.to_vector<float>();
+  kernels().gather_rows(table, indices, out);
+  kernels().scatter_add_rows(none, indices, table);
+  kernels().embedding_backward(indices, none, 0, table);
+  EXPECT_EQ(table.to_vector<float>(), before);
+  kernels().rope({none, 0, 1, 4}, indices, table.view({20, 2}), table.view({20, 2}), false);
+  runtime::KvCacheView cache{random_tensor({1, 2, 1, 4}, "k"), random_tensor({1, 2, 1, 4}, "v")};
+  kernels().kv_cache_write({none, 0, 1, 4}, {none, 4, 1, 4}, {}, {}, cache);
+  kernels().attention_decode({none, 0, 2, 4}, cache, {}, {}, 1.0f, 0, out);
+  kernels().sample(none, {}, {}, {});
+  Tensor dot = Tensor::zeros({1}, DType::kF32);
+  kernels().add_dot(none, out, dot);
+  EXPECT_EQ(dot.span<float>()[0], 0.0f);
+}
+
 TEST_P(Elementwise, gather_and_embedding_rows) {
   for (const DType tw : {DType::kF32, DType::kBF16})
     for (const DType to : {DType::kF32, DType::kBF16})
