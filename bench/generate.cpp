@@ -48,10 +48,10 @@ void measure(int argc, char** argv) {
   std::vector<std::int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
   const models::GenerateOptions generation{.max_new_tokens = length, .batch_size = batch};
-  const auto seconds = bench::timed(options.number("warmup"), options.number("steps"),
-                                    [&] { models::generate(*model, prompts, ids, generation); });
+  const auto times = bench::timed(options.number("warmup"), options.number("steps"),
+                                  [&] { models::generate(*model, prompts, ids, generation); });
   auto line = bench::report("tandem-generate", options.text("model"), options.text("precision"),
-                            seconds, batch * length);
+                            times, batch * length);
   line.update({{"batch", batch},
                {"prompt", options.number("prompt")},
                {"new", length},

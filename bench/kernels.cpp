@@ -3,9 +3,6 @@
 // time, which other work on the machine disturbs least.
 //
 //   bench_kernels [--shape llama-58m] [--precision fp32] [--threads 1] [--only attention]
-#include <omp.h>
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <vector>
@@ -21,11 +18,7 @@ using runtime::DType;
 using runtime::HeadsView;
 using runtime::Tensor;
 
-double cpu_seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
+using bench::cpu_seconds;
 
 // Best processor seconds of one call, over several batches of calls.
 double best_of(const std::function<void()>& call) {

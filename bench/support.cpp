@@ -2,6 +2,7 @@
 
 #include <omp.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -46,12 +47,12 @@ ModelCase model_case(const std::string& name) {
     c.num_key_value_heads = 6, c.intermediate_size = 1024, c.max_position_embeddings = 1024;
     return {c, 8, 256};
   }
-  if (name == "demo-2m") {
-    c.vocab_size = 2048, c.hidden_size = 192, c.num_hidden_layers = 4, c.num_attention_heads = 6;
+  if (name == "demo") {
+    c.vocab_size = 4096, c.hidden_size = 192, c.num_hidden_layers = 4, c.num_attention_heads = 6;
     c.num_key_value_heads = 2, c.intermediate_size = 512, c.max_position_embeddings = 256;
-    return {c, 16, 128};
+    return {c, 8, 128};
   }
-  runtime::throw_error("--model {}: known are llama-58m, llama-30m, demo-2m", name);
+  runtime::throw_error("--model {}: known are llama-58m, llama-30m, demo", name);
 }
 
 Options::Options(int argc, char** argv, std::vector<std::pair<std::string, std::string>> defaults)
@@ -100,17 +101,23 @@ int threads() {
   return omp_get_max_threads();
 }
 
-std::vector<double> timed(std::int64_t warmup, std::int64_t times,
-                          const std::function<void()>& run) {
+double cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+Times timed(std::int64_t warmup, std::int64_t times, const std::function<void()>& run) {
   for (std::int64_t i = 0; i < warmup; ++i) run();
   forget_peak();
-  std::vector<double> seconds;
+  Times result;
   for (std::int64_t i = 0; i < times; ++i) {
-    const double start = seconds_now();
+    const double start = seconds_now(), cpu_start = cpu_seconds();
     run();
-    seconds.push_back(seconds_now() - start);
+    result.seconds.push_back(seconds_now() - start);
+    result.cpu_seconds.push_back(cpu_seconds() - cpu_start);
   }
-  return seconds;
+  return result;
 }
 
 double median(std::vector<double> values) {
@@ -135,17 +142,21 @@ double peak_mib() {
 }
 
 nlohmann::ordered_json report(const std::string& program, const std::string& model,
-                              const std::string& precision, const std::vector<double>& seconds,
+                              const std::string& precision, const Times& times,
                               std::int64_t tokens) {
   const auto rounded = [](double value) { return std::round(value * 1e4) / 1e4; };
-  const double middle = median(seconds);
+  const auto best = [](const std::vector<double>& values) {
+    return *std::min_element(values.begin(), values.end());
+  };
+  const double middle = median(times.seconds);
   return {{"program", program},
           {"model", model},
           {"precision", precision},
           {"threads", threads()},
-          {"runs", seconds.size()},
+          {"runs", times.seconds.size()},
           {"median_s", rounded(middle)},
-          {"best_s", rounded(*std::min_element(seconds.begin(), seconds.end()))},
+          {"best_s", rounded(best(times.seconds))},
+          {"best_cpu_s", rounded(best(times.cpu_seconds))},
           {"tokens_per_s", std::round(static_cast<double>(tokens) / middle * 10) / 10},
           {"isa", runtime::cpu::isa_name()},
           {"load_before", std::round(load_before * 100) / 100}};

@@ -20,7 +20,7 @@ struct ModelCase {
   std::int64_t seq = 0;    // tokens per sequence
 };
 
-// llama-58m, llama-30m, demo-2m (about what recipes/rlhf.yaml trains).
+// llama-58m, llama-30m, demo (about what recipes/rlhf.yaml trains).
 ModelCase model_case(const std::string& name);
 
 // Command lines of the form --name value. Throws Error for a name that was not declared.
@@ -42,20 +42,26 @@ class Options {
 void set_threads(std::int64_t threads);
 int threads();
 
-// Seconds of each of `times` runs after `warmup` untimed ones. The peak of resident memory is
-// forgotten between the two.
-std::vector<double> timed(std::int64_t warmup, std::int64_t times,
-                          const std::function<void()>& run);
+// Of each timed run: wall clock, and the processor time of all threads (which includes what OpenMP
+// threads spend spinning, and hardly changes when other work takes the machine's cores).
+struct Times {
+  std::vector<double> seconds;
+  std::vector<double> cpu_seconds;
+};
+// `times` runs after `warmup` untimed ones. The peak of resident memory is forgotten between the
+// two.
+Times timed(std::int64_t warmup, std::int64_t times, const std::function<void()>& run);
+double cpu_seconds();
 double median(std::vector<double> values);
 
 // Peak resident memory in MiB: since timed() forgot it, and of the whole process.
 double steady_peak_mib();
 double peak_mib();
 
-// {"program", "model", "precision", "threads", "runs", "median_s", "best_s", "tokens_per_s",
-// "load_before", …}: the names of bench/peers.
+// {"program", "model", "precision", "threads", "runs", "median_s", "best_s", "best_cpu_s",
+// "tokens_per_s", "load_before", …}: the names of bench/peers.
 nlohmann::ordered_json report(const std::string& program, const std::string& model,
-                              const std::string& precision, const std::vector<double>& seconds,
+                              const std::string& precision, const Times& times,
                               std::int64_t tokens);
 
 // Runs a program's body; prints an Error as one line.

@@ -99,7 +99,7 @@ void measure(const Run& run, const parallel::Group& world) {
   const double weight =
       train::target_weight(batches[0]) * static_cast<double>(batches.size()) * mesh.dp.size();
   std::vector<double> losses;
-  const auto seconds = bench::timed(run.warmup, run.steps, [&] {
+  const auto times = bench::timed(run.warmup, run.steps, [&] {
     double loss = 0;
     engine.step(
         own / micro,
@@ -114,7 +114,7 @@ void measure(const Run& run, const parallel::Group& world) {
   const double all = world.all_reduce_scalar(memory, parallel::ReduceOp::kSum, "memory"),
                all_peak = world.all_reduce_scalar(peak, parallel::ReduceOp::kSum, "memory");
   if (!mesh.is_first_rank()) return;
-  auto line = bench::report("tandem-train", run.model, run.precision, seconds, run.batch * run.seq);
+  auto line = bench::report("tandem-train", run.model, run.precision, times, run.batch * run.seq);
   line.update({{"ranks", world.size()},
                {"batch", run.batch},
                {"seq", run.seq},

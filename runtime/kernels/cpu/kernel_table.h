@@ -119,9 +119,12 @@ struct MixedKernels {
                            const float* g_entropy, Rows n, Count width, Out* dlogits);
   void (*add_fp32)(const In* a, const float* b, Count n, Out* out);
   void (*add_bf16)(const In* a, const Bf16Bits* b, Count n, Out* out);
+  void (*gemm)(const In* a, bool transpose_a, const In* b, bool transpose_b, Rows m, Count n,
+               Count k, Out* out, bool accumulate, const float* bias);
 };
 
 struct KernelTable {
+  bool gemm_wins = false;  // gemm, rather than oneDNN's product
   TypedKernels<float> f32;
   TypedKernels<Bf16Bits> bf16;
   MixedKernels<float, float> f32_f32;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "runtime/base/error.h"
-#include "runtime/kernels/cpu/isa_select.h"
+#include "runtime/kernels/cpu/typed.h"
 
 namespace tandem::runtime::cpu {
 namespace {
@@ -69,8 +69,6 @@ struct Product {
 class Products {
  public:
   Products() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {}
-
-  bool supports(const Problem& problem) { return static_cast<bool>(description_of(problem)); }
 
   void run(const Problem& problem, void* a, void* b, void* out, void* bias) {
     Product& product = find(problem);
@@ -142,30 +140,14 @@ Products& products() {
   return instance;
 }
 
-// oneDNN multiplies bf16 only where the CPU has AVX-512.
-bool has_bf16_products() {
-  static const bool instance =
-      products().supports({1, 1, 1, false, false, false, false, DType::kBF16, DType::kBF16});
-  return instance;
-}
-
-float* widened(const Tensor& x, std::vector<float>& scratch) {
-  if (x.dtype() == DType::kF32) return x.data<float>();
-  scratch.resize(static_cast<std::size_t>(x.elements()));
-  kernel_table().bf16_f32.convert(static_cast<const Bf16Bits*>(x.raw()), x.elements(),
-                                  scratch.data());
-  return scratch.data();
-}
-
-// The same product on fp32 copies: bf16 products are exact in fp32, where the sums run in any case.
-void run_widened(Problem problem, const Tensor& a, const Tensor& b, Tensor& out, void* bias) {
-  static thread_local std::vector<float> wide_a, wide_b, wide_out;
-  const DType out_dtype = problem.out;
-  problem.in = problem.out = DType::kF32;
-  float* sums = widened(out, wide_out);
-  products().run(problem, widened(a, wide_a), widened(b, wide_b), sums, bias);
-  if (out_dtype == DType::kBF16)
-    kernel_table().f32_bf16.convert(sums, out.elements(), static_cast<Bf16Bits*>(out.raw()));
+// The product of this instruction set's own kernels.
+void run_own(const Problem& p, const Tensor& a, const Tensor& b, Tensor& out, const Tensor& bias) {
+  by_types(p.in, p.out, [&](auto in, auto to) {
+    using In = decltype(in);
+    using Out = decltype(to);
+    mixed<In, Out>().gemm(pointer<In>(a), p.transpose_a, pointer<In>(b), p.transpose_b, p.m, p.n,
+                          p.k, pointer<Out>(out), p.accumulate, pointer<float>(bias));
+  });
 }
 
 }  // namespace
@@ -176,10 +158,8 @@ void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b
   if (m == 0 || n == 0) return;
   const Problem problem{
       m, n, k, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()};
-  void* bias_data = bias.defined() ? bias.raw() : nullptr;
-  const bool bf16 = a.dtype() == DType::kBF16 || out.dtype() == DType::kBF16;
-  if (bf16 && !has_bf16_products()) return run_widened(problem, a, b, out, bias_data);
-  products().run(problem, a.raw(), b.raw(), out.raw(), bias_data);
+  if (kernel_table().gemm_wins) return run_own(problem, a, b, out, bias);
+  products().run(problem, a.raw(), b.raw(), out.raw(), bias.defined() ? bias.raw() : nullptr);
 }
 
 }  // namespace tandem::runtime::cpu

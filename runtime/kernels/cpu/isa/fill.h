@@ -17,5 +17,6 @@ void fill_attention_backward(KernelTable& table);
 void fill_attention_decode(KernelTable& table);
 void fill_softmax(KernelTable& table);
 void fill_optimizer(KernelTable& table);
+void fill_gemm(KernelTable& table);
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -3,6 +3,8 @@
 // thread or 64.
 #pragma once
 
+#include <omp.h>
+
 #include <cstdint>
 
 #include "runtime/kernels/cpu/isa/vec.h"
@@ -23,6 +25,10 @@ inline void parallel_for(std::int64_t count, std::int64_t work, const Body& body
   }
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < count; ++i) body(i);
+}
+
+inline std::int64_t thread_count() {
+  return omp_get_max_threads();
 }
 
 // The same where items differ in cost.

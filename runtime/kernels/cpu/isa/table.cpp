@@ -16,6 +16,7 @@ KernelTable make_table() {
   fill_attention_decode(table);
   fill_softmax(table);
   fill_optimizer(table);
+  fill_gemm(table);
   return table;
 }
 
