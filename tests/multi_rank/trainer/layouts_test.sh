@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# The same recipe under other layouts and numbers of ranks: PPO with its roles as services equals PPO in one process
+# byte for byte; a run goes on under another number of ranks; DPO and rejection sampling run from its models.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
+make_data
+write_recipe "$work/tiny.yaml"
+
+# Every stage in the layout of one rank, in fp32.
+one_rank=(precision=fp32 pretrain.layout.data_parallel=1 pretrain.layout.tensor_parallel=1 sft.layout.data_parallel=1
+  reward.layout.tensor_parallel=1 reward.layout.data_parallel=1 evaluate.layout.data_parallel=1
+  ppo.placement.policy.tensor_parallel=1)
+run_trainer 4 "$work/tiny.yaml" "run_dir=$work/services" "${one_rank[@]}"
+equal "roles as services" 0 "$status"
+contains "where the roles are" "$(<"$work/log")" "reward: rank 3, served at 127.0.0.1:"
+run_trainer 1 "$work/tiny.yaml" "run_dir=$work/alone" "${one_rank[@]}" ppo.placement.shared=true
+equal "everything in one process" 0 "$status"
+equal "the same bytes in one process and with services" "$(fingerprint "$work/services")" "$(fingerprint "$work/alone")"
+
+# The same stages on 4 ranks: losses agree with those of one rank.
+losses() { # losses RUN_DIR STAGE
+  sed 's/.*"loss":\([^,}]*\).*/\1/' "$1/$2/metrics.jsonl"
+}
+close() { # close WHAT FILE FILE TOLERANCE
+  checks=$((checks + 1))
+  paste "$2" "$3" | awk -v tolerance="$4" '
+    { d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || d > tolerance * ($1 < 0 ? -$1 : $1)) { print NR ": " $0; bad = 1 } }
+    END { exit bad || NR == 0 }' || fail "$1"
+}
+run_trainer 4 "$work/tiny.yaml" "run_dir=$work/four" precision=fp32 ppo.placement.shared=true
+equal "four ranks, roles shared" 0 "$status"
+for stage in pretrain sft reward; do
+  close "losses of $stage on 4 ranks" <(losses "$work/alone" "$stage") <(losses "$work/four" "$stage") 2e-4
+done
+
+# Begun on 4 ranks, gone on with 2 and ended on 1.
+mpirun -np 4 "$trainer" "$work/tiny.yaml" "run_dir=$work/moved" precision=fp32 ppo.placement.shared=true pretrain.steps=800 \
+  pretrain.save_every=20 >"$work/log" 2>&1 &
+mpirun=$!
+while [[ ! -e $work/moved/pretrain/checkpoint-20 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+kill -USR1 "$mpirun"
+wait "$mpirun" || true
+begun=$(wc -l <"$work/moved/pretrain/metrics.jsonl")
+run_trainer 2 "$work/tiny.yaml" "run_dir=$work/moved" precision=fp32 ppo.placement.shared=true pretrain.steps=800 \
+  pretrain.save_every=20 pretrain.layout.data_parallel=2 pretrain.layout.tensor_parallel=1 sft.layout.data_parallel=2 evaluate.layout.data_parallel=1
+equal "goes on with other ranks" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+checks=$((checks + 1))
+[[ $begun -lt 800 ]] || fail "the run ended before it could be moved"
+run_trainer 1 "$work/tiny.yaml" "run_dir=$work/whole" precision=fp32 ppo.placement.shared=true pretrain.steps=800 \
+  pretrain.save_every=0 pretrain.layout.data_parallel=1 pretrain.layout.tensor_parallel=1 sft.layout.data_parallel=1 \
+  reward.layout.tensor_parallel=1 ppo.placement.policy.tensor_parallel=1 evaluate.layout.data_parallel=1
+close "first hundred losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <(losses "$work/moved" pretrain | head -n 100) 1e-3
+
+# The other roads to an aligned model.
+cat >"$work/other.yaml" <<END
+name: other
+model: {from: $work/alone/sft}
+stages:
+  - dpo: {data: $work/data/pairs.jsonl, steps: 4, global_batch_size: 8, sequence_length: 64, layout: {tensor_parallel: 2}}
+  - rejection_sampling:
+      from: $work/alone/sft
+      reward_from: $work/alone/reward
+      prompts: {path: $work/data/prompts.jsonl, max_records: 16}
+      num_samples: 3
+      prompt_length: 8
+      response_length: 8
+      global_batch_size: 8
+  - evaluate:
+      baseline_from: $work/alone/sft
+      reward_from: $work/alone/reward
+      prompts: {path: $work/data/prompts.jsonl, max_records: 8}
+      prompt_length: 8
+      response_length: 8
+END
+run_trainer 2 "$work/other.yaml" "run_dir=$work/other"
+equal "DPO and rejection sampling" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+contains "the summary" "$(<"$work/other/evaluate/summary.md")" "KL to"
+
+# Verbs on what is left behind.
+"$trainer" validate "$work/tiny.yaml" --ranks 5 >"$work/log"
+contains "validate" "$(<"$work/log")" "no problem found"
+"$trainer" generate --model "$work/other/dpo" --prompt "The gentle" --max-new-tokens 4 --temperature 0 >"$work/log"
+contains "generate" "$(<"$work/log")" "The gentle"
+"$trainer" generate --model "$work/other/dpo" --prompt "The gentle" --max-new-tokens 4 --temperature 0 --precision fp32 >"$work/alone.txt"
+mpirun -np 2 "$trainer" generate --model "$work/other/dpo" --prompt "The gentle" --max-new-tokens 4 --temperature 0 --precision fp32 >"$work/both.txt"
+equal "generate on two ranks" "$(<"$work/alone.txt")" "$(<"$work/both.txt")"
+"$trainer" export --model "$work/other/dpo" --output "$work/exported" --dtype fp32 >/dev/null
+equal "export" "$(cat "$work"/other/dpo/checkpoint-*/model.safetensors | sha256sum)" "$(sha256sum <"$work/exported/model.safetensors")"
+finish
