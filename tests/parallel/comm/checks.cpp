@@ -35,11 +35,26 @@ Tensor whole_numbers(int rank, std::int64_t count) {
   return Tensor::from(values, {count});
 }
 
-// Numbers of many magnitudes, whose sum depends on the order.
+// Numbers of many magnitudes, whose sum depends on the order. They repeat after a prime number of
+// elements, so that no two chunks are alike.
+constexpr std::int64_t kRoughPeriod = 4093;
+
+std::vector<float> draw_rough_numbers(int rank) {
+  const runtime::Philox random(7, "rough", static_cast<std::uint64_t>(rank));
+  std::vector<float> values(kRoughPeriod);
+  for (std::uint64_t i = 0; i < values.size(); ++i)
+    values[i] = std::ldexp(random.normal(i), static_cast<int>(random.bits(i) % 24) - 12);
+  return values;
+}
+
 template <typename T>
 T rough_number(int rank, std::int64_t i) {
-  const runtime::Philox random(7, "rough", static_cast<std::uint64_t>(rank));
-  return static_cast<T>(std::ldexp(random.normal(i), static_cast<int>(random.bits(i) % 24) - 12));
+  static const std::vector<std::vector<float>> values = [] {
+    std::vector<std::vector<float>> all;
+    for (int r = 0; r < 16; ++r) all.push_back(draw_rough_numbers(r));
+    return all;
+  }();
+  return static_cast<T>(values[rank][i % kRoughPeriod]);
 }
 
 template <typename T>
@@ -299,11 +314,19 @@ void meta_tensors_travel_nowhere(const Group& world) {
   EXPECT_TRUE(world.reduce_scatter(whole, meta, ReduceOp::kSum, "meta").test());
 }
 
+// Of one clock, which all ranks of a machine read.
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Nobody leaves before everybody has come.
 void barrier_holds_everyone(const Group& world) {
-  const auto start = std::chrono::steady_clock::now();
   if (world.rank() == world.size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const double came = seconds_now();
   world.barrier("all here");
-  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(45));
+  const double left = seconds_now();
+  EXPECT_LE(world.all_reduce_scalar(came, ReduceOp::kMax, "last to come"),
+            world.all_reduce_scalar(left, ReduceOp::kMin, "first to leave"));
 }
 
 double cpu_seconds() {
@@ -345,10 +368,9 @@ void deadline_names_what_is_missing(const Group& world) {
     Work work = group.all_reduce(tensor, ReduceOp::kSum, "layers.3.down");
     Work later = group.all_reduce(tensor, ReduceOp::kSum, "never");
     const std::string text = message_of([&] { work.wait(); });
-    EXPECT_NE(text.find("rank " + std::to_string(world.rank()) + " has waited 0.3 s"),
-              std::string::npos)
-        << text;
-    EXPECT_NE(text.find("all_reduce 'layers.3.down' (20000 bytes, number 0 of group 'doomed')"),
+    EXPECT_TRUE(text.starts_with("rank " + std::to_string(world.rank()) + " has waited ")) << text;
+    EXPECT_NE(text.find(" s for all_reduce 'layers.3.down' (20000 bytes, number 0 of group "
+                        "'doomed'): "),
               std::string::npos)
         << text;
     EXPECT_NE(text.find("no answer from rank " + std::to_string(world_rank_of_last(world)) + ";"),
@@ -360,7 +382,7 @@ void deadline_names_what_is_missing(const Group& world) {
     later = Work();
     const auto waited = std::chrono::steady_clock::now() - start;
     EXPECT_GE(waited, std::chrono::milliseconds(300));
-    EXPECT_LT(waited, std::chrono::seconds(3));
+    EXPECT_LT(waited, std::chrono::seconds(10));
   }
   world.barrier("the world goes on");
 }
@@ -398,7 +420,7 @@ void a_message_of_another_size_is_a_bug(const Group& world) {
 // Nobody waits for peers that an exception keeps from calling.
 void unwinding_does_not_wait(const Group& world) {
   const Group group = world.split(0, "unwound");
-  group.set_deadline(std::chrono::seconds(10));
+  group.set_deadline(std::chrono::seconds(15));
   const auto start = std::chrono::steady_clock::now();
   if (group.rank() == 0) {
     Tensor tensor = Tensor::zeros({100000}, DType::kF32);
@@ -408,7 +430,7 @@ void unwinding_does_not_wait(const Group& world) {
     });
     EXPECT_EQ(text, "something else");
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
   world.barrier("the world goes on");
 }
 

@@ -2,6 +2,7 @@
 // mpirun through shared memory and through messages, and over the group of one.
 #pragma once
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,11 @@ namespace tandem::parallel::testing {
 struct Check {
   std::string name;
   void (*run)(const Group& world);
+
+  // What GoogleTest shows of it.
+  friend std::ostream& operator<<(std::ostream& out, const Check& check) {
+    return out << check.name;
+  }
 };
 
 // Short enough that a broken communicator fails a test before ctest's own limit.
