@@ -28,12 +28,23 @@ struct Row {
   std::vector<Candidate> candidates;
 };
 
+// Lane by lane, so that the compiler makes vectors of it.
+float largest(const float* values, std::int64_t count) {
+  constexpr std::int64_t kLanes = 16;
+  float best[kLanes];
+  std::fill_n(best, kLanes, -std::numeric_limits<float>::infinity());
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (std::int64_t lane = 0; lane < kLanes; ++lane)
+      best[lane] = values[i + lane] > best[lane] ? values[i + lane] : best[lane];
+  for (; i < count; ++i) best[0] = values[i] > best[0] ? values[i] : best[0];
+  return *std::max_element(best, best + kLanes);
+}
+
 std::int32_t greedy(const float* logits, std::int64_t vocabulary) {
-  std::int64_t best = 0;
-  float value = -std::numeric_limits<float>::infinity();
-  for (std::int64_t i = 0; i < vocabulary; ++i)
-    if (logits[i] > value) value = logits[i], best = i;
-  return static_cast<std::int32_t>(best);
+  const float* end = logits + vocabulary;
+  const float* best = std::find(logits, end, largest(logits, vocabulary));
+  return best == end ? 0 : static_cast<std::int32_t>(best - logits);
 }
 
 double total_weight(const Candidate* begin, const Candidate* end) {
@@ -42,9 +53,22 @@ double total_weight(const Candidate* begin, const Candidate* end) {
   return total;
 }
 
+// Weights are summed in runs, each in four chains: one chain would wait for every addition.
+constexpr std::size_t kRun = 64;
+
+double run_weight(const float* weights, std::size_t count) {
+  double sums[4] = {};
+  const std::size_t whole = count / 4 * 4;
+  for (std::size_t i = 0; i < whole; i += 4)
+    for (std::size_t chain = 0; chain < 4; ++chain) sums[chain] += weights[i + chain];
+  for (std::size_t i = whole; i < count; ++i) sums[0] += weights[i];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 double total_weight(const std::vector<float>& weights) {
   double total = 0;
-  for (const float weight : weights) total += weight;
+  for (std::size_t i = 0; i < weights.size(); i += kRun)
+    total += run_weight(weights.data() + i, std::min(kRun, weights.size() - i));
   return total;
 }
 
@@ -111,17 +135,24 @@ void drop_after(const Candidate& last, Row& row) {
     if (ranks_before(last, {row.logits[i], 0, static_cast<std::int32_t>(i)})) row.weights[i] = 0;
 }
 
-// The first token at which the running sum passes uniform · total.
+// The first token of some weight at which the running sum passes uniform · total.
 std::int32_t draw(const std::vector<float>& weights, float uniform) {
   const double target = uniform * total_weight(weights);
   double sum = 0;
-  std::size_t last = 0;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
+  std::size_t begin = 0, last = 0;
+  for (; begin + kRun < weights.size(); begin += kRun) {  // whole runs that do not reach it
+    const double run = run_weight(weights.data() + begin, kRun);
+    if (sum + run > target) break;
+    sum += run;
+    if (run > 0) last = begin + kRun - 1;
+  }
+  for (std::size_t i = begin; i < weights.size(); ++i) {
     if (weights[i] <= 0) continue;
     last = i;
     sum += weights[i];
     if (sum > target) break;
   }
+  while (last > 0 && weights[last] <= 0) --last;
   return static_cast<std::int32_t>(last);
 }
 

@@ -186,23 +186,44 @@ void widen_rows(const T* in, std::int64_t row, std::int64_t rows, std::int64_t d
       store(out + i * kDepth + k, load(in + i * row + k, depth - k), depth - k);
 }
 
-// A transposed a into strips of kTileRows rows: [strip][kDepth, kTileRows]. Eight strips are filled
-// side by side, because their source is three whole cache lines. A store reaches beyond its strip's
-// row into the next one, which is written later.
+// A transposed a into strips of kTileRows rows: [strip][kDepth, kTileRows], kStripPitch apart. A
+// store of a whole vector reaches beyond its row of the strip into the next, which is written
+// later, or into the gap between strips.
+constexpr std::int64_t kStripPitch = kTileRows * kDepth + kLanes;
+constexpr std::int64_t kStripGroup = 8;  // strips filled side by side: their source is whole lines
+
 template <typename T>
-void pack_rows_of_transposed(const T* in, std::int64_t row, std::int64_t rows, std::int64_t depth,
-                             float* out) {
-  constexpr std::int64_t kGroup = 8 * kTileRows;
-  for (std::int64_t first = 0; first < rows; first += kGroup)
-    for (std::int64_t k = 0; k < depth; ++k)
-      for (std::int64_t i = first; i < minimum(rows, first + kGroup); i += kTileRows) {
-        const T* from = in + k * row + i;
-        float* to = out + i * kDepth + k * kTileRows;
-        if (kLanes >= kTileRows && i + kLanes <= rows && k + 1 < depth)
-          store(to, load(from));
-        else
-          for (std::int64_t j = 0; j < minimum(kTileRows, rows - i); ++j) to[j] = to_float(from[j]);
-      }
+void pack_strip_group(const T* in, std::int64_t row, std::int64_t depth, float* out) {
+  for (std::int64_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 8
+    for (std::int64_t strip = 0; strip < kStripGroup; ++strip)
+      store(out + strip * kStripPitch + k * kTileRows, load(in + strip * kTileRows));
+    in += row;
+  }
+}
+
+// The last rows, of which there are fewer than vectors would read.
+template <typename T>
+void pack_last_strips(const T* in, std::int64_t row, std::int64_t rows, std::int64_t depth,
+                      float* out) {
+  for (std::int64_t k = 0; k < depth; ++k)
+    for (std::int64_t i = 0; i < rows; ++i)
+      out[i / kTileRows * kStripPitch + k * kTileRows + i % kTileRows] = to_float(in[k * row + i]);
+}
+
+// `readable`: rows that exist, of which the first `rows` are wanted.
+template <typename T>
+void pack_rows_of_transposed(const T* in, std::int64_t row, std::int64_t rows,
+                             std::int64_t readable, std::int64_t depth, float* out) {
+  constexpr std::int64_t kGroup = kStripGroup * kTileRows;
+  std::int64_t i = 0;
+  if constexpr (kLanes >= kTileRows) {
+    for (; i + kGroup <= rows && i + kGroup - kTileRows + kLanes <= readable; i += kGroup)
+      pack_strip_group(in + i, row, depth, out + i / kTileRows * kStripPitch);
+  }
+  for (; i < rows; i += kTileRows)
+    pack_last_strips(in + i, row, minimum(kTileRows, rows - i), depth,
+                     out + i / kTileRows * kStripPitch);
 }
 
 // ---- one thread's share
@@ -234,7 +255,7 @@ class Share {
     const std::int64_t width = minimum(kColumnBlock, round_up(columns_.size(), kTileColumns));
     // bf16 results of several runs along k are summed in fp32 aside.
     const bool aside = sizeof(Out) == 2 && (p_.k > kDepth || p_.accumulate);
-    const std::int64_t a_size = round_up(kRowBlock, kTileRows) * kDepth + kLanes;
+    const std::int64_t a_size = ceil_div(kRowBlock, kTileRows) * kStripPitch;
     const std::int64_t b_size =
         width * kDepth * minimum(runs_together(), maximum(1, ceil_div(p_.k, kDepth)));
     b_ = scratch.floats(b_size + a_size + (aside ? rows_.size() * width : 0));
@@ -282,7 +303,8 @@ class Share {
 
   void row_block(Range rows, Range columns, std::int64_t k, std::int64_t depth) {
     if (p_.a.transposed)
-      pack_rows_of_transposed(p_.a.at(rows.begin, k), p_.a.row, rows.size(), depth, a_);
+      pack_rows_of_transposed(p_.a.at(rows.begin, k), p_.a.row, rows.size(), p_.a.row - rows.begin,
+                              depth, a_);
     else if (sizeof(T) == 2)
       widen_rows(p_.a.at(rows.begin, k), p_.a.row, rows.size(), depth, a_);
     for (std::int64_t j = columns.begin; j < columns.end; j += kTileColumns)
@@ -327,7 +349,7 @@ class Share {
   void dispatch(Range rows, std::int64_t block_row, std::int64_t columns, std::int64_t k,
                 TileTask<To> task) {
     if (p_.a.transposed) {
-      task.a = a_ + block_row * kDepth;
+      task.a = a_ + block_row / kTileRows * kStripPitch;
       task.a_row = 1;
       columns == kTileColumns ? tile<To, kTileRows>(rows.size(), task)
                               : edge_tile<To, kTileRows>(rows.size(), columns, task);

@@ -32,14 +32,20 @@ void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16
   });
 }
 
+// Halves of a vector, because the doubles of a whole one would not fit a register.
 template <typename T>
 double block_sum_of_squares(const T* x, std::int64_t n) {
-  F64 total = {};
+  F64Half low = {}, high = {};
   for (std::int64_t i = 0; i < n; i += kLanes) {
-    const F64 v = __builtin_convertvector(load(x + i, n - i), F64);
-    total += v * v;
+    const F32 v = load(x + i, n - i);
+    F32Half parts[2];
+    __builtin_memcpy(parts, &v, sizeof v);
+    const F64Half a = __builtin_convertvector(parts[0], F64Half),
+                  b = __builtin_convertvector(parts[1], F64Half);
+    low += a * a;
+    high += b * b;
   }
-  return sum(total);
+  return sum(low + high);
 }
 
 template <typename T>

@@ -30,7 +30,8 @@ using F32 = float __attribute__((vector_size(kLanes * 4)));
 using I32 = std::int32_t __attribute__((vector_size(kLanes * 4)));
 using U32 = std::uint32_t __attribute__((vector_size(kLanes * 4)));
 using U16 = std::uint16_t __attribute__((vector_size(kLanes * 2)));
-using F64 = double __attribute__((vector_size(kLanes * 8)));
+using F32Half = float __attribute__((vector_size(kLanes * 2)));
+using F64Half = double __attribute__((vector_size(kLanes * 4)));
 
 constexpr float kInfinity = __builtin_inff();
 
@@ -163,10 +164,10 @@ inline float sum(F32 v) {
     for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   return lanes[0];
 }
-inline double sum(F64 v) {
-  double lanes[kLanes];
+inline double sum(F64Half v) {
+  double lanes[kLanes / 2];
   __builtin_memcpy(lanes, &v, sizeof v);
-  for (int half = kLanes / 2; half > 0; half /= 2)
+  for (int half = kLanes / 4; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   return lanes[0];
 }
