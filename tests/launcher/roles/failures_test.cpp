@@ -190,17 +190,20 @@ TEST(RoleFailures, a_client_that_goes_takes_its_calls_with_it) {
   Gate gate;
   run.reward.before = gate.hold();
   auto client = run.connect_reward();
-  const auto other_client = run.connect_reward();
+  auto behind = run.connect_reward();
   std::vector<rl::Pending<std::vector<float>>> scores;
   for (int i = 0; i < 3; ++i) scores.push_back(client->score(kBatch));
   gate.wait_for_arrival();
-  auto others = other_client->score(kBatch);
-  client.reset();  // though the role is still at it
+  scores.push_back(behind->score(kBatch));
+  std::this_thread::sleep_for(milliseconds(200));  // it waits at the role
+  client.reset();                                  // though the role is still at it
+  behind.reset();
   for (auto& score : scores)
     EXPECT_THAT(failure_of([&] { score.get(); }).message, StartsWith(shown(run, "reward")));
+  std::this_thread::sleep_for(milliseconds(200));  // the role hears of it
   gate.open();
-  EXPECT_EQ(others.get().size(), kBatch.size());
-  // The two that waited were never begun.
+  EXPECT_EQ(run.connect_reward()->score(kBatch).get().size(), kBatch.size());
+  // Those that waited were never begun.
   EXPECT_EQ(run.reward.notes.calls().size(), 2u);
 }
 
