@@ -24,7 +24,7 @@ const std::string kRecipe = with_data(
     "chat_template: \"Frage: \\\"{prompt}\\\"\\n\\tAntwort — {completion}\\\\{eos} #\"\n"
     "model: {hidden_size: 64, rope_theta: 1234567.125, rms_norm_eps: 1e-9}\n"
     "stages:\n"
-    "  - tokenizer: {data: DATA, special_tokens: ['null', '-', '...', '007', '<|x|>']}\n"
+    "  - tokenizer: {data: DATA, bos_token: '-', special_tokens: ['null', '...', '007', '<|x|>']}\n"
     "  - pretrain: {data: DATA, validation: DATA, steps: 3, optimizer: {learning_rate: 0.1}}\n"
     "  - sft: {data: {path: DATA, validation_fraction: 0.25}, epochs: 0.1}\n"
     "  - reward: {data: DATA, name: judge, use_margin: true}\n"
@@ -49,8 +49,9 @@ TEST(Writer, text_survives) {
   EXPECT_EQ(recipe.run_dir, "/tmp/tandem recipe: test");
   EXPECT_EQ(recipe.chat_template, "Frage: \"{prompt}\"\n\tAntwort — {completion}\\{eos} #");
   EXPECT_EQ(recipe.model.llama.rope_theta, 1234567.125);
-  EXPECT_THAT(std::get<TokenizerStage>(recipe.stages[0].config).tokenizer.special_tokens,
-              ElementsAre("null", "-", "...", "007", "<|x|>"));
+  const auto& tokenizer = std::get<TokenizerStage>(recipe.stages[0].config).tokenizer;
+  EXPECT_EQ(tokenizer.bos_token, "-");
+  EXPECT_THAT(tokenizer.special_tokens, ElementsAre("null", "...", "007", "<|x|>"));
 }
 
 TEST(Writer, says_what_differs_from_the_defaults_and_leaves_out_what_is_not_there) {

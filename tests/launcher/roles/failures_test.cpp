@@ -189,8 +189,8 @@ TEST(RoleFailures, a_client_that_goes_takes_its_calls_with_it) {
   RoleRun run;
   Gate gate;
   run.reward.before = gate.hold();
-  auto client = run.connect_reward();
-  auto behind = run.connect_reward();
+  auto client = run.connect_reward(std::chrono::hours(1));
+  auto behind = run.connect_reward(std::chrono::hours(1));
   std::vector<rl::Pending<std::vector<float>>> scores;
   for (int i = 0; i < 3; ++i) scores.push_back(client->score(kBatch));
   gate.wait_for_arrival();
