@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <thread>
 
@@ -267,6 +268,38 @@ void overlapping_groups(const Group& world) {
   }
 }
 
+// Groups of the same ranks keep apart, and collectives from messages: the order of calls counts
+// within each of them only.
+void what_is_in_flight_together_does_not_mix(const Group& world) {
+  const Group a = world.split(0, "a"), b = world.split(0, "b");
+  const int ranks = world.size(), rank = world.rank();
+  const int next = (rank + 1) % ranks, before = (rank + ranks - 1) % ranks;
+  for (const std::int64_t size : {1, 3000, 100003}) {
+    Tensor in_a = whole_numbers<float>(rank, size), in_b = whole_numbers<float>(2 * rank, size);
+    Tensor sent = whole_numbers<float>(rank + 20, size),
+           received = Tensor::zeros({size}, DType::kF32);
+    std::vector<std::function<Work()>> calls{
+        [&] { return a.all_reduce(in_a, ReduceOp::kSum, "in a"); },
+        [&] { return b.all_reduce(in_b, ReduceOp::kSum, "in b"); }};
+    if (ranks > 1) {
+      calls.push_back([&] { return a.recv(received, before, "message"); });
+      calls.push_back([&] { return a.send(sent, next, "message"); });
+    }
+    std::vector<Work> works;
+    for (std::size_t i = 0; i < calls.size(); ++i)
+      works.push_back(calls[(i + rank) % calls.size()]());
+    for (Work& work : works) work.wait();
+    for (std::int64_t i = 0; i < size; ++i) {
+      const auto x = static_cast<float>(i % 7 - 3);
+      ASSERT_EQ(in_a.span<float>()[i], x * static_cast<float>(ranks * (ranks + 1) / 2)) << i;
+      ASSERT_EQ(in_b.span<float>()[i], x * static_cast<float>(ranks * ranks)) << i;
+      if (ranks > 1) {
+        ASSERT_EQ(received.span<float>()[i], x * static_cast<float>(before + 21)) << i;
+      }
+    }
+  }
+}
+
 void split_leaves_out_negative_colors(const Group& world) {
   const bool last = world.rank() == world.size() - 1;
   const Group rest = world.split(last && world.size() > 1 ? -1 : 5, "rest");
@@ -454,6 +487,7 @@ const std::vector<Check>& all_checks() {
       {"many_in_flight", many_in_flight_waited_out_of_order},
       {"handles", handles_may_be_tested_moved_and_dropped},
       {"overlapping_groups", overlapping_groups},
+      {"in_flight_together", what_is_in_flight_together_does_not_mix},
       {"negative_colors", split_leaves_out_negative_colors},
       {"strings_and_scalars", strings_and_scalars},
       {"meta_tensors", meta_tensors_travel_nowhere},
