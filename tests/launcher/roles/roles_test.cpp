@@ -2,7 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <bit>
+#include <cstdint>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -20,7 +21,9 @@ using testing::ElementsAre;
 
 // NaN and −0 included.
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
+    return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
+  });
 }
 bool same_bits(const rl::TokenValues& a, const rl::TokenValues& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
