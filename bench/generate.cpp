@@ -47,7 +47,8 @@ void measure(int argc, char** argv) {
   const auto prompts = random_prompts(batch, options.number("prompt"), model->vocab_size());
   std::vector<std::int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
-  const models::GenerateOptions generation{.max_new_tokens = length, .batch_size = batch};
+  const models::GenerateOptions generation{
+      .max_new_tokens = length, .sampling = {}, .batch_size = batch};
   const auto times = bench::timed(options.number("warmup"), options.number("steps"),
                                   [&] { models::generate(*model, prompts, ids, generation); });
   auto line = bench::report("tandem-generate", options.text("model"), options.text("precision"),
