@@ -9,7 +9,6 @@
 
 #include "bench/support.h"
 #include "models/llama/llama.h"
-#include "runtime/base/random.h"
 
 namespace {
 
@@ -17,13 +16,10 @@ using namespace tandem;
 
 std::vector<std::vector<std::int32_t>> random_prompts(std::int64_t count, std::int64_t length,
                                                       std::int64_t vocabulary) {
-  const runtime::Philox random(1, "bench prompts");
-  std::vector<std::vector<std::int32_t>> prompts(static_cast<std::size_t>(count));
-  std::uint64_t index = 0;
-  for (auto& prompt : prompts)
-    for (std::int64_t i = 0; i < length; ++i)
-      prompt.push_back(
-          static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary), index++)));
+  std::vector<std::vector<std::int32_t>> prompts;
+  for (std::int64_t i = 0; i < count; ++i)
+    prompts.push_back(
+        bench::random_tokens(length, vocabulary, static_cast<std::uint64_t>(i * length)));
   return prompts;
 }
 

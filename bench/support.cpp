@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "runtime/base/error.h"
+#include "runtime/base/random.h"
 #include "runtime/kernels/cpu/isa_select.h"
 
 namespace tandem::bench {
@@ -92,6 +93,16 @@ runtime::DType Options::dtype(const std::string& name) const {
   if (value == "fp32") return runtime::DType::kF32;
   if (value == "bf16") return runtime::DType::kBF16;
   runtime::throw_error("--{} {}: fp32 or bf16", name, value);
+}
+
+std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabulary,
+                                        std::uint64_t first) {
+  const runtime::Philox random(1, "bench tokens");
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
+  for (std::int32_t& token : tokens)
+    token =
+        static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary), first++));
+  return tokens;
 }
 
 void set_threads(std::int64_t count) {

@@ -38,6 +38,10 @@ class Options {
   std::vector<std::pair<std::string, std::string>> values_;
 };
 
+// [count] tokens below `vocabulary`: numbers first … first + count of one fixed sequence.
+std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabulary,
+                                        std::uint64_t first);
+
 // Uses `threads` OpenMP threads; 0 keeps the default.
 void set_threads(std::int64_t threads);
 int threads();

@@ -9,7 +9,6 @@
 #include "models/llama/llama.h"
 #include "parallel/comm/mpi/mpi.h"
 #include "runtime/base/error.h"
-#include "runtime/base/random.h"
 #include "train/engine.h"
 #include "train/objectives.h"
 
@@ -20,16 +19,12 @@ using namespace tandem;
 // `sequences` sequences of random tokens, every token predicted from those before it.
 data::Batch random_batch(std::int64_t sequences, std::int64_t length, std::int64_t vocabulary,
                          std::uint64_t first) {
-  const runtime::Philox random(1, "bench tokens");
   data::BatchBuilder builder;
-  std::vector<data::TokenId> tokens(static_cast<std::size_t>(length));
-  std::uint64_t index = first * static_cast<std::uint64_t>(length);
-  for (std::int64_t i = 0; i < sequences; ++i) {
-    for (data::TokenId& token : tokens)
-      token =
-          static_cast<data::TokenId>(random.below(static_cast<std::uint64_t>(vocabulary), index++));
-    builder.add_completion(tokens, 0, i);
-  }
+  for (std::int64_t i = 0; i < sequences; ++i)
+    builder.add_completion(bench::random_tokens(length, vocabulary,
+                                                (first + static_cast<std::uint64_t>(i)) *
+                                                    static_cast<std::uint64_t>(length)),
+                           0, i);
   return builder.take();
 }
 

@@ -90,7 +90,6 @@ data::Batch response_batch(const SequenceBatch& batch, std::span<const std::size
 }
 
 // ---- reference
-// -----------------------------------------------------------------------------------------------------
 
 ModelReference::ModelReference(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
                                RoleGroup& group)
@@ -121,7 +120,6 @@ Pending<TokenValues> ModelReference::log_probs(const SequenceBatch& batch, doubl
 }
 
 // ---- reward
-// --------------------------------------------------------------------------------------------------------
 
 ModelReward::ModelReward(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
                          RoleGroup& group)
@@ -148,7 +146,6 @@ Pending<std::vector<float>> ModelReward::score(const SequenceBatch& batch) {
 }
 
 // ---- critic
-// --------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -102,7 +102,6 @@ class PpoRun {
   }
 
   // ---- state
-  // -------------------------------------------------------------------------------------------------------
 
   void register_state() {
     state_.add(
@@ -175,7 +174,6 @@ class PpoRun {
   }
 
   // ---- one iteration
-  // -----------------------------------------------------------------------------------------------
 
   // This replica's prompts of the batch at the cursor.
   std::vector<std::vector<std::int32_t>> own_prompts() const {

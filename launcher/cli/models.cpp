@@ -6,6 +6,7 @@
 #include "data/tokenizer/tokenizer.h"
 #include "launcher/cli/verbs.h"
 #include "launcher/stages/model_directory.h"
+#include "launcher/stages/training_stage.h"
 #include "models/generation/generate.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/base/error.h"
@@ -25,16 +26,6 @@ bool has_scalar_head(const std::filesystem::path& folder) {
   return runtime::ShardedSafetensors(folder).contains("score.weight");
 }
 
-std::unique_ptr<models::Model> load(const std::filesystem::path& folder, const parallel::Mesh& mesh,
-                                    runtime::DType precision, models::Head head) {
-  models::BuildOptions options;
-  options.head = head;
-  options.precision.compute = precision;
-  options.tp = mesh.tp;
-  options.trainable = false;
-  return load_model(folder, options);
-}
-
 void print_sample(const std::string& prompt, const std::string& continuation) {
   std::printf("%s%s\n\n", prompt.c_str(), continuation.c_str());
 }
@@ -49,7 +40,8 @@ void execute(const GenerateCommand& command, const parallel::Group& world) {
   const auto tokenizer = data::Tokenizer::load(folder);
   const data::ChatTemplate chat(command.chat_template, tokenizer);
   const parallel::Mesh mesh = tensor_parallel_mesh(world);
-  const auto model = load(folder, mesh, command.precision, models::Head::kLanguageModel);
+  const auto model =
+      load_model(folder, frozen_options(command.precision, mesh, models::Head::kLanguageModel));
   std::vector<std::vector<std::int32_t>> prompts;
   for (const std::string& prompt : command.prompts)
     prompts.insert(prompts.end(), static_cast<std::size_t>(command.num_samples),
@@ -76,9 +68,9 @@ void execute(const ExportCommand& command, const parallel::Group& world) {
     runtime::throw_error("{} exists already; name a new directory", command.output);
   const auto tokenizer = data::Tokenizer::load(folder);
   const parallel::Mesh mesh = tensor_parallel_mesh(world);
-  const auto model =
-      load(folder, mesh, runtime::DType::kF32,
-           has_scalar_head(folder) ? models::Head::kScalar : models::Head::kLanguageModel);
+  const models::Head head =
+      has_scalar_head(folder) ? models::Head::kScalar : models::Head::kLanguageModel;
+  const auto model = load_model(folder, frozen_options(runtime::DType::kF32, mesh, head));
   train::save_model_directory(*model, mesh, &tokenizer, command.output, command.dtype);
   if (world.rank() == 0)
     std::printf("%s: written from %s\n", command.output.c_str(), folder.string().c_str());

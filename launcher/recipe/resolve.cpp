@@ -143,13 +143,7 @@ class Resolver {
   // What the named stage itself was trained from.
   std::string start_of(const std::string& name) const {
     const Stage* stage = recipe_.find_stage(name);
-    if (stage == nullptr) return "";
-    return std::visit(
-        [](const auto& config) -> std::string {
-          if constexpr (requires { config.from; }) return config.from;
-          return "";
-        },
-        stage->config);
+    return stage == nullptr ? "" : stage->from();
   }
 
   Recipe& recipe_;

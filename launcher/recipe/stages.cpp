@@ -196,6 +196,15 @@ StageConfig make_stage(StageKind kind) {
   return kKinds[static_cast<std::size_t>(kind)].make();
 }
 
+std::string Stage::from() const {
+  return std::visit(
+      [](const auto& stage) -> std::string {
+        if constexpr (requires { stage.from; }) return stage.from;
+        return "";
+      },
+      config);
+}
+
 bool Stage::makes_language_model() const {
   switch (kind()) {
     case StageKind::kPretrain:

@@ -160,6 +160,8 @@ struct Stage {
   StageConfig config;
 
   StageKind kind() const { return static_cast<StageKind>(config.index()); }
+  // Its `from`; "" for stages that start from no model.
+  std::string from() const;
   // Ends in a language model that a later stage can start from.
   bool makes_language_model() const;
   // Ranks that the stage needs.

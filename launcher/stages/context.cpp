@@ -10,16 +10,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The `from` of a stage's configuration, where it has one.
-std::string start_of(const Stage& stage) {
-  return std::visit(
-      [](const auto& config) -> std::string {
-        if constexpr (requires { config.from; }) return config.from;
-        return "";
-      },
-      stage.config);
-}
-
 std::unique_ptr<models::Model> fresh_model(RunContext& context,
                                            const models::BuildOptions& options) {
   const data::Tokenizer& tokenizer = context.tokenizer();
@@ -41,7 +31,7 @@ fs::path RunContext::tokenizer_directory() const {
   if (!recipe_.tokenizer_from.empty()) return recipe_.tokenizer_from;
   if (!recipe_.model.from.empty()) return find_model_directory(recipe_.model.from);
   for (const Stage& stage : recipe_.stages)
-    if (const std::string from = start_of(stage); !from.empty()) return model_directory(from);
+    if (const std::string from = stage.from(); !from.empty()) return model_directory(from);
   runtime::throw_error(
       "{}: no tokenizer: add a tokenizer stage, or set tokenizer_from to a directory with "
       "tokenizer.json",

@@ -1,20 +1,17 @@
 // The summary stage: answers of two models to held-out prompts, judged by the reward model and by a
 // lexicon that no training saw.
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdio>
 #include <optional>
 
 #include "data/datasets/prompts.h"
-#include "data/sampler.h"
+#include "launcher/stages/answers.h"
 #include "launcher/stages/stages.h"
 #include "launcher/stages/summary.h"
 #include "launcher/stages/training_stage.h"
 #include "rl/diagnostics.h"
 #include "rl/lexicon_scorer.h"
 #include "rl/model_roles.h"
-#include "rl/policy.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/metrics/timers.h"
 
@@ -31,39 +28,59 @@ class Evaluation {
         prompts_(data::load_prompts(config.prompts, context.chat_template(),
                                     config.sampling.prompt_length)
                      .train) {
-    options_.precision.compute = config.precision;
-    options_.tp = mesh.tp;
-    options_.trainable = false;
     if (!config.lexicon.empty()) lexicon_.emplace(config.lexicon);
   }
 
-  // Answers of the model in `from` on every rank; log_probs are its own.
-  std::vector<rl::Rollout> answers(const std::string& from) {
-    const auto model = build(from, models::Head::kLanguageModel);
-    const data::IndexRange range =
-        data::shard_range(prompts_.size(), mesh_.dp.rank(), mesh_.dp.size());
-    std::vector<std::vector<std::int32_t>> own;
-    for (std::int64_t i = range.begin; i < range.end; ++i)
-      for (std::int64_t s = 0; s < config_.num_samples; ++s)
-        own.emplace_back(prompts_.prompt(i).begin(), prompts_.prompt(i).end());
-    return rl::sample_rollouts(
-        *model, mesh_, own, range.begin * config_.num_samples,
-        {.max_new_tokens = config_.sampling.response_length,
-         .sampling = {.temperature = static_cast<float>(config_.sampling.temperature),
-                      .top_k = config_.sampling.top_k,
-                      .top_p = static_cast<float>(config_.sampling.top_p)},
-         .eos_token_id = context_.tokenizer().special_ids().eos,
-         .seed = context_.seed()});
+  // Both models' answers, with scores, and log-probabilities of the baseline as the reference.
+  void run() {
+    auto baseline = build(config_.baseline_from, models::Head::kLanguageModel);
+    before_ = answers(*baseline);
+    after_ = answers(*build(config_.from, models::Head::kLanguageModel));
+    judge(std::move(baseline));
   }
 
-  // Fills score, and ref_log_probs by the baseline.
-  void judge(std::vector<rl::Rollout>& before, std::vector<rl::Rollout>& after) {
+  Summary summarize() const {
+    Summary summary;
+    summary.run = context_.recipe().name;
+    summary.before = config_.baseline_from;
+    summary.after = config_.from;
+    summary.has_lexicon = lexicon_.has_value();
+    summary.figures_before = figures(before_);
+    summary.figures_after = figures(after_);
+    const data::Tokenizer& tokenizer = context_.tokenizer();
+    // Spread over the prompts, one sample each.
+    const auto shown =
+        static_cast<std::size_t>(std::min<std::int64_t>(config_.shown, prompts_.size()));
+    for (std::size_t k = 0; k < shown; ++k) {
+      const std::size_t i = k * before_.size() / shown;
+      summary.samples.push_back(
+          {tokenizer.decode(before_[i].prompt, true), tokenizer.decode(before_[i].response, true),
+           tokenizer.decode(after_[i].response, true), before_[i].score, after_[i].score});
+    }
+    for (const Stage& stage : context_.recipe().stages) {
+      const auto record = read_record(context_.folder_of(stage));
+      if (!record || stage.kind() == StageKind::kEvaluate) continue;
+      StageFigures figures{.name = stage.name};
+      for (const auto& [name, value] : record->figures) {
+        if (name == "seconds") figures.seconds = value;
+        if (name == "tokens") figures.tokens = value;
+      }
+      summary.stages.push_back(figures);
+    }
+    return summary;
+  }
+
+ private:
+  std::vector<rl::Rollout> answers(models::Model& model) {
+    return sample_answers(context_, model, mesh_, prompts_, config_.num_samples, config_.sampling);
+  }
+
+  void judge(std::unique_ptr<models::Model> baseline_model) {
     rl::RoleGroup group(mesh_.world);
     rl::ModelReward reward(build(config_.reward_from, models::Head::kScalar), mesh_, group);
-    rl::ModelReference baseline(build(config_.baseline_from, models::Head::kLanguageModel), mesh_,
-                                group);
+    rl::ModelReference baseline(std::move(baseline_model), mesh_, group);
     group.during([&] {
-      for (auto* rollouts : {&before, &after}) {
+      for (auto* rollouts : {&before_, &after_}) {
         const rl::SequenceBatch batch = rl::sequence_batch(*rollouts);
         const auto scores = reward.score(batch).get();
         const auto log_probs = baseline.log_probs(batch, config_.sampling.temperature).get();
@@ -100,71 +117,34 @@ class Evaluation {
     return f;
   }
 
-  Summary summarize(const std::vector<rl::Rollout>& before,
-                    const std::vector<rl::Rollout>& after) const {
-    Summary summary;
-    summary.run = context_.recipe().name;
-    summary.before = config_.baseline_from;
-    summary.after = config_.from;
-    summary.has_lexicon = lexicon_.has_value();
-    summary.figures_before = figures(before);
-    summary.figures_after = figures(after);
-    const data::Tokenizer& tokenizer = context_.tokenizer();
-    // Spread over the prompts, one sample each.
-    const auto shown =
-        static_cast<std::size_t>(std::min<std::int64_t>(config_.shown, prompts_.size()));
-    for (std::size_t k = 0; k < shown; ++k) {
-      const std::size_t i = k * before.size() / shown;
-      summary.samples.push_back(
-          {tokenizer.decode(before[i].prompt, true), tokenizer.decode(before[i].response, true),
-           tokenizer.decode(after[i].response, true), before[i].score, after[i].score});
-    }
-    for (const Stage& stage : context_.recipe().stages) {
-      const auto record = read_record(context_.folder_of(stage));
-      if (!record || stage.kind() == StageKind::kEvaluate) continue;
-      StageFigures figures{.name = stage.name};
-      for (const auto& [name, value] : record->figures) {
-        if (name == "seconds") figures.seconds = value;
-        if (name == "tokens") figures.tokens = value;
-      }
-      summary.stages.push_back(figures);
-    }
-    return summary;
-  }
-
- private:
   std::unique_ptr<models::Model> build(const std::string& from, models::Head head) {
-    models::BuildOptions options = options_;
-    options.head = head;
-    return build_model(context_, from, options);
+    return build_model(context_, from, frozen_options(config_.precision, mesh_, head));
   }
 
   RunContext& context_;
   const EvaluateStage& config_;
   const parallel::Mesh& mesh_;
   data::PromptDataset prompts_;
-  models::BuildOptions options_;
   std::optional<rl::LexiconScorer> lexicon_;
+  std::vector<rl::Rollout> before_, after_;
 };
 
 }  // namespace
 
 StageRecord run_evaluate_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<EvaluateStage>(stage.config);
-  const parallel::Group group = first_ranks(context, stage.ranks(), stage.name);
-  if (group.size() == 0) return {};
+  const auto mesh = stage_mesh(context, stage, config.layout);
+  if (!mesh) return {};
   const runtime::Stopwatch watch;
-  const parallel::Mesh mesh = parallel::make_mesh(config.layout, group);
-  Evaluation evaluation(context, config, mesh);
-  std::vector<rl::Rollout> before = evaluation.answers(config.baseline_from);
-  std::vector<rl::Rollout> after = evaluation.answers(config.from);
-  evaluation.judge(before, after);
-  if (!mesh.is_first_rank()) return {};
-  const Summary summary = evaluation.summarize(before, after);
+  Evaluation evaluation(context, config, *mesh);
+  evaluation.run();
+  if (!mesh->is_first_rank()) return {};
+  const Summary summary = evaluation.summarize();
+  const std::string text = render(summary);
   const std::filesystem::path folder = context.folder_of(stage);
   runtime::write_file_atomically(folder / "summary.json", to_json(summary));
-  runtime::write_file_atomically(folder / "summary.md", "```" + render(summary) + "```\n");
-  std::fputs(render(summary).c_str(), stdout);
+  runtime::write_file_atomically(folder / "summary.md", "```" + text + "```\n");
+  std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
   return {.result = "", .figures = {{"seconds", watch.seconds()}}};
 }

@@ -9,14 +9,10 @@ namespace {
 
 models::BuildOptions role_options(const PpoStage& config, Role role, const parallel::Mesh& mesh,
                                   models::Head head) {
+  const runtime::DType precision = placement_of(config, role).precision;
   const bool trained = role == Role::kPolicy || role == Role::kCritic;
-  models::BuildOptions options;
-  options.head = head;
-  options.precision.compute = placement_of(config, role).precision;
-  options.tp = mesh.tp;
-  options.trainable = trained;
-  options.recompute = trained && config.ppo.recompute == train::Recompute::kFull;
-  return options;
+  return trained ? trained_options(precision, config.ppo.recompute, mesh, head)
+                 : frozen_options(precision, mesh, head);
 }
 
 void zero_scalar_head(models::Model& model) {

@@ -69,17 +69,16 @@ StageRecord train_policy(RunContext& context, const Stage& stage, const parallel
 
 StageRecord run_shared(RunContext& context, const Stage& stage) {
   const auto& config = std::get<PpoStage>(stage.config);
-  const parallel::Group group = first_ranks(context, config.placement.policy.ranks, stage.name);
-  if (group.size() == 0) return {};
-  const parallel::Mesh mesh = parallel::make_mesh(config.placement.policy.layout, group);
-  rl::RoleGroup roles(mesh.world);
-  const auto critic = build_critic(context, config, mesh, roles);
-  const auto reference = build_reference(context, config, mesh, roles);
-  const auto reward = build_reward(context, config, mesh, roles);
+  const auto mesh = stage_mesh(context, stage, config.placement.policy.layout);
+  if (!mesh) return {};
+  rl::RoleGroup roles(mesh->world);
+  const auto critic = build_critic(context, config, *mesh, roles);
+  const auto reference = build_reference(context, config, *mesh, roles);
+  const auto reward = build_reward(context, config, *mesh, roles);
   rl::PpoParts parts;
   parts.roles = {.reference = reference.get(), .reward = reward.get(), .critic = critic.get()};
   parts.with_roles = [&](const std::function<void()>& calls) { roles.during(calls); };
-  return train_policy(context, stage, mesh, parts);
+  return train_policy(context, stage, *mesh, parts);
 }
 
 // ---- each role on ranks of its own

@@ -7,36 +7,18 @@
 
 #include "data/datasets/prompts.h"
 #include "data/datasets/sft.h"
-#include "data/sampler.h"
+#include "launcher/stages/answers.h"
 #include "launcher/stages/stages.h"
 #include "launcher/stages/training_stage.h"
 #include "rl/model_roles.h"
-#include "rl/policy.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/text_file.h"
-#include "train/objectives.h"
 
 namespace tandem::launcher {
 
 using nlohmann::json;
 
 namespace {
-
-// This replica's prompts, each num_samples times, and the id of its first sample.
-struct OwnPrompts {
-  std::vector<std::vector<std::int32_t>> prompts;
-  std::int64_t first_id = 0;
-};
-
-OwnPrompts own_prompts(const data::PromptDataset& dataset, const parallel::Mesh& mesh,
-                       std::int64_t num_samples) {
-  const data::IndexRange range = data::shard_range(dataset.size(), mesh.dp.rank(), mesh.dp.size());
-  OwnPrompts own{.prompts = {}, .first_id = range.begin * num_samples};
-  for (std::int64_t i = range.begin; i < range.end; ++i)
-    for (std::int64_t s = 0; s < num_samples; ++s)
-      own.prompts.emplace_back(dataset.prompt(i).begin(), dataset.prompt(i).end());
-  return own;
-}
 
 // The `keep` best of each prompt's samples, as lines of JSON.
 std::string best_of(const std::vector<rl::Rollout>& rollouts, const std::vector<float>& scores,
@@ -75,28 +57,20 @@ data::SftDataset read_chosen(const std::filesystem::path& path) {
 
 void choose_responses(RunContext& context, const RejectionSamplingStage& config,
                       const parallel::Mesh& mesh, const std::filesystem::path& path) {
-  models::BuildOptions options = build_options(config.train, mesh, models::Head::kLanguageModel);
-  options.trainable = false;
-  options.recompute = false;
   const data::PromptDataset prompts =
       data::load_prompts(config.prompts, context.chat_template(), config.sampling.prompt_length)
           .train;
-  const OwnPrompts own = own_prompts(prompts, mesh, config.num_samples);
+  const auto frozen = [&](models::Head head) {
+    return frozen_options(config.train.precision, mesh, head);
+  };
   std::vector<rl::Rollout> rollouts;
   {
-    const auto policy = build_model(context, config.from, options);
-    rollouts = rl::sample_rollouts(
-        *policy, mesh, own.prompts, own.first_id,
-        {.max_new_tokens = config.sampling.response_length,
-         .sampling = {.temperature = static_cast<float>(config.sampling.temperature),
-                      .top_k = config.sampling.top_k,
-                      .top_p = static_cast<float>(config.sampling.top_p)},
-         .eos_token_id = context.tokenizer().special_ids().eos,
-         .seed = context.seed()});
+    const auto policy = build_model(context, config.from, frozen(models::Head::kLanguageModel));
+    rollouts = sample_answers(context, *policy, mesh, prompts, config.num_samples, config.sampling);
   }
-  options.head = models::Head::kScalar;
   rl::RoleGroup group(mesh.world);
-  rl::ModelReward reward(build_model(context, config.reward_from, options), mesh, group);
+  rl::ModelReward reward(build_model(context, config.reward_from, frozen(models::Head::kScalar)),
+                         mesh, group);
   group.during([&] {
     const std::vector<float> scores = reward.score(rl::sequence_batch(rollouts)).get();
     runtime::write_file_atomically(path, best_of(rollouts, scores, config, context.tokenizer()));
@@ -104,46 +78,27 @@ void choose_responses(RunContext& context, const RejectionSamplingStage& config,
   mesh.world.barrier("chosen responses");
 }
 
-class ChosenObjective final : public train::Objective {
- public:
-  explicit ChosenObjective(const data::SftDataset& dataset) : dataset_(dataset) {}
-  const data::Dataset& training_data() const override { return dataset_; }
-  const data::Dataset* validation_data() const override { return nullptr; }
-  double weight(const data::Batch& batch) const override { return train::target_weight(batch); }
-  train::Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight,
-                             bool backward) override {
-    return {{"loss", train::token_loss(model, batch, global_weight, backward)}};
-  }
-
- private:
-  const data::SftDataset& dataset_;
-};
-
 }  // namespace
 
 StageRecord run_rejection_sampling_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<RejectionSamplingStage>(stage.config);
-  const parallel::Group group = first_ranks(context, stage.ranks(), stage.name);
-  if (group.size() == 0) return {};
-  const parallel::Mesh mesh = parallel::make_mesh(config.layout, group);
+  const auto mesh = stage_mesh(context, stage, config.layout);
+  if (!mesh) return {};
   const std::filesystem::path path = context.folder_of(stage) / "chosen.jsonl";
-  const bool have_chosen = group.broadcast_string(std::filesystem::exists(path) ? "yes" : "no", 0,
-                                                  "chosen responses") == "yes";
-  if (!have_chosen) choose_responses(context, config, mesh, path);
+  const bool have_chosen =
+      mesh->world.broadcast_string(std::filesystem::exists(path) ? "yes" : "no", 0,
+                                   "chosen responses") == "yes";
+  if (!have_chosen) choose_responses(context, config, *mesh, path);
   const data::SftDataset chosen = read_chosen(path);
-  ChosenObjective objective(chosen);
-  train::Engine engine(build_model(context, config.from,
-                                   build_options(config.train, mesh, models::Head::kLanguageModel)),
-                       mesh, adamw_options(config.train.optimizer));
-  SamplePrompts prompts;
-  for (std::int64_t i = 0; i < std::min(config.train.samples.count, chosen.size()); ++i) {
-    const data::ExampleView example = chosen.example(i);
-    prompts.emplace_back(
-        example.tokens.begin(),
-        example.tokens.begin() + static_cast<std::ptrdiff_t>(example.prompt_length));
-  }
-  StageRecord record =
-      run_training_job(context, {stage, config.train, engine, objective, std::move(prompts)});
+  TokenObjective objective(chosen, nullptr);
+  StageRecord record = run_training_job(
+      context, {stage, config.train, *mesh,
+                build_model(context, config.from,
+                            trained_options(config.train.precision, config.train.recompute, *mesh,
+                                            models::Head::kLanguageModel)),
+                objective,
+                example_prompts([&](std::int64_t i) { return chosen.example(i); },
+                                std::min(config.train.samples.count, chosen.size()))});
   record.figures.emplace_back("examples", static_cast<double>(chosen.size()));
   return record;
 }

@@ -45,34 +45,17 @@ auto load_data(const TrainingStage& stage, const Load& load) {
   return data;
 }
 
-// Next-token prediction: all tokens in pretraining, completions in SFT.
-class TokenObjective final : public train::Objective {
- public:
-  TokenObjective(const Dataset& training, const Dataset* validation)
-      : training_(training), validation_(validation) {}
-  const Dataset& training_data() const override { return training_; }
-  const Dataset* validation_data() const override { return validation_; }
-  double weight(const Batch& batch) const override { return train::target_weight(batch); }
-  Metrics micro_batch(models::Model& model, const Batch& batch, double global_weight,
-                      bool backward) override {
-    return {{"loss", train::token_loss(model, batch, global_weight, backward)}};
-  }
-
- private:
-  const Dataset& training_;
-  const Dataset* validation_;
-};
-
-// The rest of a stage once its data is there. Ranks without a part in the mesh return an empty
-// record.
-StageRecord train_token_stage(RunContext& context, const Stage& stage, const TrainingStage& config,
-                              const parallel::Mesh& mesh, const Dataset& training,
-                              const Dataset* validation, SamplePrompts prompts) {
+// The rest of a stage of next-token prediction once its data is there.
+StageRecord train_on_tokens(RunContext& context, const Stage& stage, const TrainingStage& config,
+                            const parallel::Mesh& mesh, const Dataset& training,
+                            const Dataset* validation, SamplePrompts prompts) {
   TokenObjective objective(training, validation);
-  train::Engine engine(build_model(context, config.from,
-                                   build_options(config.train, mesh, models::Head::kLanguageModel)),
-                       mesh, adamw_options(config.train.optimizer));
-  return run_training_job(context, {stage, config.train, engine, objective, std::move(prompts)});
+  return run_training_job(
+      context, {stage, config.train, mesh,
+                build_model(context, config.from,
+                            trained_options(config.train.precision, config.train.recompute, mesh,
+                                            models::Head::kLanguageModel)),
+                objective, std::move(prompts)});
 }
 
 SamplePrompts first_tokens(const Dataset& dataset, std::int64_t count, std::size_t tokens) {
@@ -87,34 +70,20 @@ SamplePrompts first_tokens(const Dataset& dataset, std::int64_t count, std::size
   return prompts;
 }
 
-template <typename Examples>
-SamplePrompts example_prompts(const Examples& view, std::int64_t count) {
-  SamplePrompts prompts;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const data::ExampleView example = view(i);
-    if (example.prompt_length == 0) continue;
-    prompts.emplace_back(
-        example.tokens.begin(),
-        example.tokens.begin() + static_cast<std::ptrdiff_t>(example.prompt_length));
-  }
-  return prompts;
-}
-
 }  // namespace
 
 StageRecord run_pretrain_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<PretrainStage>(stage.config);
-  const parallel::Group group = first_ranks(context, stage.ranks(), stage.name);
-  if (group.size() == 0) return {};
-  const parallel::Mesh mesh = parallel::make_mesh(config.layout, group);
+  const auto mesh = stage_mesh(context, stage, config.layout);
+  if (!mesh) return {};
   const data::Tokenizer& tokenizer = context.tokenizer();
   const auto tokens_path = [&](const data::DataConfig& source) {
     return context.folder_of(stage) /
            (&source == &config.validation ? "validation.tokens" : "training.tokens");
   };
   const auto load = [&](const data::DataConfig& source) {
-    if (group.rank() == 0) data::build_token_file(source, tokenizer, tokens_path(source));
-    group.barrier("tokenise the corpus");
+    if (mesh->is_first_rank()) data::build_token_file(source, tokenizer, tokens_path(source));
+    mesh->world.barrier("tokenise the corpus");
     auto tokens =
         std::make_shared<const data::TokenFile>(data::TokenFile::open(tokens_path(source)));
     return data::make_pretrain_datasets(std::move(tokens), config.train.sequence_length,
@@ -123,15 +92,14 @@ StageRecord run_pretrain_stage(RunContext& context, const Stage& stage) {
   const auto data = load_data(config, load);
   const Dataset& shown =
       data.validation_or_null() != nullptr ? *data.validation_or_null() : data.training;
-  return train_token_stage(context, stage, config, mesh, data.training, data.validation_or_null(),
-                           first_tokens(shown, config.train.samples.count, 6));
+  return train_on_tokens(context, stage, config, *mesh, data.training, data.validation_or_null(),
+                         first_tokens(shown, config.train.samples.count, 6));
 }
 
 StageRecord run_sft_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<SftStage>(stage.config);
-  const parallel::Group group = first_ranks(context, stage.ranks(), stage.name);
-  if (group.size() == 0) return {};
-  const parallel::Mesh mesh = parallel::make_mesh(config.layout, group);
+  const auto mesh = stage_mesh(context, stage, config.layout);
+  if (!mesh) return {};
   const data::ChatTemplate chat = context.chat_template();
   const auto data = load_data(config, [&](const data::DataConfig& source) {
     return data::load_sft(source, chat, config.train.sequence_length);
@@ -139,26 +107,30 @@ StageRecord run_sft_stage(RunContext& context, const Stage& stage) {
   const auto& shown = data.validation ? *data.validation : data.training;
   auto prompts = example_prompts([&](std::int64_t i) { return shown.example(i); },
                                  std::min(config.train.samples.count, shown.size()));
-  return train_token_stage(context, stage, config, mesh, data.training, data.validation_or_null(),
-                           std::move(prompts));
+  return train_on_tokens(context, stage, config, *mesh, data.training, data.validation_or_null(),
+                         std::move(prompts));
 }
 
 // ---- reward
-// --------------------------------------------------------------------------------------------------------
 
 namespace {
+
+auto load_preference_data(RunContext& context, const TrainingStage& config) {
+  const data::ChatTemplate chat = context.chat_template();
+  return load_data(config, [&](const data::DataConfig& source) {
+    return data::load_preferences(source, chat, config.train.sequence_length);
+  });
+}
 
 double pairs_of(const Batch& batch) {
   return static_cast<double>(batch.sequence_count()) / 2;
 }
 
-class RewardObjective final : public train::Objective {
+class RewardObjective final : public StageObjective {
  public:
   RewardObjective(const Dataset& training, const Dataset* validation,
                   const train::RewardConfig& config)
-      : training_(training), validation_(validation), config_(config) {}
-  const Dataset& training_data() const override { return training_; }
-  const Dataset* validation_data() const override { return validation_; }
+      : StageObjective(training, validation), config_(config) {}
   double weight(const Batch& batch) const override { return pairs_of(batch); }
   Metrics micro_batch(models::Model& model, const Batch& batch, double global_weight,
                       bool backward) override {
@@ -170,8 +142,6 @@ class RewardObjective final : public train::Objective {
   }
 
  private:
-  const Dataset& training_;
-  const Dataset* validation_;
   const train::RewardConfig& config_;
 };
 
@@ -179,36 +149,29 @@ class RewardObjective final : public train::Objective {
 
 StageRecord run_reward_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<RewardStage>(stage.config);
-  const parallel::Group group = first_ranks(context, stage.ranks(), stage.name);
-  if (group.size() == 0) return {};
-  const parallel::Mesh mesh = parallel::make_mesh(config.layout, group);
-  const data::ChatTemplate chat = context.chat_template();
-  const auto data = load_data(config, [&](const data::DataConfig& source) {
-    return data::load_preferences(source, chat, config.train.sequence_length);
-  });
+  const auto mesh = stage_mesh(context, stage, config.layout);
+  if (!mesh) return {};
+  const auto data = load_preference_data(context, config);
   RewardObjective objective(data.training, data.validation_or_null(), config.reward);
-  models::BuildOptions options = build_options(config.train, mesh, models::Head::kScalar);
+  models::BuildOptions options =
+      trained_options(config.train.precision, config.train.recompute, *mesh, models::Head::kScalar);
   options.scalar_head_std = models::kRewardHeadStd;
-  train::Engine engine(build_model(context, config.from, options), mesh,
-                       adamw_options(config.train.optimizer));
-  return run_training_job(context, {stage, config.train, engine, objective, {}});
+  return run_training_job(
+      context,
+      {stage, config.train, *mesh, build_model(context, config.from, options), objective, {}});
 }
 
 // ---- DPO
-// -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
-class DpoObjective final : public train::Objective {
+class DpoObjective final : public StageObjective {
  public:
   DpoObjective(const Dataset& training, const Dataset* validation, models::Model& reference,
                const train::DpoConfig& config)
-      : training_(training),
-        validation_(validation),
+      : StageObjective(training, validation),
         reference_(reference),
         options_{config.beta, config.label_smoothing} {}
-  const Dataset& training_data() const override { return training_; }
-  const Dataset* validation_data() const override { return validation_; }
   double weight(const Batch& batch) const override { return pairs_of(batch); }
   Metrics micro_batch(models::Model& model, const Batch& batch, double global_weight,
                       bool backward) override {
@@ -223,8 +186,6 @@ class DpoObjective final : public train::Objective {
   }
 
  private:
-  const Dataset& training_;
-  const Dataset* validation_;
   models::Model& reference_;
   train::DpoOptions options_;
 };
@@ -233,23 +194,20 @@ class DpoObjective final : public train::Objective {
 
 StageRecord run_dpo_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<DpoStage>(stage.config);
-  const parallel::Group group = first_ranks(context, stage.ranks(), stage.name);
-  if (group.size() == 0) return {};
-  const parallel::Mesh mesh = parallel::make_mesh(config.layout, group);
-  const data::ChatTemplate chat = context.chat_template();
-  const auto data = load_data(config, [&](const data::DataConfig& source) {
-    return data::load_preferences(source, chat, config.train.sequence_length);
-  });
-  models::BuildOptions options = build_options(config.train, mesh, models::Head::kLanguageModel);
-  train::Engine engine(build_model(context, config.from, options), mesh,
-                       adamw_options(config.train.optimizer));
-  options.trainable = false;
-  options.recompute = false;
-  const auto reference = build_model(context, config.reference_from, options);
+  const auto mesh = stage_mesh(context, stage, config.layout);
+  if (!mesh) return {};
+  const auto data = load_preference_data(context, config);
+  auto model = build_model(context, config.from,
+                           trained_options(config.train.precision, config.train.recompute, *mesh,
+                                           models::Head::kLanguageModel));
+  const auto reference =
+      build_model(context, config.reference_from,
+                  frozen_options(config.train.precision, *mesh, models::Head::kLanguageModel));
   DpoObjective objective(data.training, data.validation_or_null(), *reference, config.dpo);
   auto prompts = example_prompts([&](std::int64_t i) { return data.training.chosen(i); },
                                  std::min(config.train.samples.count, data.training.size()));
-  return run_training_job(context, {stage, config.train, engine, objective, std::move(prompts)});
+  return run_training_job(
+      context, {stage, config.train, *mesh, std::move(model), objective, std::move(prompts)});
 }
 
 }  // namespace tandem::launcher

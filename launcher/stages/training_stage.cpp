@@ -3,21 +3,32 @@
 #include <numeric>
 
 #include "models/generation/generate.h"
+#include "train/objectives.h"
 
 namespace tandem::launcher {
 
-parallel::Group first_ranks(const RunContext& context, std::int64_t count,
-                            const std::string& name) {
-  return context.world().split(context.world().rank() < count ? 0 : -1, name);
+std::optional<parallel::Mesh> stage_mesh(const RunContext& context, const Stage& stage,
+                                         const parallel::LayoutConfig& layout) {
+  const bool member = context.world().rank() < layout.ranks();
+  const parallel::Group group = context.world().split(member ? 0 : -1, stage.name);
+  if (!member) return std::nullopt;
+  return parallel::make_mesh(layout, group);
 }
 
-models::BuildOptions build_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
-                                   models::Head head) {
+models::BuildOptions trained_options(runtime::DType precision, train::Recompute recompute,
+                                     const parallel::Mesh& mesh, models::Head head) {
   models::BuildOptions options;
   options.head = head;
-  options.precision.compute = config.precision;
+  options.precision.compute = precision;
   options.tp = mesh.tp;
-  options.recompute = config.recompute == train::Recompute::kFull;
+  options.recompute = recompute == train::Recompute::kFull;
+  return options;
+}
+
+models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
+                                    models::Head head) {
+  models::BuildOptions options = trained_options(precision, train::Recompute::kNone, mesh, head);
+  options.trainable = false;
   return options;
 }
 
@@ -28,18 +39,27 @@ runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
           .weight_decay = config.weight_decay};
 }
 
-StageRecord run_training_job(RunContext& context, const TrainingJob& job) {
+double TokenObjective::weight(const data::Batch& batch) const {
+  return train::target_weight(batch);
+}
+
+train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Batch& batch,
+                                           double global_weight, bool backward) {
+  return {{"loss", train::token_loss(model, batch, global_weight, backward)}};
+}
+
+StageRecord run_training_job(RunContext& context, TrainingJob job) {
+  train::Engine engine(std::move(job.model), job.mesh, adamw_options(job.config.optimizer));
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);
   options.seed = context.seed();
   options.tokenizer = &context.tokenizer();
   options.on_evaluation = [&](std::int64_t step, train::MetricSink& sink) {
-    write_samples(context, job.engine.model(), job.engine.mesh(), job.sample_prompts,
-                  job.config.samples, step, sink);
+    write_samples(context, engine.model(), job.mesh, job.sample_prompts, job.config.samples, step,
+                  sink);
   };
-  const train::LoopResult result =
-      train::run_training(job.engine, job.objective, job.config, options);
+  const train::LoopResult result = train::run_training(engine, job.objective, job.config, options);
   StageRecord record;
   record.result = train::checkpoint_path("", result.steps).string();
   record.figures = {{"steps", static_cast<double>(result.steps)},

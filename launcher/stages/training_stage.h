@@ -1,35 +1,78 @@
-// What the stages that train one model share: mesh, engine, loop, samples on the way, and the
-// record at the end.
+// What the stages that train one model share: mesh, engine, objective, loop, samples on the way,
+// and the record at the end.
 #pragma once
 
-#include <functional>
+#include <algorithm>
 #include <memory>
+#include <optional>
 
+#include "data/datasets/examples.h"
 #include "launcher/stages/context.h"
 #include "train/engine.h"
 #include "train/loop.h"
 
 namespace tandem::launcher {
 
-// Ranks [0, count) of the run as a group of their own; a group of size 0 on the others. Collective
-// over the world.
-parallel::Group first_ranks(const RunContext& context, std::int64_t count, const std::string& name);
+// The mesh of a layout on the run's first ranks; none on the ranks beyond it. Collective over the
+// world.
+std::optional<parallel::Mesh> stage_mesh(const RunContext& context, const Stage& stage,
+                                         const parallel::LayoutConfig& layout);
 
-models::BuildOptions build_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
-                                   models::Head head);
+models::BuildOptions trained_options(runtime::DType precision, train::Recompute recompute,
+                                     const parallel::Mesh& mesh, models::Head head);
+models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
+                                    models::Head head);
 runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config);
+
+// An objective on data that the stage owns.
+class StageObjective : public train::Objective {
+ public:
+  // validation: null for none.
+  StageObjective(const data::Dataset& training, const data::Dataset* validation)
+      : training_(training), validation_(validation) {}
+  const data::Dataset& training_data() const final { return training_; }
+  const data::Dataset* validation_data() const final { return validation_; }
+
+ private:
+  const data::Dataset& training_;
+  const data::Dataset* validation_;
+};
+
+// Next-token prediction of every target: all tokens in pretraining, completions in fine-tuning.
+class TokenObjective final : public StageObjective {
+ public:
+  using StageObjective::StageObjective;
+  double weight(const data::Batch& batch) const override;
+  train::Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight,
+                             bool backward) override;
+};
 
 // Prompts from which samples are generated at evaluations.
 using SamplePrompts = std::vector<std::vector<std::int32_t>>;
 
+// The prompts of the first `count` examples; `example(i)` gives a data::ExampleView. Those without
+// a prompt are left out.
+template <typename Examples>
+SamplePrompts example_prompts(const Examples& example, std::int64_t count) {
+  SamplePrompts prompts;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const data::ExampleView view = example(i);
+    if (view.prompt_length == 0) continue;
+    prompts.emplace_back(view.tokens.begin(),
+                         view.tokens.begin() + static_cast<std::ptrdiff_t>(view.prompt_length));
+  }
+  return prompts;
+}
+
 struct TrainingJob {
   const Stage& stage;
   const train::TrainConfig& config;
-  train::Engine& engine;
+  const parallel::Mesh& mesh;
+  std::unique_ptr<models::Model> model;
   train::Objective& objective;
   SamplePrompts sample_prompts;
 };
-StageRecord run_training_job(RunContext& context, const TrainingJob& job);
+StageRecord run_training_job(RunContext& context, TrainingJob job);
 
 // Writes continuations of the prompts to the sink. Collective over the mesh; the first replica
 // generates.

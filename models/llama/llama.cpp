@@ -24,7 +24,6 @@ using runtime::Tensor;
 namespace {
 
 // ---- weights: how each is named in Hugging Face files and divided over tensor-parallel ranks
-// -----------------------
 
 struct BlockWeights {
   Leaf* input_norm;
@@ -112,7 +111,6 @@ LlamaWeights declare_weights(ParameterStore& store, const LlamaConfig& c,
 }
 
 // ---- the model
-// -------------------------------------------------------------------------------------------------------
 
 class Llama final : public Model {
  public:

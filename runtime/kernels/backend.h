@@ -68,7 +68,6 @@ class Backend {
   virtual void synchronize() = 0;
 
   // ---- memory and element-wise
-  // -------------------------------------------------------------------------------
   virtual void fill(Tensor& out, float value) = 0;
   // Same element count; converts between fp32, bf16 and fp64, copies integers of equal type.
   virtual void copy(const Tensor& in, Tensor& out) = 0;
@@ -97,7 +96,6 @@ class Backend {
   virtual void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) = 0;
 
   // ---- embedding
-  // ---------------------------------------------------------------------------------------------
   // out[i] = weight[tokens[i] - first_row] for tokens int32 [n], weight [rows, width]; rows outside
   // the local range give zeros (vocab-parallel ranks add up).
   virtual void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
@@ -141,7 +139,6 @@ class Backend {
   virtual void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) = 0;
 
   // ---- attention
-  // -------------------------------------------------------------------------------------------------
   // out [n, heads * head_dim] = softmax(scale · q kᵀ) v per sequence and head; kv heads serve heads
   // / kv_heads query heads each. lse fp32 [heads, n] holds log-sum-exp per row. Memory beyond
   // outputs: O(threads · block · seq) at most, never [seq, seq] per head. (Dao 2023)
@@ -201,7 +198,6 @@ class Backend {
   virtual bool all_finite(const Tensor& x) = 0;
 
   // ---- generation
-  // --------------------------------------------------------------------------------------------------
   // tokens int32 [b], one draw per row of logits fp32 [b, v] after temperature, top-k, top-p;
   // uniform[i] in [0, 1) is the random number of row i. Greedy picks the lowest index among equals.
   virtual void sample(const Tensor& logits, const SamplingParams& params,

@@ -34,7 +34,6 @@ std::int64_t rows_of(const Tensor& x) {
 }  // namespace
 
 // ---- memory and element-wise
-// ---------------------------------------------------------------------------------------
 
 void CpuBackend::fill(Tensor& out, float value) {
   if (out.dtype() == DType::kF32 || out.dtype() == DType::kBF16)
@@ -99,7 +98,6 @@ void CpuBackend::scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& o
 }
 
 // ---- matrix products
-// -----------------------------------------------------------------------------------------------
 
 void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                         Tensor& out, bool accumulate, const Tensor& bias) {
@@ -117,7 +115,6 @@ void CpuBackend::column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) {
 }
 
 // ---- embedding
-// -----------------------------------------------------------------------------------------------------
 
 void CpuBackend::embedding_forward(const Tensor& tokens, const Tensor& weight,
                                    std::int64_t first_row, Tensor& out) {
@@ -144,7 +141,6 @@ void CpuBackend::embedding_backward(const Tensor& tokens, const Tensor& dy, std:
 }
 
 // ---- normalisation
-// -------------------------------------------------------------------------------------------------
 
 void CpuBackend::rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight,
                                   float eps, Tensor& h, Tensor& y, Tensor& rstd) {
@@ -195,7 +191,6 @@ void CpuBackend::layer_norm_backward(const Tensor& h, const Tensor& weight, cons
 }
 
 // ---- position and activation
-// ---------------------------------------------------------------------------------------
 
 void CpuBackend::rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos,
                       const Tensor& sin, bool inverse) {
@@ -245,7 +240,6 @@ void CpuBackend::gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Ten
 }
 
 // ---- softmax over the vocabulary
-// -----------------------------------------------------------------------------------
 
 void CpuBackend::row_max(const Tensor& logits, Tensor& maximum) {
   check_softmax(logits, {}, {&maximum});
@@ -315,7 +309,6 @@ void CpuBackend::softmax_backward(const Tensor& logits, const Tensor& lse, const
 }
 
 // ---- optimizer and reductions
-// --------------------------------------------------------------------------------------
 
 void CpuBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
                        Tensor& compute, const AdamWStep& step) {
@@ -352,7 +345,6 @@ bool CpuBackend::all_finite(const Tensor& x) {
 }
 
 // ---- generation
-// ----------------------------------------------------------------------------------------------------
 
 void CpuBackend::sample(const Tensor& logits, const SamplingParams& params,
                         std::span<const float> uniform, std::span<std::int32_t> tokens) {

@@ -72,7 +72,6 @@ inline I32 visible_lanes(const AttentionTask& task, const Span& span, std::int64
 }
 
 // ---- packing
-// -----------------------------------------------------------------------------------------------------
 
 // rows x width of T → Packed rows of out_width elements, zero beyond width.
 template <typename Packed, typename T>

@@ -7,17 +7,13 @@
 // threads: a row of the result does not depend on the rows beside it.
 #include "runtime/kernels/cpu/isa/fill.h"
 #include "runtime/kernels/cpu/isa/parallel.h"
+#include "runtime/kernels/cpu/isa/tile_shape.h"
 #include "runtime/kernels/cpu/isa/transpose.h"
 #include "runtime/kernels/cpu/isa/vec.h"
 
 namespace tandem::runtime::cpu::TANDEM_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kTileRows = 6, kTileVectors = 4;  // 24 of 32 registers hold sums
-#else
-constexpr int kTileRows = 6, kTileVectors = 2;  // 12 of 16
-#endif
 constexpr std::int64_t kTileColumns = kTileVectors * kLanes;
 constexpr std::int64_t kDepth = 256;    // a strip of b: 16 KiB on AVX2
 constexpr std::int64_t kRowBlock = 96;  // rows of a that stay in the second-level cache
@@ -25,7 +21,6 @@ constexpr std::int64_t kColumnBlock = 512;
 constexpr std::int64_t kRuns = 8;
 
 // ---- the tile
-// ----------------------------------------------------------------------------------------------------
 
 // out[r, :] = (before[r, :]) + Σ_k a(r, k)·b[k, :] (+ bias). a(r, k) is a[r·a_row + k·a_step]; b is
 // one packed strip. `before` and `bias` may be null.
@@ -121,7 +116,6 @@ void edge_tile(std::int64_t rows, std::int64_t columns, TileTask<Out> task) {
 }
 
 // ---- packing
-// -----------------------------------------------------------------------------------------------------
 
 // A stored matrix: element (i, j) is data[i·row + j], or data[j·row + i] when transposed.
 template <typename T>
@@ -227,7 +221,6 @@ void pack_rows_of_transposed(const T* in, std::int64_t row, std::int64_t rows,
 }
 
 // ---- one thread's share
-// ------------------------------------------------------------------------------------------
 
 template <typename T, typename Out>
 struct Product {
@@ -373,7 +366,6 @@ class Share {
 };
 
 // ---- all threads
-// --------------------------------------------------------------------------------------------------
 
 // Cuts `size` into `parts` of whole multiples of `step`.
 inline Range part(std::int64_t size, std::int64_t step, std::int64_t parts, std::int64_t index) {

@@ -6,7 +6,7 @@
 // / kStep, ldb, kStep].
 #pragma once
 
-#include "runtime/kernels/cpu/isa/vec.h"
+#include "runtime/kernels/cpu/isa/tile_shape.h"
 
 namespace tandem::runtime::cpu::TANDEM_ISA {
 namespace {
@@ -39,12 +39,6 @@ template <>
 struct DotOf<Bf16> {
   using Type = Bf16Dot;
 };
-#endif
-
-#if defined(__AVX512F__)
-constexpr int kTileRows = 6, kTileVectors = 4;  // 24 of 32 registers hold sums
-#else
-constexpr int kTileRows = 6, kTileVectors = 2;  // 12 of 16
 #endif
 
 template <typename Dot, int kRows, int kVectors>

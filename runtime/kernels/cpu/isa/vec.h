@@ -60,7 +60,6 @@ inline F32 broadcast(float x) {
 }
 
 // ---- conversion
-// ------------------------------------------------------------------------------------------------
 
 inline F32 widen(U16 x) {
   return (F32)(__builtin_convertvector(x, U32) << 16);
@@ -87,7 +86,6 @@ inline float to_float(Bf16 x) {
 }
 
 // ---- memory
-// ----------------------------------------------------------------------------------------------------
 
 inline F32 load(const float* p) {
   F32 v;
@@ -124,7 +122,6 @@ inline void store(T* p, F32 v, std::int64_t count) {
 }
 
 // ---- arithmetic
-// ------------------------------------------------------------------------------------------------
 
 // As the x86 instructions: the second operand when one is NaN.
 inline F32 max(F32 a, F32 b) {
