@@ -44,6 +44,7 @@ class Evaluation {
     summary.run = context_.recipe().name;
     summary.before = config_.baseline_from;
     summary.after = config_.from;
+    summary.has_reward = !config_.reward_from.empty();
     summary.has_lexicon = lexicon_.has_value();
     summary.figures_before = figures(before_);
     summary.figures_after = figures(after_);
@@ -77,17 +78,19 @@ class Evaluation {
 
   void judge(std::unique_ptr<models::Model> baseline_model) {
     rl::RoleGroup group(mesh_.world);
-    rl::ModelReward reward(build(config_.reward_from, models::Head::kScalar), mesh_, group);
+    std::optional<rl::ModelReward> reward;
+    if (!config_.reward_from.empty())
+      reward.emplace(build(config_.reward_from, models::Head::kScalar), mesh_, group);
     rl::ModelReference baseline(std::move(baseline_model), mesh_, group);
     group.during([&] {
       for (auto* rollouts : {&before_, &after_}) {
         const rl::SequenceBatch batch = rl::sequence_batch(*rollouts);
-        const auto scores = reward.score(batch).get();
         const auto log_probs = baseline.log_probs(batch, config_.sampling.temperature).get();
-        for (std::size_t i = 0; i < rollouts->size(); ++i) {
-          (*rollouts)[i].score = scores[i];
+        for (std::size_t i = 0; i < rollouts->size(); ++i)
           (*rollouts)[i].ref_log_probs = log_probs[i];
-        }
+        if (!reward) continue;
+        const auto scores = reward->score(batch).get();
+        for (std::size_t i = 0; i < rollouts->size(); ++i) (*rollouts)[i].score = scores[i];
       }
     });
   }

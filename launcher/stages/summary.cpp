@@ -31,9 +31,11 @@ std::string figure_table(const Summary& s) {
     text +=
         fmt::format("{:<38}{:>14.3f}{:>14.3f}{:>+12.3f}\n", name, before, after, after - before);
   };
-  row("reward (reward model)", s.figures_before.reward_mean, s.figures_after.reward_mean);
-  text += fmt::format("{:<38}{:>14.3f}{:>14.3f}\n", "  standard deviation over samples",
-                      s.figures_before.reward_std, s.figures_after.reward_std);
+  if (s.has_reward) {
+    row("reward (reward model)", s.figures_before.reward_mean, s.figures_after.reward_mean);
+    text += fmt::format("{:<38}{:>14.3f}{:>14.3f}\n", "  standard deviation over samples",
+                        s.figures_before.reward_std, s.figures_after.reward_std);
+  }
   if (s.has_lexicon)
     row("sentiment (lexicon, never trained on)", s.figures_before.lexicon_mean,
         s.figures_after.lexicon_mean);
@@ -48,12 +50,15 @@ std::string figure_table(const Summary& s) {
 std::string sample_texts(const Summary& s, int columns) {
   std::string text;
   const auto width = static_cast<std::size_t>(std::max(columns - 28, 40));
+  const auto answer = [&](std::string_view model, double reward, const std::string& answer) {
+    text +=
+        fmt::format("    {:<10}{}  {}\n", model,
+                    s.has_reward ? fmt::format("{:>+7.2f}", reward) : "", one_line(answer, width));
+  };
   for (const SampleTexts& sample : s.samples) {
     text += fmt::format("\n  » {}\n", one_line(sample.prompt, width));
-    text += fmt::format("    {:<10}{:>+7.2f}  {}\n", s.before, sample.reward_before,
-                        one_line(sample.before, width));
-    text += fmt::format("    {:<10}{:>+7.2f}  {}\n", s.after, sample.reward_after,
-                        one_line(sample.after, width));
+    answer(s.before, sample.reward_before, sample.before);
+    answer(s.after, sample.reward_after, sample.after);
   }
   return text;
 }
@@ -76,11 +81,15 @@ std::string stage_table(const Summary& s) {
   return text + fmt::format("{:<24}{:>10}\n", "together", runtime::format_duration(total));
 }
 
-json figures_json(const AnswerFigures& f) {
-  return {{"reward_mean", f.reward_mean},   {"reward_std", f.reward_std},
-          {"lexicon_mean", f.lexicon_mean}, {"lexicon_rated", f.lexicon_rated},
-          {"distinct_2", f.distinct_2},     {"kl_to_baseline", f.kl_to_baseline},
-          {"mean_tokens", f.mean_tokens},   {"eos_rate", f.eos_rate}};
+json figures_json(const Summary& s, const AnswerFigures& f) {
+  json figures = {{"distinct_2", f.distinct_2},
+                  {"kl_to_baseline", f.kl_to_baseline},
+                  {"mean_tokens", f.mean_tokens},
+                  {"eos_rate", f.eos_rate}};
+  if (s.has_reward) figures.update({{"reward_mean", f.reward_mean}, {"reward_std", f.reward_std}});
+  if (s.has_lexicon)
+    figures.update({{"lexicon_mean", f.lexicon_mean}, {"lexicon_rated", f.lexicon_rated}});
+  return figures;
 }
 
 }  // namespace
@@ -92,19 +101,20 @@ std::string render(const Summary& summary, int columns) {
 
 std::string to_json(const Summary& summary) {
   json samples = json::array();
-  for (const SampleTexts& s : summary.samples)
-    samples.push_back({{"prompt", s.prompt},
-                       {"before", s.before},
-                       {"after", s.after},
-                       {"reward_before", s.reward_before},
-                       {"reward_after", s.reward_after}});
+  for (const SampleTexts& s : summary.samples) {
+    samples.push_back({{"prompt", s.prompt}, {"before", s.before}, {"after", s.after}});
+    if (summary.has_reward)
+      samples.back().update({{"reward_before", s.reward_before}, {"reward_after", s.reward_after}});
+  }
   json stages = json::array();
   for (const StageFigures& s : summary.stages)
     stages.push_back({{"name", s.name}, {"seconds", s.seconds}, {"tokens", s.tokens}});
   const json object = {
       {"run", summary.run},
-      {"before", {{"name", summary.before}, {"figures", figures_json(summary.figures_before)}}},
-      {"after", {{"name", summary.after}, {"figures", figures_json(summary.figures_after)}}},
+      {"before",
+       {{"name", summary.before}, {"figures", figures_json(summary, summary.figures_before)}}},
+      {"after",
+       {{"name", summary.after}, {"figures", figures_json(summary, summary.figures_after)}}},
       {"samples", samples},
       {"stages", stages}};
   return object.dump(1, ' ', false, json::error_handler_t::replace) + "\n";

@@ -10,7 +10,7 @@ namespace tandem::launcher {
 
 // Over the held-out prompts, for one model.
 struct AnswerFigures {
-  double reward_mean = 0;
+  double reward_mean = 0;    // with a reward model
   double reward_std = 0;     // over samples
   double lexicon_mean = 0;   // valence of rated words, −4 … 4
   double lexicon_rated = 0;  // share of answers with at least one rated word
@@ -34,6 +34,7 @@ struct StageFigures {
 struct Summary {
   std::string run;
   std::string before, after;  // names of the compared models
+  bool has_reward = false;
   bool has_lexicon = false;
   AnswerFigures figures_before, figures_after;
   std::vector<SampleTexts> samples;

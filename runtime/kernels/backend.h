@@ -68,6 +68,7 @@ class Backend {
   virtual void synchronize() = 0;
 
   // ---- memory and element-wise
+
   virtual void fill(Tensor& out, float value) = 0;
   // Same element count; converts between fp32, bf16 and fp64, copies integers of equal type.
   virtual void copy(const Tensor& in, Tensor& out) = 0;
@@ -86,16 +87,17 @@ class Backend {
   virtual void scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) = 0;
 
   // ---- matrix products
-  // --------------------------------------------------------------------------------------- out[m,
-  // n] = op(a)[m, k] · op(b)[k, n] (+ out when accumulate) (+ bias[n]); op transposes the stored
-  // matrix. a and b are both fp32 or both bf16; out is fp32 or bf16; sums run in fp32. bias (fp32)
-  // may be undefined.
+
+  // out[m, n] = op(a)[m, k] · op(b)[k, n] (+ out when accumulate) (+ bias[n]); op transposes the
+  // stored matrix. a and b are both fp32 or both bf16; out is fp32 or bf16; sums run in fp32. bias
+  // (fp32) may be undefined.
   virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                       Tensor& out, bool accumulate = false, const Tensor& bias = {}) = 0;
   // dbias[n] (fp32) = column sums of dy [m, n] (+ dbias when accumulate).
   virtual void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) = 0;
 
   // ---- embedding
+
   // out[i] = weight[tokens[i] - first_row] for tokens int32 [n], weight [rows, width]; rows outside
   // the local range give zeros (vocab-parallel ranks add up).
   virtual void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
@@ -105,9 +107,10 @@ class Backend {
                                   Tensor& dweight) = 0;
 
   // ---- normalisation (weight and bias fp32)
-  // -------------------------------------------------------------------- h = x (+ residual when
-  // defined; then h is written, else h is undefined); rstd[i] = 1/sqrt(mean(h²) + eps); y = h *
-  // rstd * weight. x, residual, h, y: T [n, width]; rstd fp32 [n]. (Zhang & Sennrich 2019)
+
+  // h = x (+ residual when defined; then h is written, else h is undefined); rstd[i] =
+  // 1/sqrt(mean(h²) + eps); y = h * rstd * weight. x, residual, h, y: T [n, width]; rstd fp32 [n].
+  // (Zhang & Sennrich 2019)
   virtual void rms_norm_forward(const Tensor& x, const Tensor& residual, const Tensor& weight,
                                 float eps, Tensor& h, Tensor& y, Tensor& rstd) = 0;
   // dh = (dh_in when defined) + gradient of y through h. dweight (fp32) = Σ dy·h·rstd (+ dweight
@@ -125,9 +128,9 @@ class Backend {
                                    Tensor& dh, Tensor& dweight, Tensor& dbias, bool accumulate) = 0;
 
   // ---- position and activation
-  // --------------------------------------------------------------------------------- Rotates pairs
-  // (i, i + head_dim/2) of every head in place by the angle positions[row]: Hugging Face's
-  // rotate-half order (Su et al. 2021). cos, sin: fp32 [max_position, head_dim / 2]. inverse
+
+  // Rotates pairs (i, i + head_dim/2) of every head in place by the angle positions[row]: Hugging
+  // Face's rotate-half order (Su et al. 2021). cos, sin: fp32 [max_position, head_dim / 2]. inverse
   // rotates back (backward).
   virtual void rope(const HeadsView& heads, const Tensor& positions, const Tensor& cos,
                     const Tensor& sin, bool inverse) = 0;
@@ -139,6 +142,7 @@ class Backend {
   virtual void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) = 0;
 
   // ---- attention
+
   // out [n, heads * head_dim] = softmax(scale · q kᵀ) v per sequence and head; kv heads serve heads
   // / kv_heads query heads each. lse fp32 [heads, n] holds log-sum-exp per row. Memory beyond
   // outputs: O(threads · block · seq) at most, never [seq, seq] per head. (Dao 2023)
@@ -160,8 +164,8 @@ class Backend {
                                 std::int64_t window, Tensor& out) = 0;
 
   // ---- softmax over (a slice of) the vocabulary
-  // ------------------------------------------------------------------ Of logits fp32 [n, v]:
-  // maximum[i] = max_j logits[i, j].
+
+  // Of logits fp32 [n, v]: maximum[i] = max_j logits[i, j].
   virtual void row_max(const Tensor& logits, Tensor& maximum) = 0;
   // sums fp32 [n, 3] = { Σ_j e_j, Σ_j e_j·(x_j − maximum), x_target − maximum or 0 when the target
   // is not in [first_column, first_column + v) } with e_j = exp(x_j − maximum[i]); targets int32
@@ -186,10 +190,10 @@ class Backend {
                                 Tensor& dlogits) = 0;
 
   // ---- optimizer and reductions
-  // ---------------------------------------------------------------------------------- One fused
-  // pass over a flat span: master fp32, grad fp32 or bf16, moments fp32; when compute is defined
-  // (bf16) the updated master is also rounded into it. Decoupled weight decay (Loshchilov & Hutter
-  // 2019), bias correction by step.
+
+  // One fused pass over a flat span: master fp32, grad fp32 or bf16, moments fp32; when compute is
+  // defined (bf16) the updated master is also rounded into it. Decoupled weight decay (Loshchilov &
+  // Hutter 2019), bias correction by step.
   virtual void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
                      Tensor& compute, const AdamWStep& step) = 0;
   // Σ x², in fp64, fixed order.
@@ -198,6 +202,7 @@ class Backend {
   virtual bool all_finite(const Tensor& x) = 0;
 
   // ---- generation
+
   // tokens int32 [b], one draw per row of logits fp32 [b, v] after temperature, top-k, top-p;
   // uniform[i] in [0, 1) is the random number of row i. Greedy picks the lowest index among equals.
   virtual void sample(const Tensor& logits, const SamplingParams& params,

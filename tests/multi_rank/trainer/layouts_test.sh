@@ -77,6 +77,22 @@ run_trainer 2 "$work/other.yaml" "run_dir=$work/other"
 equal "DPO and rejection sampling" 0 "$status"
 [[ $status -eq 0 ]] || tail -n 20 "$work/log"
 contains "the summary" "$(<"$work/other/evaluate/summary.md")" "KL to"
+contains "its reward" "$(<"$work/other/evaluate/summary.json")" "reward_mean"
+cat >"$work/unjudged.yaml" <<END
+name: unjudged
+model: {from: $work/alone/sft}
+stages:
+  - evaluate:
+      from: $work/other/dpo
+      baseline_from: $work/alone/sft
+      prompts: {path: $work/data/prompts.jsonl, max_records: 8}
+      prompt_length: 8
+      response_length: 8
+END
+run_trainer 1 "$work/unjudged.yaml" "run_dir=$work/unjudged"
+equal "an evaluation without a reward model" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+equal "no reward in its summary" 0 "$(grep -c reward "$work/unjudged/evaluate/summary.md" "$work/unjudged/evaluate/summary.json" | awk -F: '{ n += $2 } END { print n }')"
 
 # Verbs on what is left behind.
 "$trainer" validate "$work/tiny.yaml" --ranks 5 >"$work/log"

@@ -2,6 +2,7 @@
 // whole and divided over ranks.
 #include "parallel/ops/vocab_log_prob.h"
 
+#include <cmath>
 #include <mutex>
 
 #include "parallel/comm/threads/threads.h"
@@ -150,6 +151,37 @@ TEST(LinearLogProb, either_output_may_be_used_alone) {
         },
         {normal_tensor({4, 3}, "h")}, {&part.leaf()}, 1e-3);
   }
+}
+
+TEST(LinearLogProb, of_logits_in_the_hundreds_whose_maxima_lie_on_different_ranks) {
+  const Philox random(6, "large logits");
+  std::vector<float> logits(4 * 10);  // [token, word]
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    logits[i] = (i < 20 ? 300.0f : -300.0f) + 8.0f * random.uniform(i);
+  for (const std::size_t word : {0, 9, 4, 7}) logits[word + 10 * (word % 4)] += 5.0f;
+  // Tokens that are unit vectors pick the columns of the matrix.
+  std::vector<float> weight(10 * 4), hidden(4 * 4, 0.0f);
+  for (std::size_t token = 0; token < 4; ++token) {
+    hidden[token * 4 + token] = 1.0f;
+    for (std::size_t word = 0; word < 10; ++word)
+      weight[word * 4 + token] = logits[token * 10 + word];
+  }
+  const Tensor targets = Tensor::from(std::vector<std::int32_t>{2, 8, 5, 0}, {4});
+  for (const int ranks : {1, 2, 5})
+    parallel::run_ranks_as_threads(ranks, [&](const Group& tp) {
+      VocabPart part(Tensor::from(weight, {10, 4}), tp);
+      const auto log_prob = linear_log_prob(Tensor::from(hidden, {4, 4}), part.shard(), targets)
+                                .log_prob.to_vector<float>();
+      for (std::size_t token = 0; token < 4; ++token) {
+        const double target =
+            logits[token * 10 + static_cast<std::size_t>(targets.span<std::int32_t>()[token])];
+        double sum = 0;
+        for (std::size_t word = 0; word < 10; ++word)
+          sum += std::exp(logits[token * 10 + word] - target);
+        EXPECT_NEAR(log_prob[token], -std::log(sum), 1e-4)
+            << "token " << token << ", " << ranks << " ranks";
+      }
+    });
 }
 
 TEST(LinearCrossEntropy, gradients_match_finite_differences) {
