@@ -23,6 +23,7 @@ header  grpcpp/grpcpp.h           libgrpc++-dev
 header  google/protobuf/message.h libprotobuf-dev
 header  yaml-cpp/yaml.h           libyaml-cpp-dev
 header  gtest/gtest.h             libgtest-dev
+header  gmock/gmock.h             libgmock-dev
 header  nlohmann/json.hpp         nlohmann-json3-dev
 header  spdlog/spdlog.h           libspdlog-dev
 header  fmt/core.h                libfmt-dev
