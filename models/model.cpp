@@ -2,6 +2,15 @@
 
 namespace tandem::models {
 
+parallel::StoreOptions BuildOptions::store_options() const {
+  return {.precision = precision,
+          .tp = tp,
+          .device = device,
+          .trainable = trainable,
+          .dp = dp,
+          .zero = zero};
+}
+
 KvCache::KvCache(std::int64_t layers, std::int64_t slots, std::int64_t capacity,
                  std::int64_t kv_heads, std::int64_t head_dim, runtime::DType dtype,
                  runtime::Device device)

@@ -88,10 +88,15 @@ struct BuildOptions {
   parallel::Group tp;
   runtime::Device device;
   bool trainable = true;
-  bool recompute = false;     // full activation recomputation per block
+  // What replicas divide among them, and their group.
+  parallel::ZeroStage zero = parallel::ZeroStage::kNone;
+  parallel::Group dp;
+  bool recompute = false;  // full activation recomputation per block
   // Initial standard deviation of the scalar head; 0 starts at zero, kRewardHeadStd as TRL's reward
   // models do.
   float scalar_head_std = 0;
+
+  parallel::StoreOptions store_options() const;
 };
 
 }  // namespace tandem::models

@@ -48,13 +48,16 @@ void remove_old(const fs::path& stage_folder, std::int64_t keep) {
         checkpoint_path(stage_folder, steps[static_cast<std::size_t>(i)]));
 }
 
-// The optimizer's moments as tensor sets aligned with the store.
+// The optimizer's moments, one tensor per parameter.
 std::vector<parallel::TensorSet> optimizer_sets(Engine& engine) {
-  parallel::TensorSet exp_avg{.prefix = "exp_avg.", .tensors = {}};
-  parallel::TensorSet exp_avg_sq{.prefix = "exp_avg_sq.", .tensors = {}};
-  for (const runtime::AdamW::State& state : engine.optimizer().states()) {
-    exp_avg.tensors.push_back(state.exp_avg);
-    exp_avg_sq.tensors.push_back(state.exp_avg_sq);
+  const parallel::ParameterStore& store = engine.model().parameters();
+  const std::size_t count = store.parameters().size();
+  parallel::TensorSet exp_avg{"exp_avg.", std::vector<runtime::Tensor>(count)};
+  parallel::TensorSet exp_avg_sq{"exp_avg_sq.", std::vector<runtime::Tensor>(count)};
+  for (std::size_t p = 0; p < store.owned().size(); ++p) {
+    const std::size_t parameter = store.owned()[p].parameter;
+    exp_avg.tensors[parameter] = engine.optimizer().states()[p].exp_avg;
+    exp_avg_sq.tensors[parameter] = engine.optimizer().states()[p].exp_avg_sq;
   }
   return {exp_avg, exp_avg_sq};
 }
@@ -118,11 +121,10 @@ void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder,
 void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {
   Engine& engine = *parts.engine;
   parallel::ParameterStore& store = engine.model().parameters();
-  parallel::load_tensors(store, parallel::weights_of(store), runtime::ShardedSafetensors(folder));
-  store.refresh_compute();
+  parallel::load_weights(store, runtime::ShardedSafetensors(folder));
   const runtime::ShardedSafetensors optimizer(folder / "optimizer.safetensors");
   for (const parallel::TensorSet& set : optimizer_sets(engine))
-    parallel::load_tensors(store, set, optimizer);
+    parallel::load_tensor_set(store, set, optimizer);
   const std::string state_file = (folder / "state.json").string();
   parts.state->load(runtime::read_text_file(state_file), state_file);
 }
@@ -136,11 +138,8 @@ void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
 }
 
 void load_model_weights(models::Model& model, const fs::path& folder) {
-  parallel::ParameterStore& store = model.parameters();
   const auto optional = [](const std::string& name) { return name == "score.weight"; };
-  parallel::load_tensors(store, parallel::weights_of(store), runtime::ShardedSafetensors(folder),
-                         optional);
-  store.refresh_compute();
+  parallel::load_weights(model.parameters(), runtime::ShardedSafetensors(folder), optional);
 }
 
 }  // namespace tandem::train

@@ -236,6 +236,8 @@ class Checker {
       if (degree > 1)
         add(at(key + "." + name), "'{}' {} is not available for llama models; leave it at 1", name,
             degree);
+    if (layout.zero_stage < 0 || layout.zero_stage > 2)
+      add(at(key + ".zero_stage"), "'zero_stage' must be 0, 1 or 2, got {}", layout.zero_stage);
     if (layout.tensor_parallel > 1 && model_is_sound_ && recipe_.model.from.empty())
       report(at(key + ".tensor_parallel"),
              [&] { models::validate(recipe_.model.llama, layout.tensor_parallel); });

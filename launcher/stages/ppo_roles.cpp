@@ -16,12 +16,12 @@ models::BuildOptions role_options(const PpoStage& config, Role role, const paral
 }
 
 void zero_scalar_head(models::Model& model) {
-  for (const auto& stored : model.parameters().parameters()) {
-    runtime::Tensor& master = stored->parameter.master;
-    if (&stored->parameter.leaf == &model.scalar_head())
-      runtime::backend_of(master).fill(master, 0.0f);
+  parallel::ParameterStore& store = model.parameters();
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const runtime::Leaf& leaf = store.parameters()[i]->parameter.leaf;
+    if (&leaf == &model.scalar_head())
+      store.assign(i, runtime::Tensor::zeros(leaf.value.shape(), runtime::DType::kF32));
   }
-  model.parameters().refresh_compute();
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ models::BuildOptions trained_options(runtime::DType precision, train::Recompute 
   options.head = head;
   options.precision.compute = precision;
   options.tp = mesh.tp;
+  options.dp = mesh.dp;
+  options.zero = static_cast<parallel::ZeroStage>(mesh.layout.zero_stage);
   options.recompute = recompute == train::Recompute::kFull;
   return options;
 }

@@ -117,7 +117,7 @@ class Llama final : public Model {
   Llama(const LlamaConfig& config, const BuildOptions& options)
       : config_(config),
         options_(options),
-        store_(options.precision, options.tp, options.device, options.trainable),
+        store_(options.store_options()),
         heads_{config.num_attention_heads / options.tp.size(),
                config.num_key_value_heads / options.tp.size(), config.resolved_head_dim()},
         rope_table_(runtime::make_rope_table(config.max_position_embeddings,

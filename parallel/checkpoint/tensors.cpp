@@ -13,15 +13,6 @@ using runtime::Tensor;
 using runtime::TensorInfo;
 using runtime::throw_error;
 
-TensorSet weights_of(const ParameterStore& store) {
-  TensorSet set;
-  for (const auto& stored : store.parameters()) {
-    const runtime::Parameter& parameter = stored->parameter;
-    set.tensors.push_back(parameter.master.defined() ? parameter.master : parameter.leaf.value);
-  }
-  return set;
-}
-
 namespace {
 
 Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& tp,
@@ -36,31 +27,40 @@ Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& t
   return file.read_slice(name, spec.dim, slice.begin, slice.count, DType::kF32);
 }
 
+// The local tensor of a parameter whose pieces' names begin with `prefix`; undefined where a piece
+// is missing and may be.
+Tensor read_parameter(const ParameterStore& store, std::size_t index, const std::string& prefix,
+                      const runtime::ShardedSafetensors& file,
+                      const std::function<bool(const std::string& name)>& optional) {
+  const Group& tp = store.tp();
+  const ShardSpec& spec = store.parameters()[index]->spec;
+  Tensor host = Tensor::zeros(local_shape(spec, tp.size()), DType::kF32);
+  for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
+    const std::string name = prefix + spec.pieces[piece].name;
+    if (!file.contains(name) && optional && optional(spec.pieces[piece].name)) return {};
+    const Tensor slice = read_local_slice(spec, piece, tp, name, file);
+    if (!runtime::backend_of(slice).all_finite(slice))
+      throw_error("{}: tensor '{}' holds values that are not finite",
+                  file.file_of(name).path().string(), name);
+    insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
+  }
+  return host;
+}
+
 }  // namespace
 
-void load_tensors(const ParameterStore& store, const TensorSet& set,
-                  const runtime::ShardedSafetensors& file,
+void load_weights(ParameterStore& store, const runtime::ShardedSafetensors& file,
                   const std::function<bool(const std::string& name)>& optional) {
-  const Group& tp = store.tp();
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
-    const ShardSpec& spec = store.parameters()[i]->spec;
-    Tensor target = set.tensors[i];
-    Tensor host = Tensor::zeros(target.shape(), DType::kF32);
-    bool present = true;
-    for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
-      const std::string name = set.prefix + spec.pieces[piece].name;
-      if (!file.contains(name) && optional && optional(spec.pieces[piece].name)) {
-        present = false;
-        continue;
-      }
-      const Tensor slice = read_local_slice(spec, piece, tp, name, file);
-      if (!runtime::backend_of(slice).all_finite(slice))
-        throw_error("{}: tensor '{}' holds values that are not finite",
-                    file.file_of(name).path().string(), name);
-      insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
-    }
-    if (present) runtime::backend_of(target).copy(host, target);
+    const Tensor host = read_parameter(store, i, "", file, optional);
+    if (host.defined()) store.assign(i, host);
   }
+}
+
+void load_tensor_set(const ParameterStore& store, const TensorSet& set,
+                     const runtime::ShardedSafetensors& file) {
+  for (std::size_t i = 0; i < store.parameters().size(); ++i)
+    store.assign_part(i, read_parameter(store, i, set.prefix, file, {}), set.tensors[i]);
 }
 
 namespace {
@@ -116,15 +116,19 @@ std::vector<TensorInfo> logical_tensors(const ParameterStore& store, const std::
   return infos;
 }
 
-// Gathers the set piece by piece; `write(name, tensor)` runs on the first rank.
+// Gathers all parameters piece by piece; `collect(i)` gives the local tensor on the first replica,
+// `write(name, tensor)` runs on the first rank.
 void for_each_gathered(
-    const ParameterStore& store, const TensorSet& set,
+    const ParameterStore& store, const std::string& prefix,
+    const std::function<Tensor(std::size_t)>& collect,
     const std::function<void(const std::string& name, const Tensor& tensor)>& write) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const Tensor local = collect(i);
+    if (!local.defined()) continue;
     const ShardSpec& spec = store.parameters()[i]->spec;
     for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
-      const auto whole = gather_piece(spec, piece, store.tp(), set.tensors[i]);
-      if (whole) write(set.prefix + spec.pieces[piece].name, *whole);
+      const auto whole = gather_piece(spec, piece, store.tp(), local);
+      if (whole) write(prefix + spec.pieces[piece].name, *whole);
     }
   }
 }
@@ -133,21 +137,23 @@ void for_each_gathered(
 
 void save_weights(const ParameterStore& store, const Mesh& mesh,
                   const std::filesystem::path& folder, DType dtype) {
-  if (mesh.dp.rank() != 0) return;
+  if (mesh.dp.rank() != 0 && !store.divided()) return;
   std::optional<runtime::ShardedSafetensorsWriter> writer;
-  if (store.tp().rank() == 0)
+  if (mesh.is_first_rank())
     writer.emplace(folder, logical_tensors(store, "", dtype), runtime::Metadata{{"format", "pt"}});
-  for_each_gathered(store, weights_of(store), [&](const std::string& name, const Tensor& tensor) {
-    writer->write(name, tensor.to(dtype));
-  });
+  for_each_gathered(
+      store, "", [&](std::size_t i) { return store.collect(i); },
+      [&](const std::string& name, const Tensor& tensor) {
+        writer->write(name, tensor.to(dtype));
+      });
   if (writer) writer->finish();
 }
 
 void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets,
                       const Mesh& mesh, const std::filesystem::path& file) {
-  if (mesh.dp.rank() != 0) return;
+  if (mesh.dp.rank() != 0 && !store.divided()) return;
   std::optional<runtime::SafetensorsWriter> writer;
-  if (store.tp().rank() == 0) {
+  if (mesh.is_first_rank()) {
     std::vector<TensorInfo> infos;
     for (const TensorSet& set : sets) {
       const auto more = logical_tensors(store, set.prefix, DType::kF32);
@@ -156,9 +162,9 @@ void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>&
     writer.emplace(file, infos);
   }
   for (const TensorSet& set : sets)
-    for_each_gathered(store, set, [&](const std::string& name, const Tensor& tensor) {
-      writer->write(name, tensor);
-    });
+    for_each_gathered(
+        store, set.prefix, [&](std::size_t i) { return store.collect_part(i, set.tensors[i]); },
+        [&](const std::string& name, const Tensor& tensor) { writer->write(name, tensor); });
   if (writer) writer->finish();
 }
 

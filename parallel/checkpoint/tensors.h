@@ -14,24 +14,25 @@
 
 namespace tandem::parallel {
 
-// One set of tensors laid out like the store's parameters: masters, or an optimizer moment.
+// Optimizer state that goes with a store's parameters: one moment of each.
 struct TensorSet {
-  std::string prefix;                    // before each logical name: "" for weights, "exp_avg." …
-  std::vector<runtime::Tensor> tensors;  // one per parameter of the store, local shape
+  std::string prefix;  // before each logical name: "exp_avg." …
+  // One per parameter of the store, of its owned part; undefined where the replica owns nothing.
+  std::vector<runtime::Tensor> tensors;
 };
-TensorSet weights_of(const ParameterStore& store);
 
-// Reads this rank's slices. A missing tensor, a wrong shape or a value that is not finite is an
-// Error naming file and tensor. Names for which `optional` returns true may be missing and are then
-// left as they are (a fresh scalar head).
-void load_tensors(const ParameterStore& store, const TensorSet& set,
-                  const runtime::ShardedSafetensors& file,
+// Read this rank's slices. A missing tensor, a wrong shape or a value that is not finite is an
+// Error naming file and tensor. Weights for whose names `optional` returns true may be missing and
+// are then left as they are (a fresh scalar head).
+void load_weights(ParameterStore& store, const runtime::ShardedSafetensors& file,
                   const std::function<bool(const std::string& name)>& optional = {});
+void load_tensor_set(const ParameterStore& store, const TensorSet& set,
+                     const runtime::ShardedSafetensors& file);
 
-// Collective over the ranks of the first replica (dp rank 0); others return at once. The
-// tensor-parallel ranks send their slices to the first rank, which writes one tensor at a time in
-// `dtype` to folder/model.safetensors (weights, sharded with an index when large) or to a single
-// file. Memory: one logical tensor.
+// Collective over the mesh. Replicas send what they own to the first replica (others return at once
+// where nothing is divided), whose tensor-parallel ranks send their slices to the first rank; that
+// one writes one tensor at a time in `dtype` to folder/model.safetensors (weights, sharded with an
+// index when large) or to a single file. Memory: one logical tensor.
 void save_weights(const ParameterStore& store, const Mesh& mesh,
                   const std::filesystem::path& folder, runtime::DType dtype);
 void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets,

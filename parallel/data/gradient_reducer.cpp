@@ -1,69 +1,107 @@
 #include "parallel/data/gradient_reducer.h"
 
-#include <algorithm>
-
 #include "runtime/kernels/backend.h"
 
 namespace tandem::parallel {
 
-GradientReducer::GradientReducer(ParameterStore& store, Group dp, std::int64_t bucket_bytes)
-    : store_(store), dp_(std::move(dp)), bucket_of_(store.parameters().size()) {
-  const std::size_t count = store.parameters().size();
-  std::int64_t end = store.flat_grad().elements();
-  std::size_t last = count;
-  for (std::size_t i = count; i-- > 0;) {
-    const std::int64_t begin = store.offset_of(i);
-    if ((end - begin) * 4 < bucket_bytes && i != 0) continue;
-    Bucket bucket;
-    bucket.first_parameter = i;
-    bucket.last_parameter = last - 1;
-    bucket.grads = store.flat_grad().slice(begin, {end - begin});
-    for (std::size_t p = i; p < last; ++p) bucket_of_[p] = buckets_.size();
-    buckets_.push_back(std::move(bucket));
-    end = begin;
-    last = i;
+using runtime::Leaf;
+using runtime::Tensor;
+
+GradientReducer::GradientReducer(ParameterStore& store, Group dp)
+    : store_(store), dp_(std::move(dp)) {
+  for (const FlatBucket& flat : store.layout().buckets()) {
+    buckets_.emplace_back();
+    buckets_.back().flat = &flat;
+    buckets_.back().grads = store.bucket_grads(flat);
   }
-  for (std::size_t i = 0; i < count; ++i)
-    store.parameters()[i]->parameter.leaf.on_grad_ready = [this, i] { on_ready(i); };
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    Leaf& leaf = store.parameters()[i]->parameter.leaf;
+    leaf.on_grad_ready = [this, i] { on_ready(i); };
+    leaf.on_grad_missing = [this, i] { provide(buckets_[store_.layout().bucket_of(i)]); };
+  }
 }
 
 GradientReducer::~GradientReducer() {
-  for (auto& stored : store_.parameters()) stored->parameter.leaf.on_grad_ready = nullptr;
+  for (auto& stored : store_.parameters()) {
+    stored->parameter.leaf.on_grad_ready = nullptr;
+    stored->parameter.leaf.on_grad_missing = nullptr;
+  }
 }
 
-void GradientReducer::arm() {
-  armed_ = true;
+void GradientReducer::begin_micro_batch(bool first, bool last) {
+  running_ = true;
+  first_ = first;
+  last_ = last;
   next_to_send_ = 0;
-  for (Bucket& bucket : buckets_) {
-    bucket.missing = bucket.last_parameter - bucket.first_parameter + 1;
-    bucket.sent = false;
-  }
+  for (Bucket& bucket : buckets_) bucket.missing = bucket.flat->items.size();
+}
+
+// Before the first contribution to a bucket whose whole gradients have no place yet. The one that
+// was sent last is still under way; those before it are taken in now, so that at most three
+// buckets exist at a time.
+void GradientReducer::provide(Bucket& bucket) {
+  for (std::size_t b = 0; b + 1 < next_to_send_; ++b) settle(buckets_[b]);
+  bucket.grads = Tensor::empty({bucket.flat->elements}, runtime::DType::kF32, store_.device());
+  store_.attach_grads(*bucket.flat, bucket.grads);
+  for (const std::size_t i : bucket.flat->items)
+    store_.parameters()[i]->parameter.leaf.has_grad = false;
 }
 
 void GradientReducer::on_ready(std::size_t parameter) {
-  if (!armed_ || dp_.size() == 1) return;
-  --buckets_[bucket_of_[parameter]].missing;
-  // In bucket order on every rank, whatever order the gradients become ready in.
-  while (next_to_send_ < buckets_.size() && buckets_[next_to_send_].missing == 0)
-    send(buckets_[next_to_send_++]);
+  if (!running_ || dp_.size() == 1) return;
+  --buckets_[store_.layout().bucket_of(parameter)].missing;
+  send_ready();
   dp_.progress();
 }
 
+// In bucket order on every rank, whatever order the gradients become ready in.
+void GradientReducer::send_ready() {
+  while (next_to_send_ < buckets_.size() && buckets_[next_to_send_].missing == 0)
+    send(buckets_[next_to_send_++]);
+}
+
 void GradientReducer::send(Bucket& bucket) {
-  for (std::size_t i = bucket.first_parameter; i <= bucket.last_parameter; ++i) {
-    runtime::Leaf& leaf = store_.parameters()[i]->parameter.leaf;
+  if (!sends(bucket)) return;
+  if (!bucket.grads.defined()) provide(bucket);
+  for (const std::size_t i : bucket.flat->items) {
+    Leaf& leaf = store_.parameters()[i]->parameter.leaf;
     if (!leaf.has_grad) runtime::backend_of(leaf.grad).fill(leaf.grad, 0.0f);
     leaf.has_grad = true;
   }
-  bucket.sent = true;
-  if (dp_.size() > 1) bucket.work = dp_.all_reduce(bucket.grads, ReduceOp::kSum, "gradient bucket");
+  if (dp_.size() == 1) return;
+  bucket.in_flight = true;
+  if (!bucket.flat->divided) {
+    bucket.work = dp_.all_reduce(bucket.grads, ReduceOp::kSum, "gradient bucket");
+    return;
+  }
+  const std::int64_t part = bucket.flat->elements / dp_.size();
+  Tensor own = bucket.grads.slice(dp_.rank() * part, {part});
+  bucket.work = dp_.reduce_scatter(bucket.grads, own, ReduceOp::kSum, "gradient bucket");
 }
 
-void GradientReducer::finish() {
-  TANDEM_CHECK(armed_, "finish() without arm()");
+// Waits for a bucket that was sent; with divided gradients, keeps the own part and gives the rest
+// back.
+void GradientReducer::settle(Bucket& bucket) {
+  if (!bucket.in_flight) return;
+  bucket.work.wait();
+  bucket.in_flight = false;
+  if (!divides(bucket)) return;
+  const std::int64_t part = bucket.flat->elements / dp_.size();
+  const Tensor sum = bucket.grads.slice(dp_.rank() * part, {part});
+  Tensor kept = store_.owned_grads(*bucket.flat);
+  if (first_)
+    runtime::backend_of(kept).copy(sum, kept);
+  else
+    runtime::backend_of(kept).add(kept, sum, kept);
+  store_.detach_grads(*bucket.flat);
+  bucket.grads = Tensor();
+}
+
+void GradientReducer::end_micro_batch() {
+  TANDEM_CHECK(running_, "end_micro_batch() without begin_micro_batch()");
   while (next_to_send_ < buckets_.size()) send(buckets_[next_to_send_++]);
-  for (Bucket& bucket : buckets_) bucket.work.wait();
-  armed_ = false;
+  for (Bucket& bucket : buckets_) settle(bucket);
+  running_ = false;
 }
 
 }  // namespace tandem::parallel

@@ -1,5 +1,7 @@
 // Data parallelism: sums gradients over the replicas, bucket by bucket, while backward is still
-// running.
+// running. Where the replicas divide optimizer state, each gets only the sum of the part that it
+// owns; where they divide gradients too, a bucket's whole gradients exist only from its first
+// contribution until they are on their way.
 #pragma once
 
 #include <cstdint>
@@ -12,40 +14,45 @@ namespace tandem::parallel {
 
 class GradientReducer {
  public:
-  // Installs itself in the leaves' on_grad_ready. Buckets are contiguous slices of the store's flat
-  // gradient, filled from the last parameter to the first, which is the order in which backward
-  // finishes them.
-  GradientReducer(ParameterStore& store, Group dp, std::int64_t bucket_bytes = 8 << 20);
+  // Installs itself in the leaves. Buckets are those of the store's layout.
+  GradientReducer(ParameterStore& store, Group dp);
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  // Before the forward of the last micro-batch of a step: from now on, a bucket whose gradients are
-  // complete is sent.
-  void arm();
-  // After that backward: sends what is left, waits for all. Gradients are then sums over the group;
+  // Around each micro-batch's forward and backward. Buckets are sent while backward runs: in the
+  // last micro-batch of a step, and with divided gradients in every one.
+  void begin_micro_batch(bool first, bool last);
+  // After the last one, the store's owned gradients are sums over the group and the micro-batches;
   // parameters that no rank used are zero.
-  void finish();
+  void end_micro_batch();
 
  private:
   struct Bucket {
-    std::size_t first_parameter = 0;  // [first, last] in store order
-    std::size_t last_parameter = 0;
-    runtime::Tensor grads;
+    const FlatBucket* flat = nullptr;
+    runtime::Tensor grads;  // [elements]; undefined while a divided bucket has none
     std::size_t missing = 0;
-    bool sent = false;
     Work work;
+    bool in_flight = false;
   };
 
   void on_ready(std::size_t parameter);
+  void provide(Bucket& bucket);
+  bool sends(const Bucket& bucket) const { return divides(bucket) || last_; }
+  bool divides(const Bucket& bucket) const {
+    return bucket.flat->divided && store_.divides_gradients();
+  }
+  void send_ready();
   void send(Bucket& bucket);
+  void settle(Bucket& bucket);
 
   ParameterStore& store_;
   Group dp_;
   std::vector<Bucket> buckets_;
-  std::vector<std::size_t> bucket_of_;
   std::size_t next_to_send_ = 0;
-  bool armed_ = false;
+  bool running_ = false;
+  bool first_ = true;
+  bool last_ = false;
 };
 
 }  // namespace tandem::parallel

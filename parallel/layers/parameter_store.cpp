@@ -13,14 +13,6 @@ using runtime::Tensor;
 
 namespace {
 
-// Parameters start at multiples of this many elements, so that vector loads in flat kernels stay
-// aligned.
-constexpr std::int64_t kAlignElements = 32;
-
-std::int64_t aligned(std::int64_t elements) {
-  return (elements + kAlignElements - 1) / kAlignElements * kAlignElements;
-}
-
 // Visits the contiguous runs that a piece's slice shares with the stored tensor: (slice begin,
 // stored begin, length).
 template <typename Visit>
@@ -43,9 +35,9 @@ void for_each_run(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
 
 }  // namespace
 
-ParameterStore::ParameterStore(runtime::PrecisionPolicy precision, Group tp, runtime::Device device,
-                               bool trainable)
-    : precision_(precision), tp_(std::move(tp)), device_(device), trainable_(trainable) {}
+ParameterStore::ParameterStore(StoreOptions options)
+    : options_(std::move(options)),
+      zero_(options_.trainable && options_.dp.size() > 1 ? options_.zero : ZeroStage::kNone) {}
 
 runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOptions options) {
   TANDEM_CHECK(!compute_.defined() && !master_.defined(), "parameter {} added after allocate()",
@@ -53,7 +45,7 @@ runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOp
   auto stored = std::make_unique<StoredParameter>();
   stored->parameter.name = std::move(name);
   stored->parameter.decay = options.decay;
-  stored->parameter.leaf.requires_grad = trainable_;
+  stored->parameter.leaf.requires_grad = trainable();
   stored->spec = std::move(spec);
   stored->options = options;
   parameters_.push_back(std::move(stored));
@@ -61,46 +53,150 @@ runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOp
 }
 
 void ParameterStore::allocate() {
-  const bool rounded = precision_.compute != DType::kF32;
-  std::int64_t compute_elements = 0;
-  std::int64_t fp32_elements = 0;
-  for (const auto& stored : parameters_) {
-    const std::int64_t elements = local_shape(stored->spec, tp_.size()).elements();
-    offsets_.push_back(total_);
-    total_ += aligned(elements);
-    (rounded && !stored->options.keep_fp32 ? compute_elements : fp32_elements) += aligned(elements);
-  }
-  if (trainable_) {
-    master_ = Tensor::zeros({total_}, DType::kF32, device_);
-    grad_ = Tensor::zeros({total_}, DType::kF32, device_);
-  } else {
-    master_ = Tensor::zeros({fp32_elements}, DType::kF32, device_);
-  }
-  if (rounded) compute_ = Tensor::zeros({compute_elements}, precision_.compute, device_);
-  std::int64_t compute_cursor = 0;
-  std::int64_t fp32_cursor = 0;
+  std::vector<FlatItem> items;
+  for (const auto& stored : parameters_)
+    items.push_back({local_shape(stored->spec, tp().size()).elements(), stored->options.keep_fp32});
+  layout_ = FlatLayout(items, divided() ? dp().size() : 1, options_.bucket_elements);
+  allocate_buffers();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    StoredParameter& stored = *parameters_[i];
-    const Shape shape = local_shape(stored.spec, tp_.size());
-    const bool has_copy = rounded && !stored.options.keep_fp32;
-    runtime::Parameter& parameter = stored.parameter;
-    if (trainable_) {
-      parameter.master = master_.slice(offsets_[i], shape);
-      parameter.leaf.grad = grad_.slice(offsets_[i], shape);
-    } else if (!has_copy) {
-      parameter.master = master_.slice(fp32_cursor, shape);
-    }
-    parameter.leaf.value = has_copy ? compute_.slice(compute_cursor, shape) : parameter.master;
-    (has_copy ? compute_cursor : fp32_cursor) += aligned(shape.elements());
+    place(i);
+    if (trainable()) add_owned_part(i);
   }
+}
+
+void ParameterStore::allocate_buffers() {
+  const auto zeros = [&](std::int64_t elements, DType dtype) {
+    return Tensor::zeros({elements}, dtype, device());
+  };
+  const std::int64_t all = layout_.elements(), matrices = layout_.small_begin(),
+                     owned = layout_.owned_elements();
+  if (rounded()) compute_ = zeros(matrices, compute_dtype());
+  if (!trainable()) {
+    master_ = zeros(rounded() ? all - matrices : all, DType::kF32);
+    return;
+  }
+  master_ = zeros(whole_masters() ? all : owned, DType::kF32);
+  grad_ = zeros(divides_gradients() ? owned : all, DType::kF32);
+}
+
+void ParameterStore::place(std::size_t index) {
+  StoredParameter& stored = *parameters_[index];
+  const Shape shape = local_shape(stored.spec, tp().size());
+  const bool small = stored.options.keep_fp32;
+  const std::int64_t offset = layout_.offset_of(index);
+  runtime::Parameter& parameter = stored.parameter;
+  if (rounded() && !small) parameter.leaf.value = compute_.slice(offset, shape);
+  // Small parameters lie at the end of every buffer of masters and gradients.
+  const auto from_end = [&](const Tensor& buffer) {
+    return buffer.slice(buffer.elements() - (layout_.elements() - offset), shape);
+  };
+  if (small || (trainable() ? whole_masters() : !rounded())) parameter.master = from_end(master_);
+  if (!parameter.leaf.value.defined()) parameter.leaf.value = parameter.master;
+  if (trainable() && (small || !divides_gradients())) parameter.leaf.grad = from_end(grad_);
+}
+
+void ParameterStore::add_owned_part(std::size_t index) {
+  owned_index_.push_back(-1);
+  for (const OwnedRange& range : layout_.ranges_of(index)) {
+    if (divided(index) && range.replica != dp().rank()) continue;
+    const std::int64_t whole_offset = layout_.offset_of(index) + range.begin;
+    const auto part_of = [&](const Tensor& buffer, bool whole) {
+      return buffer.slice(whole ? whole_offset : range.owned_offset, {range.count});
+    };
+    OwnedPart part{.parameter = index, .begin = range.begin, .count = range.count};
+    part.master = part_of(master_, whole_masters());
+    part.grad = part_of(grad_, !divides_gradients());
+    if (rounded() && !parameters_[index]->options.keep_fp32) part.compute = part_of(compute_, true);
+    owned_index_.back() = static_cast<std::ptrdiff_t>(owned_.size());
+    owned_.push_back(std::move(part));
+  }
+}
+
+const OwnedPart* ParameterStore::owned_part(std::size_t index) const {
+  const bool owns = trainable() && owned_index_[index] >= 0;
+  return owns ? &owned_[static_cast<std::size_t>(owned_index_[index])] : nullptr;
+}
+
+void ParameterStore::assign(std::size_t index, const Tensor& host) {
+  runtime::Parameter& parameter = parameters_[index]->parameter;
+  runtime::backend_of(parameter.leaf.value).copy(host, parameter.leaf.value);
+  if (const OwnedPart* part = owned_part(index)) assign_part(index, host, part->master);
+}
+
+Tensor ParameterStore::collect(std::size_t index) const {
+  if (!trainable()) return parameters_[index]->parameter.leaf.value;
+  const OwnedPart* part = owned_part(index);
+  return collect_part(index, part != nullptr ? part->master : Tensor());
+}
+
+void ParameterStore::assign_part(std::size_t index, const Tensor& host, Tensor part) const {
+  const OwnedPart* owned = owned_part(index);
+  if (owned == nullptr) return;
+  runtime::backend_of(part).copy(host.slice(owned->begin, part.shape()), part);
+}
+
+Tensor ParameterStore::collect_part(std::size_t index, const Tensor& part) const {
+  const StoredParameter& stored = *parameters_[index];
+  const Shape shape = local_shape(stored.spec, tp().size());
+  if (!divided(index)) return dp().rank() == 0 ? part.view(shape) : Tensor();
+  const std::string name = "collect " + stored.parameter.name;
+  const Tensor own = part.defined() ? part.to(runtime::Device{}) : part;
+  if (dp().rank() != 0) {
+    if (own.defined()) dp().send(own, 0, name).wait();
+    return {};
+  }
+  Tensor whole = Tensor::empty(shape, DType::kF32);
+  for (const OwnedRange& range : layout_.ranges_of(index)) {
+    Tensor target = whole.slice(range.begin, {range.count});
+    if (range.replica == 0)
+      runtime::backend_of(target).copy(own, target);
+    else
+      dp().recv(target, range.replica, name).wait();
+  }
+  return whole;
+}
+
+void ParameterStore::gather_values() {
+  if (!divided()) return;
+  const Tensor& values = rounded() ? compute_ : master_;
+  std::vector<Work> works;
+  for (const FlatBucket& bucket : layout_.buckets()) {
+    if (!bucket.divided) continue;
+    Tensor whole = values.slice(bucket.begin, {bucket.elements});
+    const std::int64_t part = bucket.elements / dp().size();
+    works.push_back(
+        dp().all_gather(whole.slice(dp().rank() * part, {part}), whole, "updated weights"));
+  }
+  for (Work& work : works) work.wait();
+}
+
+Tensor ParameterStore::bucket_grads(const FlatBucket& bucket) const {
+  if (bucket.divided && divides_gradients()) return {};
+  return grad_.slice(grad_.elements() - (layout_.elements() - bucket.begin), {bucket.elements});
+}
+
+void ParameterStore::attach_grads(const FlatBucket& bucket, const Tensor& grads) {
+  for (const std::size_t i : bucket.items)
+    parameters_[i]->parameter.leaf.grad = grads.slice(
+        layout_.offset_of(i) - bucket.begin, local_shape(parameters_[i]->spec, tp().size()));
+}
+
+void ParameterStore::detach_grads(const FlatBucket& bucket) {
+  for (const std::size_t i : bucket.items) parameters_[i]->parameter.leaf.grad = Tensor();
+}
+
+Tensor ParameterStore::owned_grads(const FlatBucket& bucket) const {
+  const std::int64_t part = bucket.divided ? bucket.elements / dp().size() : bucket.elements;
+  if (divides_gradients()) return grad_.slice(layout_.owned_begin(bucket), {part});
+  return grad_.slice(bucket.begin + (bucket.divided ? dp().rank() * part : 0), {part});
 }
 
 void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
                                 std::span<float> host) {
   const ShardSpec& spec = stored.spec;
-  const PieceSlice slice = slice_of_piece(spec, piece, tp_.rank(), tp_.size());
+  const PieceSlice slice = slice_of_piece(spec, piece, tp().rank(), tp().size());
   const Shape logical = spec.pieces[piece].shape;
-  const Shape local = piece_slice_shape(spec, piece, tp_.rank(), tp_.size());
+  const Shape local = piece_slice_shape(spec, piece, tp().rank(), tp().size());
   std::vector<float> values(static_cast<std::size_t>(local.elements()));
   const runtime::Philox random(seed, "init/" + spec.pieces[piece].name);
   const std::int64_t width = logical.rank() < 2 ? 1 : logical.elements() / logical[0];
@@ -116,28 +212,17 @@ void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std:
                             : 1.0f;
     values[i] = drawn * stored.options.init.value;
   }
-  insert_piece(spec, piece, tp_.rank(), tp_.size(), values, host);
+  insert_piece(spec, piece, tp().rank(), tp().size(), values, host);
 }
 
 void ParameterStore::initialize(std::uint64_t seed) {
-  if (device_.type == runtime::DeviceType::kMeta) return;
-  for (const auto& stored : parameters_) {
-    const Shape shape = local_shape(stored->spec, tp_.size());
-    Tensor host = Tensor::zeros(shape, DType::kF32);
-    for (std::size_t piece = 0; piece < stored->spec.pieces.size(); ++piece)
-      fill_piece(*stored, piece, seed, host.span<float>());
-    runtime::Parameter& parameter = stored->parameter;
-    Tensor target = parameter.master.defined() ? parameter.master : parameter.leaf.value;
-    runtime::backend_of(target).copy(host, target);
-  }
-  refresh_compute();
-}
-
-void ParameterStore::refresh_compute() {
-  for (const auto& stored : parameters_) {
-    runtime::Parameter& parameter = stored->parameter;
-    if (parameter.has_compute_copy())
-      runtime::backend_of(parameter.master).copy(parameter.master, parameter.leaf.value);
+  if (device().type == runtime::DeviceType::kMeta) return;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    StoredParameter& stored = *parameters_[i];
+    Tensor host = Tensor::zeros(local_shape(stored.spec, tp().size()), DType::kF32);
+    for (std::size_t piece = 0; piece < stored.spec.pieces.size(); ++piece)
+      fill_piece(stored, piece, seed, host.span<float>());
+    assign(i, host);
   }
 }
 

@@ -1,6 +1,10 @@
 // Owns the parameters of one model on one rank, in a few flat buffers: masters, compute copies,
 // gradients. Layers add their parameters in forward order and keep pointers; optimizer, gradient
 // reduction and checkpoints walk the list.
+//
+// What replicas divide among them (ZeRO: Rajbhandari et al. 2020) is decided here alone: a store
+// knows which part of every parameter this replica owns, and who needs masters, gradients or
+// moments works on owned parts.
 #pragma once
 
 #include <memory>
@@ -9,6 +13,7 @@
 #include <vector>
 
 #include "parallel/comm/communicator.h"
+#include "parallel/layers/flat_layout.h"
 #include "parallel/mesh/shard_spec.h"
 #include "runtime/nn/parameter.h"
 
@@ -30,6 +35,31 @@ struct ParameterOptions {
   bool keep_fp32 = false;  // norms and biases: kernels read them in fp32
 };
 
+// What the replicas of a model divide among them.
+enum class ZeroStage { kNone, kOptimizer, kGradients };
+
+struct StoreOptions {
+  runtime::PrecisionPolicy precision{};
+  Group tp{};
+  runtime::Device device{};
+  // false keeps compute-precision values only (frozen roles): no masters, no gradients.
+  bool trainable = true;
+  Group dp{};
+  ZeroStage zero = ZeroStage::kNone;
+  std::int64_t bucket_elements = 2 << 20;
+};
+
+// The part of a parameter that this replica updates: all of it, or an equal share of its bucket.
+// Tensors are views; equal indices are equal elements.
+struct OwnedPart {
+  std::size_t parameter = 0;
+  std::int64_t begin = 0;  // within the parameter's elements
+  std::int64_t count = 0;
+  runtime::Tensor master{};   // fp32
+  runtime::Tensor grad{};     // fp32
+  runtime::Tensor compute{};  // the rounded copy; undefined where kernels read the master
+};
+
 struct StoredParameter {
   runtime::Parameter parameter;
   ShardSpec spec;
@@ -38,9 +68,7 @@ struct StoredParameter {
 
 class ParameterStore {
  public:
-  // trainable: false keeps compute-precision values only (frozen roles): no masters, no gradients.
-  ParameterStore(runtime::PrecisionPolicy precision, Group tp, runtime::Device device,
-                 bool trainable);
+  explicit ParameterStore(StoreOptions options);
 
   // `name` is the stored (possibly fused) name. The pointer stays valid; its tensors exist after
   // allocate().
@@ -50,41 +78,72 @@ class ParameterStore {
   void allocate();
   // Draws initial values keyed by (seed, logical name, logical index).
   void initialize(std::uint64_t seed);
-  // Rounds masters into compute copies (after a load; the optimizer does it itself).
-  void refresh_compute();
+  // Sets the parameter's values: masters that this rank holds, and the copy that kernels read.
+  // host: fp32 of the parameter's local shape.
+  void assign(std::size_t index, const runtime::Tensor& host);
+  // The parameter's fp32 values on the first replica, undefined on the others. Collective over dp
+  // where the parameter is divided.
+  runtime::Tensor collect(std::size_t index) const;
 
   std::vector<std::unique_ptr<StoredParameter>>& parameters() { return parameters_; }
   const std::vector<std::unique_ptr<StoredParameter>>& parameters() const { return parameters_; }
   StoredParameter* find(const std::string& name);
 
-  // Flat views over all parameters in order; grads exist only for trainable stores. The optimizer's
-  // flat state has the same order and size as `master`.
+  // What this replica updates, in the order of the parameters; nothing when frozen.
+  const std::vector<OwnedPart>& owned() const { return owned_; }
+  // The parameter's part in owned(); null where this replica owns nothing of it.
+  const OwnedPart* owned_part(std::size_t index) const;
+  // As assign() and collect(), for state that a replica has of its part alone (optimizer moments);
+  // `part` is undefined where it owns nothing.
+  void assign_part(std::size_t index, const runtime::Tensor& host, runtime::Tensor part) const;
+  runtime::Tensor collect_part(std::size_t index, const runtime::Tensor& part) const;
+  // After an update of the owned parts: every replica gets the others' values. Collective over dp.
+  void gather_values();
+
+  // The flat buffers of this rank.
   const runtime::Tensor& flat_master() const { return master_; }
   const runtime::Tensor& flat_grad() const { return grad_; }
-  // Element offset of each parameter in the flat buffers.
-  std::int64_t offset_of(std::size_t index) const { return offsets_[index]; }
-  std::int64_t local_elements() const { return total_; }
+  const FlatLayout& layout() const { return layout_; }
+  // A bucket's place for whole gradients until they are reduced, [elements]. With divided
+  // gradients it is undefined until attached: then the leaves write into `grads`.
+  runtime::Tensor bucket_grads(const FlatBucket& bucket) const;
+  void attach_grads(const FlatBucket& bucket, const runtime::Tensor& grads);
+  void detach_grads(const FlatBucket& bucket);
+  // Where the bucket's own part is kept until the update.
+  runtime::Tensor owned_grads(const FlatBucket& bucket) const;
+  // Replicas hold different parts: what is collected needs all of them.
+  bool divided() const { return zero_ != ZeroStage::kNone; }
+  bool divided(std::size_t index) const {
+    return divided() && !parameters_[index]->options.keep_fp32;
+  }
+  bool divides_gradients() const { return zero_ == ZeroStage::kGradients; }
   // Elements of the whole unsharded model.
   std::int64_t logical_elements() const;
   // Marks all gradients as not yet written in this step.
   void begin_step();
 
-  const Group& tp() const { return tp_; }
-  runtime::Device device() const { return device_; }
-  bool trainable() const { return trainable_; }
-  runtime::DType compute_dtype() const { return precision_.compute; }
+  const Group& tp() const { return options_.tp; }
+  const Group& dp() const { return options_.dp; }
+  runtime::Device device() const { return options_.device; }
+  bool trainable() const { return options_.trainable; }
+  runtime::DType compute_dtype() const { return options_.precision.compute; }
 
  private:
   void fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
                   std::span<float> host);
+  bool rounded() const { return compute_dtype() != runtime::DType::kF32; }
+  // fp32 masters of all elements, not only the owned ones.
+  bool whole_masters() const { return !divided() || !rounded(); }
+  void allocate_buffers();
+  void place(std::size_t index);
+  void add_owned_part(std::size_t index);
 
-  runtime::PrecisionPolicy precision_;
-  Group tp_;
-  runtime::Device device_;
-  bool trainable_;
+  StoreOptions options_;
+  ZeroStage zero_;  // kNone where there is one replica
   std::vector<std::unique_ptr<StoredParameter>> parameters_;
-  std::vector<std::int64_t> offsets_;
-  std::int64_t total_ = 0;
+  std::vector<OwnedPart> owned_;
+  std::vector<std::ptrdiff_t> owned_index_;  // by parameter; -1: none
+  FlatLayout layout_;
   runtime::Tensor master_, compute_, grad_;
 };
 

@@ -65,6 +65,7 @@ std::string LayoutConfig::str() const {
   for (const Axis& axis : axes_of(*this))
     if (axis.size != 1)
       text += fmt::format("{}{}{}", text.empty() ? "" : " x ", axis.name, axis.size);
+  if (zero_stage > 0 && !text.empty()) text += fmt::format(" zero{}", zero_stage);
   return text.empty() ? "1 rank" : text;
 }
 
@@ -79,6 +80,10 @@ void LayoutConfig::visit_fields(runtime::FieldVisitor& v) {
           context_parallel);
   v.field({"tensor_parallel", "ranks that each weight matrix is divided over", "ranks"},
           tensor_parallel);
+  v.field({"zero_stage",
+           "what the copies of the model divide among them instead of each keeping it: 0 nothing, "
+           "1 optimizer state, 2 also gradients"},
+          zero_stage);
 }
 
 Mesh make_mesh(const LayoutConfig& layout, const Group& world) {

@@ -15,11 +15,14 @@ struct LayoutConfig {
   std::int64_t data_parallel = 1;
   std::int64_t context_parallel = 1;
   std::int64_t tensor_parallel = 1;
+  // What the data-parallel copies divide among them: 0 nothing, 1 optimizer state, 2 also
+  // gradients.
+  std::int64_t zero_stage = 0;
 
   std::int64_t ranks() const {
     return pipeline_parallel * data_parallel * context_parallel * tensor_parallel;
   }
-  // "dp4 x tp2", "1 rank"
+  // "dp4 x tp2", "dp4 zero1", "1 rank"
   std::string str() const;
   void visit_fields(runtime::FieldVisitor& v);
 };

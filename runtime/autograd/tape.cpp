@@ -168,6 +168,7 @@ Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor
 
 void accumulate_into(Leaf& leaf, const std::function<void(Tensor& grad, bool accumulate)>& write) {
   if (!leaf.requires_grad) return;
+  if (!leaf.grad.defined() && leaf.on_grad_missing) leaf.on_grad_missing();
   TANDEM_CHECK(leaf.grad.defined(), "gradient buffer of a leaf is not allocated");
   write(leaf.grad, leaf.has_grad);
   leaf.has_grad = true;

@@ -20,11 +20,12 @@ namespace tandem::runtime {
 
 // A trainable tensor as ops see it: what to compute with and where its gradient accumulates.
 struct Leaf {
-  Tensor value;               // in compute precision
-  Tensor grad;                // fp32, same elements; allocated by the owner before backward
+  Tensor value;  // in compute precision
+  Tensor grad;   // fp32, same elements; allocated by the owner before backward, or when asked
   bool requires_grad = true;  // false: frozen, nothing is saved or computed for it
   bool has_grad = false;      // false: the next contribution overwrites grad instead of adding
   int pending_uses = 0;       // recorded uses not yet differentiated
+  std::function<void()> on_grad_missing;  // gives grad a place, before the first contribution
   std::function<void()> on_grad_ready;  // called when pending_uses falls back to 0 during backward
 };
 

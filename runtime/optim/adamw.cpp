@@ -4,12 +4,10 @@
 
 namespace tandem::runtime {
 
-AdamW::AdamW(std::vector<Parameter*> parameters, const AdamWOptions& options) : options_(options) {
-  for (Parameter* parameter : parameters) {
-    if (!parameter->leaf.requires_grad) continue;
-    parameters_.push_back(parameter);
-    states_.push_back({zeros_like(parameter->master), zeros_like(parameter->master)});
-  }
+AdamW::AdamW(std::vector<OptimizerSpan> spans, const AdamWOptions& options)
+    : spans_(std::move(spans)), options_(options) {
+  for (const OptimizerSpan& span : spans_)
+    states_.push_back({zeros_like(span.master), zeros_like(span.master)});
 }
 
 void AdamW::step(double learning_rate, double grad_scale) {
@@ -21,13 +19,12 @@ void AdamW::step(double learning_rate, double grad_scale) {
                  .weight_decay = 0,
                  .grad_scale = grad_scale,
                  .step = steps_};
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    Parameter& parameter = *parameters_[i];
-    step.weight_decay = parameter.decay ? options_.weight_decay : 0.0;
-    Tensor compute = parameter.has_compute_copy() ? parameter.leaf.value : Tensor();
-    backend_of(parameter.master)
-        .adamw(parameter.master, parameter.leaf.grad, states_[i].exp_avg, states_[i].exp_avg_sq,
-               compute, step);
+  for (std::size_t i = 0; i < spans_.size(); ++i) {
+    OptimizerSpan& span = spans_[i];
+    step.weight_decay = span.decay ? options_.weight_decay : 0.0;
+    backend_of(span.master)
+        .adamw(span.master, span.grad, states_[i].exp_avg, states_[i].exp_avg_sq, span.compute,
+               step);
   }
 }
 

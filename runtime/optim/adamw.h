@@ -1,10 +1,10 @@
-// AdamW with decoupled weight decay (Loshchilov & Hutter 2019), one fused pass per parameter over
-// fp32 masters.
+// AdamW with decoupled weight decay (Loshchilov & Hutter 2019), one fused pass per span of fp32
+// masters: a whole parameter, or the part of it that this rank updates.
 #pragma once
 
 #include <vector>
 
-#include "runtime/nn/parameter.h"
+#include "runtime/tensor/tensor.h"
 
 namespace tandem::runtime {
 
@@ -15,26 +15,32 @@ struct AdamWOptions {
   double weight_decay = 0.0;
 };
 
+// What one update works on: views of equal sizes.
+struct OptimizerSpan {
+  Tensor master;   // fp32
+  Tensor grad;     // fp32
+  Tensor compute;  // gets the rounded master; undefined where kernels read the master
+  bool decay = true;
+};
+
 class AdamW {
  public:
-  // Keeps pointers: the parameters must outlive the optimizer. Frozen ones are skipped.
-  AdamW(std::vector<Parameter*> parameters, const AdamWOptions& options);
+  AdamW(std::vector<OptimizerSpan> spans, const AdamWOptions& options);
 
   // One update. `grad_scale` multiplies every gradient (clipping).
   void step(double learning_rate, double grad_scale = 1.0);
 
-  // What a checkpoint holds, in the order of parameters().
+  // What a checkpoint holds, in the order of the spans.
   struct State {
     Tensor exp_avg;
     Tensor exp_avg_sq;
   };
-  const std::vector<Parameter*>& parameters() const { return parameters_; }
   std::vector<State>& states() { return states_; }
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
  private:
-  std::vector<Parameter*> parameters_;
+  std::vector<OptimizerSpan> spans_;
   std::vector<State> states_;
   AdamWOptions options_;
   std::int64_t steps_ = 0;

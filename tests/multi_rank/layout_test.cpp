@@ -16,8 +16,8 @@ namespace {
 using parallel::LayoutConfig;
 using ::testing::HasSubstr;
 
-LayoutConfig layout(std::int64_t dp, std::int64_t tp) {
-  return {.data_parallel = dp, .tensor_parallel = tp};
+LayoutConfig layout(std::int64_t dp, std::int64_t tp, std::int64_t zero = 0) {
+  return {.data_parallel = dp, .tensor_parallel = tp, .zero_stage = zero};
 }
 
 std::vector<LayoutConfig> layouts_for(int ranks) {
@@ -25,13 +25,13 @@ std::vector<LayoutConfig> layouts_for(int ranks) {
     case 1:
       return {layout(1, 1)};
     case 2:
-      return {layout(2, 1), layout(1, 2)};
+      return {layout(2, 1), layout(1, 2), layout(2, 1, 1), layout(2, 1, 2)};
     case 3:
-      return {layout(3, 1)};
+      return {layout(3, 1), layout(3, 1, 2)};
     case 4:
-      return {layout(2, 2), layout(4, 1), layout(1, 4)};
+      return {layout(2, 2), layout(4, 1), layout(1, 4), layout(2, 2, 1), layout(4, 1, 2)};
     case 8:
-      return {layout(4, 2), layout(2, 4)};
+      return {layout(4, 2), layout(2, 4), layout(4, 2, 2)};
   }
   return {};
 }
@@ -86,13 +86,28 @@ TEST(Layouts, train_to_the_loss_of_one_rank) {
 }
 
 TEST(Layouts, bf16_stays_near_fp32) {
-  const LayoutConfig l = layouts_for(test::world().size()).front();
-  const parallel::Mesh mesh = parallel::make_mesh(l, test::world());
-  const std::int64_t global = global_batch_for(l);
-  const auto trace = test::train_tiny(mesh, {.global_batch_size = global,
-                                             .micro_batch_size = global / l.data_parallel,
-                                             .compute = runtime::DType::kBF16});
-  EXPECT_LE(test::worst_difference(trace.losses, control_of(global).losses), 0.03);
+  for (const LayoutConfig& l : layouts_for(test::world().size())) {
+    const parallel::Mesh mesh = parallel::make_mesh(l, test::world());
+    const std::int64_t global = global_batch_for(l);
+    const auto trace = test::train_tiny(mesh, {.global_batch_size = global,
+                                               .micro_batch_size = global / l.data_parallel,
+                                               .compute = runtime::DType::kBF16});
+    EXPECT_LE(test::worst_difference(trace.losses, control_of(global).losses), 0.03) << l.str();
+  }
+}
+
+// Bytes of each parameter on each of two replicas, with moments 8, masters and gradients 4, and 2
+// for what kernels compute with.
+TEST(Layouts, replicas_divide_optimizer_state_and_gradients) {
+  if (test::world().size() != 2) GTEST_SKIP() << "for two ranks";
+  const auto bytes = [](std::int64_t zero) {
+    const parallel::Mesh mesh = parallel::make_mesh(layout(2, 1, zero), test::world());
+    return static_cast<double>(
+        test::train_tiny(mesh, {.steps = 2, .compute = runtime::DType::kBF16}).resident_bytes);
+  };
+  const double whole = bytes(0);
+  EXPECT_NEAR(bytes(1) / whole, (2 + 4 + 12 / 2.0) / 18, 0.01);
+  EXPECT_NEAR(bytes(2) / whole, (2 + 16 / 2.0) / 18, 0.01);
 }
 
 std::string error_of(const std::function<void()>& action) {

@@ -26,13 +26,22 @@ inline void add_toy_parameters(ParameterStore& store) {
   store.add("score", {.pieces = {{"score.weight", {1, 12}}}}, matrix);
 }
 
-inline ParameterStore toy_store(const Group& tp, bool trainable = true,
-                                runtime::PrecisionPolicy precision = {},
-                                runtime::Device device = {}) {
-  ParameterStore store(precision, tp, device, trainable);
+inline ParameterStore toy_store(StoreOptions options) {
+  ParameterStore store(std::move(options));
   add_toy_parameters(store);
   store.allocate();
   return store;
+}
+
+inline ParameterStore toy_store(const Group& tp, bool trainable = true,
+                                runtime::PrecisionPolicy precision = {},
+                                runtime::Device device = {}) {
+  return toy_store({.precision = precision, .tp = tp, .device = device, .trainable = trainable});
+}
+
+// What replicas divide, and in which buckets.
+inline StoreOptions divided(ZeroStage zero, const Group& dp, std::int64_t bucket_elements = 250) {
+  return {.dp = dp, .zero = zero, .bucket_elements = bucket_elements};
 }
 
 }  // namespace tandem::parallel::testing

@@ -48,14 +48,21 @@ struct TrainingCase {
 struct TrainingTrace {
   std::vector<double> losses;
   std::vector<double> grad_norms;
+  std::int64_t resident_bytes = 0;  // of parameters, gradients and optimizer, after the last step
 };
 
 inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
   const models::LlamaConfig config = tiny_config();
   models::BuildOptions options;
   options.tp = mesh.tp;
+  options.dp = mesh.dp;
+  options.zero = static_cast<parallel::ZeroStage>(mesh.layout.zero_stage);
   options.recompute = setup.recompute;
   options.precision.compute = setup.compute;
+  const auto allocated = [] {
+    return runtime::allocator_of(runtime::Device{}).stats().allocated_bytes;
+  };
+  const std::int64_t before = allocated();
   auto model = models::make_llama(config, options);
   model->parameters().initialize(5);
   train::Engine engine(std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1});
@@ -85,6 +92,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     trace.losses.push_back(mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
     trace.grad_norms.push_back(stats.grad_norm);
   }
+  trace.resident_bytes = allocated() - before;
   return trace;
 }
 

@@ -119,6 +119,8 @@ TEST(RecipeChecks, layouts_divide_the_model) {
        "my.yaml:6: 'pipeline_parallel' 2 is not available for llama models; leave it at 1"},
       {pretrain_text("      layout: {context_parallel: 2}\n"),
        "my.yaml:6: 'context_parallel' 2 is not available for llama models; leave it at 1"},
+      {pretrain_text("      layout: {zero_stage: 4}\n"),
+       "my.yaml:6: 'zero_stage' must be 0, 1 or 2, got 4"},
       {rlhf_text("      placement:\n        reward: {tensor_parallel: 3}\n"),
        "my.yaml:9: model.num_attention_heads 4 is not divisible by tensor_parallel 3; use a "
        "tensor_parallel that divides it"},

@@ -33,9 +33,18 @@ for stage in pretrain sft reward; do
   close "losses of $stage on 4 ranks" <(losses "$work/alone" "$stage") <(losses "$work/four" "$stage") 2e-4
 done
 
+# Copies of the model that divide optimizer state, or also gradients, and a run that goes on without that.
+run_trainer 4 "$work/tiny.yaml" "run_dir=$work/zero" precision=fp32 ppo.placement.shared=true pretrain.layout.zero_stage=2 \
+  sft.layout.zero_stage=1
+equal "copies that divide their state" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+for stage in pretrain sft; do
+  close "losses of $stage with divided state" <(losses "$work/alone" "$stage") <(losses "$work/zero" "$stage") 2e-4
+done
+
 # Begun on 4 ranks, gone on with 2 and ended on 1.
 mpirun -np 4 "$trainer" "$work/tiny.yaml" "run_dir=$work/moved" precision=fp32 ppo.placement.shared=true pretrain.steps=800 \
-  pretrain.save_every=20 >"$work/log" 2>&1 &
+  pretrain.save_every=20 pretrain.layout.zero_stage=1 >"$work/log" 2>&1 &
 mpirun=$!
 while [[ ! -e $work/moved/pretrain/checkpoint-20 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
 kill -USR1 "$mpirun"

@@ -24,13 +24,21 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::toy_store;
 
-LayoutConfig layout(std::int64_t dp, std::int64_t tp) {
-  return {.data_parallel = dp, .tensor_parallel = tp};
+LayoutConfig layout(std::int64_t dp, std::int64_t tp, std::int64_t zero = 0) {
+  return {.data_parallel = dp, .tensor_parallel = tp, .zero_stage = zero};
+}
+
+StoreOptions options_of(const Mesh& mesh) {
+  return {.tp = mesh.tp,
+          .dp = mesh.dp,
+          .zero = static_cast<ZeroStage>(mesh.layout.zero_stage),
+          .bucket_elements = 250};
 }
 
 const std::vector<LayoutConfig>& layouts() {
-  static const std::vector<LayoutConfig> all{layout(1, 1), layout(2, 1), layout(1, 2), layout(1, 4),
-                                             layout(2, 2)};
+  static const std::vector<LayoutConfig> all{layout(1, 1),    layout(2, 1),    layout(1, 2),
+                                             layout(1, 4),    layout(2, 2),    layout(2, 1, 1),
+                                             layout(3, 1, 2), layout(2, 2, 1), layout(2, 2, 2)};
   return all;
 }
 
@@ -45,29 +53,40 @@ void run_layout(const LayoutConfig& l, const std::function<void(const Mesh&)>& b
 struct State {
   ParameterStore weights, average, square;
 
-  explicit State(const Group& tp)
-      : weights(toy_store(tp)), average(toy_store(tp)), square(toy_store(tp)) {}
+  explicit State(const Mesh& mesh)
+      : weights(toy_store(options_of(mesh))),
+        average(toy_store(options_of(mesh))),
+        square(toy_store(options_of(mesh))) {}
   void initialize() {
     weights.initialize(1);
     average.initialize(2);
     square.initialize(3);
   }
   std::vector<TensorSet> moments() const {
-    TensorSet first = weights_of(average), second = weights_of(square);
-    first.prefix = "exp_avg.";
-    second.prefix = "exp_avg_sq.";
-    return {first, second};
+    return {{"exp_avg.", masters_of(average)}, {"exp_avg_sq.", masters_of(square)}};
   }
+  // Masters, and what kernels would compute with.
   std::vector<std::vector<float>> values() const {
-    return {weights.flat_master().to_vector<float>(), average.flat_master().to_vector<float>(),
-            square.flat_master().to_vector<float>()};
+    std::vector<std::vector<float>> all;
+    for (const ParameterStore* store : {&weights, &average, &square})
+      for (const OwnedPart& part : store->owned()) all.push_back(part.master.to_vector<float>());
+    for (const auto& stored : weights.parameters())
+      all.push_back(stored->parameter.leaf.value.to_vector<float>());
+    return all;
+  }
+
+ private:
+  static std::vector<Tensor> masters_of(const ParameterStore& store) {
+    std::vector<Tensor> masters(store.parameters().size());
+    for (const OwnedPart& part : store.owned()) masters[part.parameter] = part.master;
+    return masters;
   }
 };
 
 void save(const LayoutConfig& l, const fs::path& folder) {
   fs::create_directories(folder);
   run_layout(l, [&](const Mesh& mesh) {
-    State state(mesh.tp);
+    State state(mesh);
     state.initialize();
     save_weights(state.weights, mesh, folder, DType::kF32);
     save_tensor_sets(state.weights, state.moments(), mesh, folder / "optimizer.safetensors");
@@ -81,12 +100,12 @@ TEST(Tensors, any_layout_loads_what_any_layout_saved) {
     save(from, saved);
     for (const LayoutConfig& to : layouts())
       run_layout(to, [&](const Mesh& mesh) {
-        State expected(mesh.tp), loaded(mesh.tp);
+        State expected(mesh), loaded(mesh);
         expected.initialize();
-        load_tensors(loaded.weights, weights_of(loaded.weights),
-                     runtime::ShardedSafetensors(saved));
+        load_weights(loaded.weights, runtime::ShardedSafetensors(saved));
         const runtime::ShardedSafetensors optimizer(saved / "optimizer.safetensors");
-        for (const TensorSet& set : loaded.moments()) load_tensors(loaded.weights, set, optimizer);
+        for (const TensorSet& set : loaded.moments())
+          load_tensor_set(loaded.weights, set, optimizer);
         EXPECT_EQ(loaded.values(), expected.values())
             << "saved under " << from.str() << ", loaded under " << to.str();
       });
@@ -107,7 +126,7 @@ TEST(Tensors, one_replica_writes_for_all) {
   const TemporaryFolder folder;
   for (const char* replica : {"0", "1"}) fs::create_directories(folder / replica);
   run_layout(layout(2, 2), [&](const Mesh& mesh) {
-    State state(mesh.tp);
+    State state(mesh);
     state.initialize();
     const fs::path own = folder / std::to_string(mesh.dp.rank());
     save_weights(state.weights, mesh, own, DType::kF32);
@@ -144,7 +163,7 @@ TEST(Tensors, weights_may_be_stored_in_bf16) {
   // A frozen role computes in bf16 with the same values, whatever the file held.
   run_layout(layout(1, 4), [&](const Mesh& mesh) {
     ParameterStore frozen = toy_store(mesh.tp, false, {.compute = DType::kBF16});
-    load_tensors(frozen, weights_of(frozen), runtime::ShardedSafetensors(folder.path()));
+    load_weights(frozen, runtime::ShardedSafetensors(folder.path()));
     ParameterStore expected = toy_store(mesh.tp, false, {.compute = DType::kBF16});
     expected.initialize(1);
     for (std::size_t i = 0; i < frozen.parameters().size(); ++i)
@@ -157,7 +176,7 @@ TEST(Tensors, weights_may_be_stored_in_bf16) {
 TEST(Tensors, ranks_that_hold_only_padding) {
   const TemporaryFolder folder;
   const auto tiny = [](const Group& tp) {
-    ParameterStore store({}, tp, {}, true);
+    ParameterStore store({.tp = tp});
     store.add("embedding", {.dim = 0, .pieces = {{"embed", {5, 4}}}, .padded_size = 8}, {});
     store.allocate();
     return store;
@@ -167,7 +186,7 @@ TEST(Tensors, ranks_that_hold_only_padding) {
     store.initialize(1);
     save_weights(store, mesh, folder.path(), DType::kF32);
     mesh.world.barrier("saved");
-    load_tensors(loaded, weights_of(loaded), runtime::ShardedSafetensors(folder.path()));
+    load_weights(loaded, runtime::ShardedSafetensors(folder.path()));
     EXPECT_EQ(loaded.flat_master().to_vector<float>(), store.flat_master().to_vector<float>());
   });
   EXPECT_EQ(runtime::SafetensorsFile(folder / "model.safetensors").info("embed").shape,
@@ -194,7 +213,7 @@ std::string error_with(const std::string& name, const std::optional<Tensor>& rep
   }
   ParameterStore store = toy_store(local_group());
   try {
-    load_tensors(store, weights_of(store), runtime::ShardedSafetensors(path));
+    load_weights(store, runtime::ShardedSafetensors(path));
   } catch (const runtime::Error& error) {
     EXPECT_EQ(error.exit_code(), 2);
     EXPECT_THAT(error.what(), StartsWith(path.string()));
@@ -219,22 +238,21 @@ TEST(Tensors, a_fresh_head_may_be_missing) {
   const TemporaryFolder folder;
   {
     // A language model without the scalar head.
-    ParameterStore store({}, local_group(), {}, true);
+    ParameterStore store({});
     store.add("norm", {.pieces = {{"norm.weight", {12}}}}, {.init = Init::constant(3.0f)});
     store.allocate();
     store.initialize(1);
     save_weights(store, single_rank_mesh(), folder.path(), DType::kF32);
   }
-  ParameterStore store({}, local_group(), {}, true);
+  ParameterStore store({});
   store.add("norm", {.pieces = {{"norm.weight", {12}}}}, {});
   store.add("score", {.pieces = {{"score.weight", {1, 12}}}}, {});
   store.allocate();
   store.initialize(2);
   const auto before = store.find("score")->parameter.master.to_vector<float>();
   const runtime::ShardedSafetensors file(folder.path());
-  EXPECT_THROW(load_tensors(store, weights_of(store), file), runtime::Error);
-  load_tensors(store, weights_of(store), file,
-               [](const std::string& name) { return name == "score.weight"; });
+  EXPECT_THROW(load_weights(store, file), runtime::Error);
+  load_weights(store, file, [](const std::string& name) { return name == "score.weight"; });
   EXPECT_EQ(store.find("score")->parameter.master.to_vector<float>(), before);
   EXPECT_EQ(store.find("norm")->parameter.master.span<float>()[0], 3.0f);
 }

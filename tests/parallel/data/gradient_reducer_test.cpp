@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "parallel/comm/threads/threads.h"
+#include "runtime/kernels/backend.h"
 #include "tests/parallel/toy_store.h"
 
 namespace tandem::parallel {
@@ -23,19 +24,25 @@ float gradient(std::size_t p, std::size_t i, int rank) {
 // What backward does for one parameter.
 void differentiate(ParameterStore& store, std::size_t p, int rank) {
   runtime::Leaf& leaf = store.parameters()[p]->parameter.leaf;
-  const auto grad = leaf.grad.span<float>();
-  for (std::size_t i = 0; i < grad.size(); ++i)
-    grad[i] = gradient(p, i, rank) + (leaf.has_grad ? grad[i] : 0.0f);
-  leaf.has_grad = true;
+  runtime::accumulate_into(leaf, [&](runtime::Tensor& buffer, bool accumulate) {
+    const auto grad = buffer.span<float>();
+    for (std::size_t i = 0; i < grad.size(); ++i)
+      grad[i] = gradient(p, i, rank) + (accumulate ? grad[i] : 0.0f);
+  });
   leaf.on_grad_ready();
 }
 
-void expect_sums(ParameterStore& store, std::size_t p, int factor, const std::string& what) {
-  const auto grad = store.parameters()[p]->parameter.leaf.grad.span<float>();
+void expect_sums(const ParameterStore& store, std::size_t p, int factor, const std::string& what) {
+  const OwnedPart* part = store.owned_part(p);
+  if (part == nullptr) return;
+  const auto grad = part->grad.span<float>();
   for (std::size_t i = 0; i < grad.size(); ++i)
-    ASSERT_EQ(grad[i], static_cast<float>(factor) * gradient(p, i, 0))
-        << what << ": parameter " << p << " element " << i;
+    ASSERT_EQ(grad[i], static_cast<float>(factor) *
+                           gradient(p, static_cast<std::size_t>(part->begin) + i, 0))
+        << what << ": parameter " << p << " element " << part->begin + static_cast<int>(i);
 }
+
+constexpr ZeroStage kStages[] = {ZeroStage::kNone, ZeroStage::kOptimizer, ZeroStage::kGradients};
 
 std::vector<std::size_t> all_parameters(const ParameterStore& store) {
   std::vector<std::size_t> all(store.parameters().size());
@@ -44,82 +51,105 @@ std::vector<std::size_t> all_parameters(const ParameterStore& store) {
 }
 
 TEST(GradientReducer, sums_over_replicas_with_buckets_of_any_size) {
-  for (const int ranks : {1, 2, 3, 4})
-    for (const std::int64_t bucket_bytes : {1, 1000, 2000, 1 << 20}) {
-      run_ranks_as_threads(ranks, [&](const Group& dp) {
-        ParameterStore store = toy_store(local_group());
-        GradientReducer reducer(store, dp, bucket_bytes);
-        for (int step = 0; step < 2; ++step) {
-          store.begin_step();
-          reducer.arm();
-          // Each rank in an order of its own, as when recomputation or timing differ.
-          auto order = all_parameters(store);
-          std::reverse(order.begin(), order.end());
-          std::rotate(order.begin(), order.begin() + dp.rank(), order.end());
-          for (const std::size_t p : order) differentiate(store, p, dp.rank());
-          reducer.finish();
-          for (const std::size_t p : order)
-            expect_sums(store, p, ranks * (ranks + 1) / 2,
-                        fmt::format("{} ranks, buckets of {}", ranks, bucket_bytes));
-        }
-      });
-    }
+  for (const ZeroStage zero : kStages)
+    for (const int ranks : {1, 2, 3, 4})
+      for (const std::int64_t bucket_elements : {1, 250, 500, 1 << 20})
+        run_ranks_as_threads(ranks, [&](const Group& dp) {
+          ParameterStore store = toy_store(testing::divided(zero, dp, bucket_elements));
+          GradientReducer reducer(store, dp);
+          for (int step = 0; step < 2; ++step) {
+            store.begin_step();
+            reducer.begin_micro_batch(true, true);
+            // Each rank in an order of its own, as when recomputation or timing differ.
+            auto order = all_parameters(store);
+            std::reverse(order.begin(), order.end());
+            std::rotate(order.begin(), order.begin() + dp.rank(), order.end());
+            for (const std::size_t p : order) differentiate(store, p, dp.rank());
+            reducer.end_micro_batch();
+            for (const std::size_t p : order)
+              expect_sums(store, p, ranks * (ranks + 1) / 2,
+                          fmt::format("{} ranks, buckets of {}", ranks, bucket_elements));
+          }
+        });
 }
 
-// Micro-batches before the last one accumulate and send nothing.
-TEST(GradientReducer, accumulates_until_armed) {
-  run_ranks_as_threads(2, [](const Group& dp) {
-    ParameterStore store = toy_store(local_group());
-    GradientReducer reducer(store, dp, 1000);
-    store.begin_step();
-    for (int micro = 0; micro < 3; ++micro) {
-      if (micro == 2) reducer.arm();
-      for (const std::size_t p : all_parameters(store)) differentiate(store, p, dp.rank());
-      if (micro < 2) {
-        expect_sums(store, 1, (micro + 1) * (dp.rank() + 1), "still this rank's own");
+TEST(GradientReducer, accumulates_over_micro_batches) {
+  for (const ZeroStage zero : kStages)
+    run_ranks_as_threads(2, [zero](const Group& dp) {
+      ParameterStore store = toy_store(testing::divided(zero, dp));
+      GradientReducer reducer(store, dp);
+      for (int step = 0; step < 2; ++step) {
+        store.begin_step();
+        for (int micro = 0; micro < 3; ++micro) {
+          reducer.begin_micro_batch(micro == 0, micro == 2);
+          for (const std::size_t p : all_parameters(store)) differentiate(store, p, dp.rank());
+          reducer.end_micro_batch();
+          if (micro < 2 && zero == ZeroStage::kNone)
+            expect_sums(store, 1, (micro + 1) * (dp.rank() + 1), "still this rank's own");
+        }
+        for (const std::size_t p : all_parameters(store))
+          expect_sums(store, p, 3 * 3, "three of two");
       }
+    });
+}
+
+// Whole gradients of a bucket exist while they are made and sent, not longer.
+TEST(GradientReducer, divided_gradients_take_the_memory_of_their_parts) {
+  run_ranks_as_threads(2, [](const Group& dp) {
+    ParameterStore store = toy_store(testing::divided(ZeroStage::kGradients, dp, 1));
+    GradientReducer reducer(store, dp);
+    store.begin_step();
+    reducer.begin_micro_batch(true, true);
+    const auto attached = [&] {
+      return std::ranges::count_if(all_parameters(store), [&](std::size_t p) {
+        return store.divided(p) && store.parameters()[p]->parameter.leaf.grad.defined();
+      });
+    };
+    auto order = all_parameters(store);
+    std::reverse(order.begin(), order.end());
+    for (const std::size_t p : order) {
+      differentiate(store, p, dp.rank());
+      EXPECT_LE(attached(), 3);
     }
-    reducer.finish();
-    for (const std::size_t p : all_parameters(store)) expect_sums(store, p, 3 * 3, "three of two");
+    reducer.end_micro_batch();
+    EXPECT_EQ(attached(), 0);
   });
 }
 
 TEST(GradientReducer, unused_parameters_are_zero_and_partly_used_ones_count) {
-  run_ranks_as_threads(2, [](const Group& dp) {
-    ParameterStore store = toy_store(local_group());
-    GradientReducer reducer(store, dp, 1);
-    for (const std::size_t p : all_parameters(store)) {
-      auto stale = store.parameters()[p]->parameter.leaf.grad.span<float>();
-      std::fill(stale.begin(), stale.end(), 99.0f);
-    }
-    store.begin_step();
-    reducer.arm();
-    if (dp.rank() == 1) differentiate(store, 3, 1);
-    differentiate(store, 0, dp.rank());
-    reducer.finish();
-    expect_sums(store, 0, 3, "used by both");
-    expect_sums(store, 3, 2, "used by rank 1");
-    for (const std::size_t p : {1, 2, 4, 5}) expect_sums(store, p, 0, "used by nobody");
-    for (const auto& stored : store.parameters()) EXPECT_TRUE(stored->parameter.leaf.has_grad);
-  });
+  for (const ZeroStage zero : kStages)
+    run_ranks_as_threads(2, [zero](const Group& dp) {
+      ParameterStore store = toy_store(testing::divided(zero, dp, 1));
+      GradientReducer reducer(store, dp);
+      runtime::Tensor stale = store.flat_grad();
+      runtime::backend_of(stale).fill(stale, 99.0f);
+      store.begin_step();
+      reducer.begin_micro_batch(true, true);
+      if (dp.rank() == 1) differentiate(store, 3, 1);
+      differentiate(store, 0, dp.rank());
+      reducer.end_micro_batch();
+      expect_sums(store, 0, 3, "used by both");
+      expect_sums(store, 3, 2, "used by rank 1");
+      for (const std::size_t p : {1, 2, 4, 5}) expect_sums(store, p, 0, "used by nobody");
+    });
 }
 
 // That is what hides communication behind backward.
 TEST(GradientReducer, a_complete_bucket_is_on_its_way_before_backward_ends) {
   run_ranks_as_threads(2, [](const Group& dp) {
-    ParameterStore store = toy_store(local_group());
-    GradientReducer reducer(store, dp, 1);
+    ParameterStore store = toy_store(testing::divided(ZeroStage::kNone, dp, 1));
+    GradientReducer reducer(store, dp);
     const std::size_t last = store.parameters().size() - 1;
     store.begin_step();
-    reducer.arm();
+    reducer.begin_micro_batch(true, true);
     differentiate(store, last, dp.rank());
     const auto grad = store.parameters()[last]->parameter.leaf.grad.span<float>();
     const auto start = std::chrono::steady_clock::now();
     while (grad[1] != 3 * gradient(last, 1, 0) &&
            std::chrono::steady_clock::now() - start < std::chrono::seconds(10))
       dp.progress();
-    expect_sums(store, last, 3, "before finish()");
-    reducer.finish();
+    expect_sums(store, last, 3, "before the end");
+    reducer.end_micro_batch();
   });
 }
 
@@ -128,9 +158,12 @@ TEST(GradientReducer, leaves_its_hooks_with_nobody) {
   {
     GradientReducer reducer(store, local_group());
     EXPECT_TRUE(store.parameters()[0]->parameter.leaf.on_grad_ready);
-    EXPECT_THROW(reducer.finish(), runtime::InternalError);
+    EXPECT_THROW(reducer.end_micro_batch(), runtime::InternalError);
   }
-  for (const auto& stored : store.parameters()) EXPECT_FALSE(stored->parameter.leaf.on_grad_ready);
+  for (const auto& stored : store.parameters()) {
+    EXPECT_FALSE(stored->parameter.leaf.on_grad_ready);
+    EXPECT_FALSE(stored->parameter.leaf.on_grad_missing);
+  }
 }
 
 }  // namespace

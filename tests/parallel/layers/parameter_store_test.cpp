@@ -8,6 +8,7 @@
 #include <set>
 
 #include "parallel/comm/threads/threads.h"
+#include "runtime/kernels/backend.h"
 #include "tests/parallel/toy_store.h"
 
 namespace tandem::parallel {
@@ -73,10 +74,10 @@ TEST(ParameterStore, initial_values_follow_seed_and_name) {
 TEST(ParameterStore, parameters_are_aligned_slices_of_the_flat_buffers) {
   ParameterStore store = toy_store(local_group());
   store.initialize(5);
-  std::vector<bool> covered(static_cast<std::size_t>(store.local_elements()), false);
+  std::vector<bool> covered(static_cast<std::size_t>(store.layout().elements()), false);
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
     const runtime::Parameter& parameter = store.parameters()[i]->parameter;
-    const std::int64_t offset = store.offset_of(i);
+    const std::int64_t offset = store.layout().offset_of(i);
     EXPECT_EQ(offset % 32, 0) << parameter.name;
     EXPECT_EQ(parameter.master.data<float>(), store.flat_master().data<float>() + offset);
     EXPECT_EQ(parameter.leaf.grad.data<float>(), store.flat_grad().data<float>() + offset);
@@ -105,9 +106,8 @@ TEST(ParameterStore, compute_copies_are_rounded_masters) {
               p.master.to(p.leaf.value.dtype()).to(DType::kF32).to_vector<float>());
     EXPECT_EQ(p.leaf.grad.dtype(), DType::kF32);
   }
-  Tensor master = store.find("out")->parameter.master;
-  master.span<float>()[3] = 7.0f;
-  store.refresh_compute();
+  store.assign(2, Tensor::from(std::vector<float>(12 * 16, 7.0f), {12, 16}));
+  EXPECT_EQ(store.find("out")->parameter.master.span<float>()[3], 7.0f);
   EXPECT_EQ(store.find("out")->parameter.leaf.value.to(DType::kF32).span<float>()[3], 7.0f);
 }
 
@@ -127,11 +127,66 @@ TEST(ParameterStore, frozen_roles_hold_compute_values_only) {
   }
 }
 
+// Replicas that divide masters: together they own every element once, and each computes with all.
+TEST(ParameterStore, replicas_own_every_element_once) {
+  for (const ZeroStage zero : {ZeroStage::kOptimizer, ZeroStage::kGradients})
+    for (const DType compute : {DType::kF32, DType::kBF16}) {
+      ParameterStore whole = toy_store(local_group(), true, {.compute = compute});
+      whole.initialize(5);
+      run_ranks_as_threads(3, [&](const Group& dp) {
+        StoreOptions options = testing::divided(zero, dp);
+        options.precision.compute = compute;
+        ParameterStore store = toy_store(options);
+        store.initialize(5);
+        for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+          EXPECT_EQ(store.parameters()[i]->parameter.leaf.value.to(DType::kF32).to_vector<float>(),
+                    whole.parameters()[i]->parameter.leaf.value.to(DType::kF32).to_vector<float>());
+          const OwnedPart* part = store.owned_part(i);
+          const auto count = dp.all_reduce_scalar(part == nullptr ? std::int64_t{0} : part->count,
+                                                  ReduceOp::kSum, "owned");
+          const std::int64_t elements = whole.parameters()[i]->parameter.elements();
+          EXPECT_EQ(count, store.divided(i) ? elements : 3 * elements);
+          const Tensor collected = store.collect(i);
+          ASSERT_EQ(collected.defined(), dp.rank() == 0);
+          if (dp.rank() == 0) {
+            EXPECT_EQ(collected.to_vector<float>(),
+                      whole.parameters()[i]->parameter.master.to_vector<float>());
+          }
+        }
+        const std::int64_t own = store.layout().owned_elements();
+        EXPECT_LE(own, whole.layout().elements() / 3 + 150) << "a third, padding, the norm";
+        EXPECT_EQ(store.flat_grad().elements() == own, zero == ZeroStage::kGradients);
+        EXPECT_EQ(store.flat_master().elements() == own, compute == DType::kBF16);
+      });
+    }
+}
+
+TEST(ParameterStore, replicas_get_what_the_others_updated) {
+  for (const DType compute : {DType::kF32, DType::kBF16})
+    run_ranks_as_threads(3, [&](const Group& dp) {
+      StoreOptions options = testing::divided(ZeroStage::kOptimizer, dp);
+      options.precision.compute = compute;
+      ParameterStore store = toy_store(options);
+      store.initialize(5);
+      for (const OwnedPart& part : store.owned()) {
+        if (!store.divided(part.parameter)) continue;
+        Tensor updated = part.compute.defined() ? part.compute : part.master;
+        runtime::backend_of(updated).fill(updated, static_cast<float>(part.parameter + 2));
+      }
+      store.gather_values();
+      for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+        const runtime::Leaf& leaf = store.parameters()[i]->parameter.leaf;
+        for (const float x : leaf.value.to(DType::kF32).span<float>())
+          ASSERT_EQ(x, store.divided(i) ? static_cast<float>(i + 2) : 1.0f) << i;
+      }
+    });
+}
+
 TEST(ParameterStore, the_meta_device_has_shapes_without_values) {
   const ParameterStore real = toy_store(local_group());
   ParameterStore meta = toy_store(local_group(), true, {}, {runtime::DeviceType::kMeta});
   meta.initialize(5);
-  EXPECT_EQ(meta.local_elements(), real.local_elements());
+  EXPECT_EQ(meta.layout().elements(), real.layout().elements());
   EXPECT_TRUE(meta.find("qkv")->parameter.leaf.value.is_meta());
 }
 
