@@ -197,10 +197,11 @@ inline F32 exp(F32 x) {
   q = q * r + 0.5f;
   const F32 e = q * (r * r) + r + 1.0f;
   // Half of the exponent at a time, since 2^128 has no float.
-  const I32 exponent = (I32)shifted - (I32)broadcast(kRound);
+  // Unsigned, here and below: what overflows is thrown away in the end, but must not be undefined.
+  const I32 exponent = (I32)((U32)shifted - (U32)broadcast(kRound));
   const I32 half = exponent >> 1;
-  const F32 scale1 = (F32)((half + 127) << 23);
-  const F32 scale2 = (F32)((exponent - half + 127) << 23);
+  const F32 scale1 = (F32)(((U32)half + 127) << 23);
+  const F32 scale2 = (F32)(((U32)exponent - (U32)half + 127) << 23);
   F32 result = e * scale1 * scale2;
   result = x < -87.3f ? F32{} : result;
   result = x > 88.8f ? broadcast(kInfinity) : result;
@@ -221,7 +222,7 @@ inline F32 exp_of_negative(F32 x) {
   q = q * r + 0.166665766661f;
   q = q * r + 0.5f;
   const F32 e = q * (r * r) + r + 1.0f;
-  const F32 result = (F32)((I32)e + (((I32)shifted - (I32)broadcast(kRound)) << 23));
+  const F32 result = (F32)((U32)e + (((U32)shifted - (U32)broadcast(kRound)) << 23));
   return x < -87.3f ? F32{} : result;
 }
 
