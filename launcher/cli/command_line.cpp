@@ -15,6 +15,7 @@ constexpr const char* kFooter = R"(Examples:
   mpirun -np 8 ./trainer recipes/rlhf.yaml
   ./trainer recipes/rlhf.yaml seed=7 pretrain.steps=100
   ./trainer validate recipes/rlhf.yaml --ranks 8
+  ./trainer plan recipes/rlhf.yaml --ranks 8
   ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
   ./trainer export --model runs/rlhf/ppo --output my-model
 
@@ -41,6 +42,7 @@ class Parser {
     app_.add_option("overrides", run_.overrides, "changes to keys of the recipe")
         ->type_name("key=value");
     add_validate();
+    add_plan();
     add_generate();
     add_export();
     docs_app_ = app_.add_subcommand("docs", "write the reference of all recipe keys");
@@ -53,6 +55,7 @@ class Parser {
   Command parse(int argc, const char* const* argv) {
     app_.parse(argc, argv);
     if (validate_app_->parsed()) return validate_;
+    if (plan_app_->parsed()) return plan_;
     if (generate_app_->parsed()) return generate_;
     if (export_app_->parsed()) return export_;
     if (docs_app_->parsed()) return docs_;
@@ -78,6 +81,24 @@ class Parser {
         ->check(CLI::PositiveNumber);
     validate_app_->add_flag("--print", validate_.print,
                             "print the recipe with every key filled in");
+  }
+
+  void add_plan() {
+    plan_app_ =
+        app_.add_subcommand("plan", "say how much memory a recipe needs, without running it");
+    plan_app_->add_option("recipe", plan_.recipe, "the recipe")->required()->type_name("RECIPE");
+    plan_app_->add_option("overrides", plan_.overrides, "changes to keys of the recipe")
+        ->type_name("key=value");
+    plan_app_
+        ->add_option("--ranks", plan_.ranks,
+                     "on this number of ranks (default: the number started)")
+        ->type_name("N")
+        ->check(CLI::PositiveNumber);
+    plan_app_
+        ->add_option("--memory-gb", plan_.memory_gb,
+                     "memory of each rank in GB: say what to change where a stage needs more")
+        ->type_name("GB")
+        ->check(CLI::PositiveNumber);
   }
 
   void add_generate() {
@@ -132,18 +153,20 @@ class Parser {
     if (run_.recipe.find_first_of("./") != std::string::npos ||
         std::filesystem::exists(run_.recipe))
       return;
-    const std::vector<std::string> verbs = {"validate", "generate", "export", "docs"};
+    const std::vector<std::string> verbs = {"validate", "plan", "generate", "export", "docs"};
     throw CLI::ValidationError(
         "RECIPE", "no such recipe or verb '" + run_.recipe + "'" + suggestion(run_.recipe, verbs));
   }
 
   CLI::App app_;
   CLI::App* validate_app_ = nullptr;
+  CLI::App* plan_app_ = nullptr;
   CLI::App* generate_app_ = nullptr;
   CLI::App* export_app_ = nullptr;
   CLI::App* docs_app_ = nullptr;
   RunCommand run_;
   ValidateCommand validate_;
+  PlanCommand plan_;
   GenerateCommand generate_;
   ExportCommand export_;
   DocsCommand docs_;

@@ -42,13 +42,21 @@ struct ExportCommand {
   runtime::DType dtype = runtime::DType::kBF16;
 };
 
+// What a recipe needs, without running it.
+struct PlanCommand {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  std::optional<std::int64_t> ranks;  // none: as many as were started
+  double memory_gb = 0;               // of each rank; 0: nothing is refused
+};
+
 // Writes docs/recipes.md.
 struct DocsCommand {
   std::string output;
 };
 
-using Command =
-    std::variant<RunCommand, ValidateCommand, GenerateCommand, ExportCommand, DocsCommand>;
+using Command = std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand,
+                             ExportCommand, DocsCommand>;
 
 // The command, or the exit code where the command line ends the program by itself: --help,
 // --version (0), a mistake (2, with one line on standard error). Prints nothing unless `speaks`:

@@ -1,10 +1,12 @@
-// trainer RECIPE, trainer validate, trainer docs.
+// trainer RECIPE, trainer validate, trainer plan, trainer docs.
 #include "launcher/stages/run.h"
 
 #include <cstdio>
 #include <filesystem>
 
 #include "launcher/cli/verbs.h"
+#include "launcher/planner/memory_plan.h"
+#include "launcher/planner/refusal.h"
 #include "launcher/recipe/checks.h"
 #include "launcher/recipe/recipe.h"
 #include "launcher/recipe/reference.h"
@@ -19,6 +21,7 @@ void execute(const RunCommand& command, const parallel::Group& world) {
   train::catch_interruptions();
   const Recipe recipe = load_recipe(command.recipe, command.overrides, world.size());
   require_valid(recipe, world.size());
+  require_memory(recipe, world);
   run_recipe(recipe, world);
 }
 
@@ -39,6 +42,20 @@ void execute(const ValidateCommand& command, const parallel::Group& world) {
                 recipe.stages.size(),
                 ranks ? fmt::format(" on {} rank{}", *ranks, *ranks == 1 ? "" : "s").c_str()
                       : " (with --ranks N, layouts and placement are checked too)");
+}
+
+void execute(const PlanCommand& command, const parallel::Group& world) {
+  const std::int64_t ranks = command.ranks.value_or(world.size());
+  const Recipe recipe = load_recipe(command.recipe, command.overrides, ranks);
+  if (const auto problems = find_problems(recipe, ranks); !problems.empty())
+    throw runtime::Error(problems.front());
+  if (world.rank() == 0) {
+    std::vector<StageMemory> plans;
+    for (const Stage& stage : recipe.stages) plans.push_back(plan_memory(recipe, stage));
+    std::fputs(render(plans).c_str(), stdout);
+  }
+  if (command.memory_gb > 0)
+    require_memory_of_each_rank(recipe, static_cast<std::int64_t>(command.memory_gb * 1e9));
 }
 
 void execute(const DocsCommand& command, const parallel::Group& world) {

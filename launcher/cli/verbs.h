@@ -8,6 +8,7 @@ namespace tandem::launcher {
 
 void execute(const RunCommand& command, const parallel::Group& world);
 void execute(const ValidateCommand& command, const parallel::Group& world);
+void execute(const PlanCommand& command, const parallel::Group& world);
 void execute(const GenerateCommand& command, const parallel::Group& world);
 void execute(const ExportCommand& command, const parallel::Group& world);
 void execute(const DocsCommand& command, const parallel::Group& world);

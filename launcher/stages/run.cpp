@@ -8,6 +8,7 @@
 #include "launcher/stages/stages.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
+#include "runtime/device/device.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/metrics/timers.h"
 
@@ -96,7 +97,12 @@ void run_recipe(const Recipe& recipe, const parallel::Group& world) {
                                 "start of stage " + stage.name) == 0)
       continue;
     const runtime::Stopwatch watch;
-    const StageRecord finished = run_stage(context, stage);
+    runtime::Allocator& memory = runtime::allocator_of(runtime::Device{});
+    memory.reset_peak();
+    StageRecord finished = run_stage(context, stage);
+    // What `trainer plan` promises.
+    finished.figures.emplace_back("peak_bytes",
+                                  static_cast<double>(memory.stats().peak_allocated_bytes));
     if (context.first_rank()) write_record(context.folder_of(stage), finished);
     wait_for_stage(world, recipe, stage);
     rerun = stage.name;

@@ -134,7 +134,8 @@ class Llama final : public Model {
       const auto run = [this, i, &input, cache](const Tensor& x) {
         return block(i, x, input, cache);
       };
-      h = options_.recompute ? runtime::recompute(owning_block(i, input), h) : run(h);
+      h = options_.recompute && cache == nullptr ? runtime::recompute(owning_block(i, input), h)
+                                                 : run(h);
     }
     return runtime::rms_norm(h, *weights_.final_norm, eps());
   }

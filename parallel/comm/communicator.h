@@ -88,6 +88,8 @@ class Communicator {
   // How long wait() and barrier() may wait before they throw; 10 minutes unless set. A split
   // inherits it.
   virtual void set_deadline(std::chrono::milliseconds deadline) = 0;
+  // True for a group of ranks that do not run.
+  virtual bool on_paper() const { return false; }
 };
 
 // The value that models and layers hold. Default: the group of one rank, whose collectives return
@@ -134,7 +136,8 @@ class Group {
 // The group of one rank.
 Group local_group();
 // Rank `rank` of a group of `size` ranks that exists on paper only, to run a step on the meta
-// device: its collectives take meta tensors and return finished; it cannot be split.
+// device: its collectives take meta tensors and return finished, scalars come back as they are; it
+// cannot be split.
 Group planned_group(int rank, int size, std::string name);
 
 }  // namespace tandem::parallel

@@ -140,12 +140,12 @@ std::vector<std::string> Group::all_gather_strings(const std::string& value,
 }
 
 double Group::all_reduce_scalar(double value, ReduceOp op, std::string_view name) const {
-  return size() == 1 ? value : reduce_scalar(*this, value, op, name);
+  return size() == 1 || communicator_->on_paper() ? value : reduce_scalar(*this, value, op, name);
 }
 
 std::int64_t Group::all_reduce_scalar(std::int64_t value, ReduceOp op,
                                       std::string_view name) const {
-  return size() == 1 ? value : reduce_scalar(*this, value, op, name);
+  return size() == 1 || communicator_->on_paper() ? value : reduce_scalar(*this, value, op, name);
 }
 
 }  // namespace tandem::parallel

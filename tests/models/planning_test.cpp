@@ -82,6 +82,21 @@ INSTANTIATE_TEST_SUITE_P(Variants, Planning,
                                          Variant{"bf16_recompute", DType::kBF16, true}),
                          [](const auto& info) { return info.param.name; });
 
+TEST(Recompute, leaves_generation_alone) {
+  const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {4}};
+  const std::int64_t ids[] = {0, 1};
+  const auto tokens = [&](bool recompute) {
+    auto model = make_model({"generation", DType::kF32, recompute}, {});
+    models::GenerateOptions options;
+    options.max_new_tokens = 6;
+    std::vector<std::vector<std::int32_t>> all;
+    for (const auto& generated : models::generate(*model, prompts, ids, options))
+      all.push_back(generated.tokens);
+    return all;
+  };
+  EXPECT_EQ(tokens(true), tokens(false));
+}
+
 TEST(Recompute, on_a_model_gives_the_same_bits_with_less_memory) {
   for (const DType compute : {DType::kF32, DType::kBF16}) {
     const Variant plain{"plain", compute, false}, recompute{"recompute", compute, true};

@@ -32,6 +32,7 @@ class PlannedCommunicator : public Communicator {
   std::unique_ptr<Communicator> split(int color, std::string_view name) override { refuse(name); }
   void progress() override {}
   void set_deadline(std::chrono::milliseconds deadline) override {}
+  bool on_paper() const override { return true; }
 
  private:
   [[noreturn]] void refuse(std::string_view name) const {

@@ -33,11 +33,23 @@ for stage in pretrain sft reward; do
   close "losses of $stage on 4 ranks" <(losses "$work/alone" "$stage") <(losses "$work/four" "$stage") 2e-4
 done
 
+# The plan is what a stage then takes: tensors on the first rank, at their most.
+planned_bytes() { # planned_bytes STAGE ARGUMENT…
+  "$trainer" plan "$work/tiny.yaml" --ranks 4 "run_dir=$work/four" precision=fp32 ppo.placement.shared=true "${@:2}" |
+    awk -v stage="$1" '$1 == stage { unit = $NF; print $(NF - 1) * (unit == "kB" ? 1e3 : unit == "MB" ? 1e6 : 1) }'
+}
+measured_bytes() { # measured_bytes RUN_DIR STAGE
+  tr -d ' \n' <"$1/$2/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$'
+}
+close "planned memory of pretrain" <(planned_bytes pretrain) <(measured_bytes "$work/four" pretrain) 0.02
+
 # Copies of the model that divide optimizer state, or also gradients, and a run that goes on without that.
 run_trainer 4 "$work/tiny.yaml" "run_dir=$work/zero" precision=fp32 ppo.placement.shared=true pretrain.layout.zero_stage=2 \
   sft.layout.zero_stage=1
 equal "copies that divide their state" 0 "$status"
 [[ $status -eq 0 ]] || tail -n 20 "$work/log"
+close "planned memory with divided gradients" <(planned_bytes pretrain pretrain.layout.zero_stage=2) \
+  <(measured_bytes "$work/zero" pretrain) 0.02
 for stage in pretrain sft; do
   close "losses of $stage with divided state" <(losses "$work/alone" "$stage") <(losses "$work/zero" "$stage") 2e-4
 done
@@ -106,6 +118,10 @@ equal "no reward in its summary" 0 "$(grep -c reward "$work/unjudged/evaluate/su
 # Verbs on what is left behind.
 "$trainer" validate "$work/tiny.yaml" --ranks 5 >"$work/log"
 contains "validate" "$(<"$work/log")" "no problem found"
+status=0
+"$trainer" plan "$work/tiny.yaml" --ranks 5 --memory-gb 0.0002 >"$work/log" 2>&1 || status=$?
+equal "a plan that does not fit" 2 "$status"
+contains "what to change" "$(<"$work/log")" "stage 'pretrain' needs "
 "$trainer" generate --model "$work/other/dpo" --prompt "The gentle" --max-new-tokens 4 --temperature 0 >"$work/log"
 contains "generate" "$(<"$work/log")" "The gentle"
 "$trainer" generate --model "$work/other/dpo" --prompt "The gentle" --max-new-tokens 4 --temperature 0 --precision fp32 >"$work/alone.txt"

@@ -1,0 +1,120 @@
+// What to change where a plan does not fit.
+#include <fmt/format.h>
+
+#include <functional>
+#include <optional>
+
+#include "launcher/planner/memory_plan.h"
+
+namespace tandem::launcher {
+
+namespace {
+
+// The keys of a stage that trade memory for something else.
+struct Knobs {
+  std::string layout_key, train_key;  // before the keys' own names
+  parallel::LayoutConfig* layout = nullptr;
+  std::int64_t* micro_batch_size = nullptr;
+  std::int64_t samples = 1;  // of a replica in one update
+  train::Recompute* recompute = nullptr;
+  runtime::DType* precision = nullptr;
+};
+
+template <typename Config>
+std::optional<Knobs> knobs_of(const std::string& name, Config& config) {
+  if constexpr (std::is_same_v<Config, PpoStage>) {
+    parallel::LayoutConfig& layout = config.placement.policy.layout;
+    return Knobs{.layout_key = name + ".placement.policy.layout.",
+                 .train_key = name + ".",
+                 .layout = &layout,
+                 .micro_batch_size = &config.ppo.micro_batch_size,
+                 .samples = config.ppo.rollout_batch_size / config.ppo.num_mini_batches /
+                            layout.data_parallel,
+                 .recompute = &config.ppo.recompute};
+  } else if constexpr (requires { config.train; }) {
+    return Knobs{.layout_key = name + ".layout.",
+                 .train_key = name + ".",
+                 .layout = &config.layout,
+                 .micro_batch_size = &config.train.micro_batch_size,
+                 .samples = config.train.global_batch_size / config.layout.data_parallel,
+                 .recompute = &config.train.recompute,
+                 .precision = &config.train.precision};
+  }
+  return std::nullopt;
+}
+
+struct Change {
+  std::string text;
+  std::function<void(Knobs&)> apply;
+};
+
+// In groups of which one change is enough; cheapest first: dividing state costs communication,
+// smaller micro-batches fill the machine less, recomputation costs a third more arithmetic, fewer
+// bits cost precision.
+std::vector<std::vector<Change>> changes_for(const Knobs& knobs) {
+  std::vector<std::vector<Change>> groups(4);
+  if (knobs.layout->data_parallel > 1)
+    for (std::int64_t zero = knobs.layout->zero_stage + 1; zero <= 2; ++zero)
+      groups[0].push_back({fmt::format("{}zero_stage={}", knobs.layout_key, zero),
+                           [zero](Knobs& k) { k.layout->zero_stage = zero; }});
+  const std::int64_t size = *knobs.micro_batch_size > 0 ? *knobs.micro_batch_size : knobs.samples;
+  for (std::int64_t half = size / 2; half >= 1; half /= 2)
+    groups[1].push_back({fmt::format("{}micro_batch_size={}", knobs.train_key, half),
+                         [half](Knobs& k) { *k.micro_batch_size = half; }});
+  if (*knobs.recompute == train::Recompute::kNone)
+    groups[2].push_back({knobs.train_key + "recompute=full",
+                         [](Knobs& k) { *k.recompute = train::Recompute::kFull; }});
+  if (knobs.precision != nullptr && *knobs.precision == runtime::DType::kF32)
+    groups[3].push_back({knobs.train_key + "precision=bf16",
+                         [](Knobs& k) { *k.precision = runtime::DType::kBF16; }});
+  return groups;
+}
+
+// A stage whose keys are changed one after the other.
+class Trial {
+ public:
+  Trial(const Recipe& recipe, const Stage& stage) : recipe_(recipe), stage_(stage) {}
+
+  std::optional<Knobs> knobs() {
+    return std::visit([&](auto& config) { return knobs_of(stage_.name, config); }, stage_.config);
+  }
+  void apply(const Change& change) {
+    Knobs changed = *knobs();
+    change.apply(changed);
+  }
+  bool fits(std::int64_t limit) const {
+    return plan_memory(recipe_, stage_).peak_of_a_rank() <= limit;
+  }
+
+ private:
+  const Recipe& recipe_;
+  Stage stage_;
+};
+
+}  // namespace
+
+std::vector<std::string> changes_that_fit(const Recipe& recipe, const Stage& stage,
+                                          std::int64_t limit, std::size_t count) {
+  std::vector<std::string> fitting;
+  Trial all(recipe, stage);
+  const auto knobs = all.knobs();
+  if (!knobs) return fitting;
+  std::string together;
+  for (const auto& group : changes_for(*knobs)) {
+    for (const Change& change : group) {
+      Trial alone(recipe, stage);
+      alone.apply(change);
+      if (!alone.fits(limit)) continue;
+      fitting.push_back(change.text);
+      break;
+    }
+    if (group.empty()) continue;
+    all.apply(group.back());
+    together += (together.empty() ? "" : " ") + group.back().text;
+  }
+  if (fitting.empty() && !together.empty() && all.fits(limit)) fitting.push_back(together);
+  if (fitting.size() > count) fitting.resize(count);
+  return fitting;
+}
+
+}  // namespace tandem::launcher

@@ -1,0 +1,366 @@
+#include "launcher/planner/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "data/batch.h"
+#include "launcher/planner/model_sizes.h"
+#include "launcher/stages/ppo_roles.h"
+#include "launcher/stages/training_stage.h"
+#include "models/generation/generate.h"
+#include "models/llama/llama.h"
+#include "rl/model_roles.h"
+#include "train/objectives.h"
+
+namespace tandem::launcher {
+
+namespace {
+
+using parallel::LayoutConfig;
+using parallel::Mesh;
+using runtime::Device;
+using runtime::DeviceType;
+
+constexpr Device kMeta{DeviceType::kMeta, 0};
+
+// What the meta device's allocator counts from here on.
+class Gauge {
+ public:
+  std::int64_t held() const { return allocator_.stats().allocated_bytes - base_; }
+  // The most that `work` needs beyond what is held before it.
+  std::int64_t transient(const std::function<void()>& work) {
+    const std::int64_t before = allocator_.stats().allocated_bytes;
+    allocator_.reset_peak();
+    work();
+    return allocator_.stats().peak_allocated_bytes - before;
+  }
+
+ private:
+  runtime::Allocator& allocator_ = runtime::allocator_of(kMeta);
+  std::int64_t base_ = allocator_.stats().allocated_bytes;
+};
+
+// `count` sequences of `length` tokens, of which all but the first `prompt` are targets.
+data::Batch full_batch(std::int64_t count, std::int64_t length, std::int64_t prompt = 0) {
+  const std::vector<data::TokenId> tokens(static_cast<std::size_t>(length), 0);
+  data::BatchBuilder builder;
+  for (std::int64_t i = 0; i < count; ++i) builder.add_completion(tokens, prompt, i);
+  return builder.take();
+}
+
+void generate_on_paper(models::Model& model, std::int64_t count, std::int64_t prompt_length,
+                       std::int64_t new_tokens) {
+  if (count == 0) return;
+  const std::vector<std::vector<std::int32_t>> prompts(
+      static_cast<std::size_t>(count),
+      std::vector<std::int32_t>(static_cast<std::size_t>(prompt_length), 0));
+  std::vector<std::int64_t> ids(prompts.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  models::GenerateOptions options;
+  options.max_new_tokens = new_tokens;
+  models::generate(model, prompts, ids, options);
+}
+
+std::int64_t share(std::int64_t total, std::int64_t parts) {
+  return (total + parts - 1) / parts;
+}
+
+class Planner {
+ public:
+  explicit Planner(const Recipe& recipe) : recipe_(recipe) {}
+
+  // One update of two micro-batches, if a step has as many, and what happens between updates.
+  struct Training {
+    std::string role;
+    std::string from;
+    LayoutConfig layout;
+    models::BuildOptions options;
+    std::int64_t micro_batches = 1;
+    std::function<void(models::Model&)> micro_batch{};
+    std::function<void(models::Model&)> generate = [](models::Model&) {};
+  };
+
+  std::unique_ptr<models::Model> build(const std::string& from, models::BuildOptions options) {
+    options.device = kMeta;
+    return models::make_llama(planned_sizes(recipe_, from), options);
+  }
+
+  RoleMemory trained(const Training& job, const Mesh& mesh) {
+    RoleMemory memory{.role = job.role, .layout = job.layout.str(), .ranks = job.layout.ranks()};
+    Gauge gauge;
+    auto model = build(job.from, job.options);
+    memory.gradients = model->parameters().flat_grad().bytes();
+    memory.parameters = gauge.held() - memory.gradients;
+    train::Engine engine(std::move(model), mesh, {});
+    memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
+    memory.activations = gauge.transient([&] {
+      engine.step(
+          std::min<std::int64_t>(job.micro_batches, 2),
+          [&](std::int64_t) { job.micro_batch(engine.model()); }, 1e-3, 1.0);
+    });
+    memory.generation = gauge.transient([&] { job.generate(engine.model()); });
+    return memory;
+  }
+
+  RoleMemory frozen(
+      const std::string& role, const std::string& from, const LayoutConfig& layout,
+      const models::BuildOptions& options, const std::function<void(models::Model&)>& score,
+      const std::function<void(models::Model&)>& generate = [](models::Model&) {}) {
+    RoleMemory memory{.role = role, .layout = layout.str(), .ranks = layout.ranks()};
+    Gauge gauge;
+    const auto model = build(from, options);
+    memory.parameters = gauge.held();
+    memory.activations = gauge.transient([&] { score(*model); });
+    memory.generation = gauge.transient([&] { generate(*model); });
+    return memory;
+  }
+
+ private:
+  const Recipe& recipe_;
+};
+
+constexpr auto kNothing = [](models::Model&) {};
+
+void score_on_paper(models::Model& model, std::int64_t length) {
+  const data::Batch batch =
+      full_batch(std::max<std::int64_t>(1, rl::kRoleBatchTokens / length), length);
+  train::with_scores(model, batch, train::last_token_rows(batch));
+}
+
+void log_probs_on_paper(models::Model& model, std::int64_t length, std::int64_t prompt) {
+  train::with_log_probs(
+      model, full_batch(std::max<std::int64_t>(1, rl::kRoleBatchTokens / length), length, prompt),
+      1.0f);
+}
+
+// The plan of one stage, by kind.
+class StagePlanner {
+ public:
+  StagePlanner(const Recipe& recipe, const Stage& stage) : planner_(recipe), stage_(stage) {}
+
+  StageMemory plan() {
+    memory_.stage = stage_.name;
+    std::visit([&](const auto& config) { add(config); }, stage_.config);
+    return std::move(memory_);
+  }
+
+ private:
+  void add(const TokenizerStage&) {}
+  void add(const PretrainStage& stage) { add_tokens(stage); }
+  void add(const SftStage& stage) { add_tokens(stage); }
+
+  Planner::Training training(const TrainingStage& stage, models::Head head) {
+    const Mesh mesh = planned(stage.layout);
+    const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
+    micro_ = stage.train.micro_batch_size > 0 ? stage.train.micro_batch_size : own;
+    return {.role = "model",
+            .from = stage.from,
+            .layout = stage.layout,
+            .options = trained_options(stage.train.precision, stage.train.recompute, mesh, head),
+            .micro_batches = share(own, micro_)};
+  }
+
+  auto samples(const TrainingStage& stage) {
+    return [&stage](models::Model& model) {
+      const train::SamplesConfig& samples = stage.train.samples;
+      const std::int64_t prompt =
+          std::min(stage.train.sequence_length, model.max_positions() - samples.max_new_tokens);
+      if (prompt > 0) generate_on_paper(model, samples.count, prompt, samples.max_new_tokens);
+    };
+  }
+
+  void add_tokens(const TrainingStage& stage) {
+    Planner::Training job = training(stage, models::Head::kLanguageModel);
+    job.micro_batch = [&](models::Model& model) {
+      train::token_loss(model, full_batch(micro_, stage.train.sequence_length), 1, true);
+    };
+    job.generate = samples(stage);
+    memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
+  }
+
+  void add(const RewardStage& stage) {
+    Planner::Training job = training(stage, models::Head::kScalar);
+    job.micro_batch = [&](models::Model& model) {
+      train::reward_loss(model, full_batch(2 * micro_, stage.train.sequence_length), 1, {}, false,
+                         true);
+    };
+    memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
+  }
+
+  void add(const DpoStage& stage) {
+    Planner::Training job = training(stage, models::Head::kLanguageModel);
+    const data::Batch pairs = full_batch(2 * micro_, stage.train.sequence_length);
+    job.micro_batch = [&](models::Model& model) {
+      const std::vector<float> reference(static_cast<std::size_t>(2 * micro_), 0.0f);
+      train::dpo_step(model, pairs, reference, 1, {0.1, 0.0}, true);
+    };
+    job.generate = samples(stage);
+    memory_.roles_share_ranks = true;
+    memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
+    memory_.roles.push_back(planner_.frozen(
+        "reference", stage.reference_from, stage.layout,
+        frozen_options(stage.train.precision, planned(stage.layout), models::Head::kLanguageModel),
+        [&](models::Model& model) { train::sequence_log_probs(model, pairs); }));
+  }
+
+  void add(const PpoStage& stage) {
+    const rl::PpoConfig& ppo = stage.ppo;
+    const std::int64_t length = ppo.prompt_length + ppo.response_length;
+    memory_.roles_share_ranks = stage.placement.shared;
+    add_policy(stage, length);
+    add_critic(stage, length);
+    add_frozen_role(stage, Role::kReference, stage.reference_from, [&](models::Model& model) {
+      log_probs_on_paper(model, length, ppo.prompt_length);
+    });
+    add_frozen_role(stage, Role::kReward, stage.reward_from,
+                    [&](models::Model& model) { score_on_paper(model, length); });
+  }
+
+  // Layout and options of a role, and how many samples of a minibatch it takes at a time.
+  Planner::Training role(const PpoStage& stage, Role role, const std::string& from) {
+    const LayoutConfig& layout =
+        placement_of(stage, stage.placement.shared ? Role::kPolicy : role).layout;
+    const models::Head head =
+        role == Role::kPolicy ? models::Head::kLanguageModel : models::Head::kScalar;
+    const std::int64_t own = share(share(stage.ppo.rollout_batch_size, stage.ppo.num_mini_batches),
+                                   layout.data_parallel);
+    micro_ = stage.ppo.micro_batch_size > 0 ? stage.ppo.micro_batch_size : own;
+    return {.role = name_of(role),
+            .from = from,
+            .layout = layout,
+            .options = trained_options(placement_of(stage, role).precision, stage.ppo.recompute,
+                                       planned(layout), head),
+            .micro_batches = share(own, micro_)};
+  }
+
+  void add_policy(const PpoStage& stage, std::int64_t length) {
+    const rl::PpoConfig& ppo = stage.ppo;
+    Planner::Training job = role(stage, Role::kPolicy, stage.from);
+    job.micro_batch = [&](models::Model& model) {
+      train::with_log_probs(model, full_batch(micro_, length, ppo.prompt_length), 1.0f,
+                            [](const train::TokenLogProbs& now) { return now.log_probs; });
+    };
+    job.generate = [&](models::Model& model) {
+      generate_on_paper(model, share(ppo.rollout_batch_size, job.layout.data_parallel),
+                        ppo.prompt_length, ppo.response_length);
+    };
+    memory_.roles.push_back(planner_.trained(job, planned(job.layout)));
+  }
+
+  void add_critic(const PpoStage& stage, std::int64_t length) {
+    Planner::Training job = role(stage, Role::kCritic, stage.critic_from);
+    job.micro_batch = [&](models::Model& model) {
+      const data::Batch batch = full_batch(micro_, length);
+      std::vector<std::int32_t> rows(batch.tokens.size());
+      std::iota(rows.begin(), rows.end(), 0);
+      train::with_scores(model, batch, rows,
+                         [](const std::vector<float>& values) { return values; });
+    };
+    job.generate = [&](models::Model& model) { score_on_paper(model, length); };
+    memory_.roles.push_back(planner_.trained(job, planned(job.layout)));
+  }
+
+  void add_frozen_role(const PpoStage& stage, Role role, const std::string& from,
+                       const std::function<void(models::Model&)>& score) {
+    const LayoutConfig& layout =
+        placement_of(stage, stage.placement.shared ? Role::kPolicy : role).layout;
+    const models::Head head =
+        role == Role::kReward ? models::Head::kScalar : models::Head::kLanguageModel;
+    memory_.roles.push_back(planner_.frozen(
+        name_of(role), from, layout,
+        frozen_options(placement_of(stage, role).precision, planned(layout), head), score));
+  }
+
+  void add(const RejectionSamplingStage& stage) {
+    const Mesh mesh = planned(stage.layout);
+    const std::int64_t length = stage.sampling.prompt_length + stage.sampling.response_length;
+    TrainingStage tuning;
+    tuning.from = stage.from;
+    tuning.train = stage.train;
+    tuning.layout = stage.layout;
+    add_tokens(tuning);
+    // The models that sample and judge are gone before training begins: the stage's peak is the
+    // larger of the two.
+    Gauge gauge;
+    const auto sampler = planner_.build(
+        stage.from, frozen_options(stage.train.precision, mesh, models::Head::kLanguageModel));
+    const auto reward = planner_.build(
+        stage.reward_from, frozen_options(stage.train.precision, mesh, models::Head::kScalar));
+    RoleMemory memory{
+        .role = "sampling", .layout = stage.layout.str(), .ranks = stage.layout.ranks()};
+    memory.parameters = gauge.held();
+    memory.generation = gauge.transient([&] {
+      generate_on_paper(*sampler, 64, stage.sampling.prompt_length, stage.sampling.response_length);
+    });
+    memory.activations = gauge.transient([&] { score_on_paper(*reward, length); });
+    memory_.roles.push_back(memory);
+  }
+
+  void add(const EvaluateStage& stage) {
+    const Mesh mesh = planned(stage.layout);
+    const auto options = frozen_options(stage.precision, mesh, models::Head::kLanguageModel);
+    const std::int64_t length = stage.sampling.prompt_length + stage.sampling.response_length;
+    memory_.roles_share_ranks = true;
+    memory_.roles.push_back(planner_.frozen(
+        "model", stage.from, stage.layout, options, kNothing, [&](models::Model& model) {
+          generate_on_paper(model, 64, stage.sampling.prompt_length,
+                            stage.sampling.response_length);
+        }));
+    memory_.roles.push_back(planner_.frozen(
+        "baseline", stage.baseline_from, stage.layout, options, [&](models::Model& model) {
+          log_probs_on_paper(model, length, stage.sampling.prompt_length);
+        }));
+    if (stage.reward_from.empty()) return;
+    memory_.roles.push_back(
+        planner_.frozen("reward", stage.reward_from, stage.layout,
+                        frozen_options(stage.precision, mesh, models::Head::kScalar),
+                        [&](models::Model& model) { score_on_paper(model, length); }));
+  }
+
+  static Mesh planned(const LayoutConfig& layout) { return parallel::planned_mesh(layout, 0); }
+
+  Planner planner_;
+  const Stage& stage_;
+  StageMemory memory_;
+  std::int64_t micro_ = 1;
+};
+
+}  // namespace
+
+std::int64_t StageMemory::peak_of_a_rank() const {
+  std::int64_t held = 0, transient = 0, peak = 0;
+  for (const RoleMemory& role : roles) {
+    held += role.held();
+    transient = std::max(transient, role.transient());
+    peak = std::max(peak, role.peak());
+  }
+  return roles_share_ranks ? held + transient : peak;
+}
+
+std::int64_t StageMemory::peak_of(std::int64_t rank) const {
+  if (roles.empty()) return 0;
+  // Without separate placement all roles have the same ranks.
+  const bool placed = !roles_share_ranks && roles.size() > 1 && roles.front().role == "policy";
+  if (!placed) return rank < roles.front().ranks ? peak_of_a_rank() : 0;
+  for (const RoleMemory& role : roles) {
+    if (rank < role.ranks) return role.peak();
+    rank -= role.ranks;
+  }
+  return 0;
+}
+
+std::int64_t StageMemory::peak_of_all() const {
+  std::int64_t ranks = 0, sum = 0;
+  for (const RoleMemory& role : roles) ranks += role.ranks;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) sum += peak_of(rank);
+  return sum;
+}
+
+StageMemory plan_memory(const Recipe& recipe, const Stage& stage) {
+  return StagePlanner(recipe, stage).plan();
+}
+
+}  // namespace tandem::launcher

@@ -1,0 +1,68 @@
+#include "launcher/planner/refusal.h"
+
+#include <unistd.h>
+
+#include <fstream>
+
+#include "launcher/planner/memory_plan.h"
+#include "runtime/base/error.h"
+
+namespace tandem::launcher {
+
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "this machine";
+}
+
+// Memory that programs can still get, in bytes; 0 where the system does not say.
+std::int64_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string key;
+  std::int64_t kilobytes = 0;
+  for (std::string rest; file >> key >> kilobytes; std::getline(file, rest))
+    if (key == "MemAvailable:") return kilobytes * 1024;
+  return 0;
+}
+
+// "; set a, or b, or c", each of which would be enough.
+std::string advice(const Recipe& recipe, const Stage& stage, std::int64_t limit) {
+  std::string text;
+  for (const std::string& change : changes_that_fit(recipe, stage, limit))
+    text += (text.empty() ? "; set " : ", or ") + change;
+  return text.empty() ? "; use more ranks for each copy of the model (tensor_parallel)" : text;
+}
+
+}  // namespace
+
+void require_memory(const Recipe& recipe, const parallel::Group& world) {
+  const std::string host = host_name();
+  std::vector<std::int64_t> here;  // ranks on this machine
+  const auto hosts = world.all_gather_strings(host, "host names");
+  for (std::size_t rank = 0; rank < hosts.size(); ++rank)
+    if (hosts[rank] == host) here.push_back(static_cast<std::int64_t>(rank));
+  const auto ranks_here = static_cast<std::int64_t>(here.size());
+  const std::int64_t available = available_memory();
+  if (available == 0) return;
+  for (const Stage& stage : recipe.stages) {
+    const StageMemory plan = plan_memory(recipe, stage);
+    std::int64_t need = 0;
+    for (const std::int64_t rank : here) need += plan.peak_of(rank);
+    if (need <= available) continue;
+    runtime::throw_error("stage '{}' needs {} on {} ({} ranks), which has {} free{}", stage.name,
+                         format_bytes(need), host, ranks_here, format_bytes(available),
+                         advice(recipe, stage, available / ranks_here));
+  }
+}
+
+void require_memory_of_each_rank(const Recipe& recipe, std::int64_t limit) {
+  for (const Stage& stage : recipe.stages) {
+    const std::int64_t need = plan_memory(recipe, stage).peak_of_a_rank();
+    if (need > limit)
+      runtime::throw_error("stage '{}' needs {} on a rank, more than {}{}", stage.name,
+                           format_bytes(need), format_bytes(limit), advice(recipe, stage, limit));
+  }
+}
+
+}  // namespace tandem::launcher

@@ -1,0 +1,115 @@
+// Promises of launcher/planner: what each part of the memory follows from, and what to change where
+// it does not suffice. That a plan is what a run takes is shown by tests/multi_rank/trainer.
+#include "launcher/planner/memory_plan.h"
+
+#include <gmock/gmock.h>
+
+#include "launcher/planner/refusal.h"
+#include "runtime/base/error.h"
+
+namespace tandem::launcher {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kParameters = 400 * 64 + 2 * (64 * (64 + 2 * 32) + 64 * 64 + 3 * 64 * 128);
+
+Recipe recipe_with(const std::string& keys, std::int64_t ranks = 4) {
+  return parse_recipe(
+      "name: plan\nrun_dir: /nowhere\nprecision: fp32\n"
+      "model: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, "
+      "num_attention_heads: 4, num_key_value_heads: 2, "
+      "max_position_embeddings: 128}\n"
+      "stages:\n"
+      "  - tokenizer: {data: text.txt, vocab_size: 400}\n"
+      "  - pretrain: {data: text.txt, steps: 1, global_batch_size: 64, "
+      "sequence_length: 16, samples: {count: 0}" +
+          keys + "}\n",
+      "plan.yaml", {}, ranks);
+}
+
+StageMemory plan(const std::string& keys) {
+  const Recipe recipe = recipe_with(keys);
+  return plan_memory(recipe, recipe.stages[1]);
+}
+
+RoleMemory model(const std::string& keys) {
+  return plan(keys).roles.at(0);
+}
+
+void expect_near(std::int64_t bytes, double expected) {
+  EXPECT_NEAR(static_cast<double>(bytes), expected, 0.05 * expected);
+}
+
+TEST(MemoryPlan, counts_what_every_parameter_takes) {
+  const RoleMemory fp32 = model("");
+  expect_near(fp32.parameters, 4.0 * kParameters);
+  expect_near(fp32.gradients, 4.0 * kParameters);
+  expect_near(fp32.optimizer, 8.0 * kParameters);
+  expect_near(model(", precision: bf16").parameters, 6.0 * kParameters);
+}
+
+TEST(MemoryPlan, copies_divide_what_the_recipe_says) {
+  const std::string layout = ", layout: {data_parallel: 4, zero_stage: ";
+  expect_near(model(layout + "1}").optimizer, 2.0 * kParameters);
+  expect_near(model(layout + "1}").gradients, 4.0 * kParameters);
+  expect_near(model(layout + "2}").gradients, 1.0 * kParameters);
+  expect_near(model(", layout: {tensor_parallel: 2}").parameters, 2.0 * kParameters);
+}
+
+TEST(MemoryPlan, activations_follow_the_micro_batch_and_recomputation) {
+  const std::int64_t eight = model(", micro_batch_size: 8").activations,
+                     four = model(", micro_batch_size: 4").activations,
+                     recomputed = model(", micro_batch_size: 8, recompute: full").activations;
+  EXPECT_GT(eight, 1.6 * static_cast<double>(four));
+  EXPECT_LT(recomputed, eight);
+}
+
+TEST(MemoryPlan, ranks_that_do_nothing_need_nothing) {
+  const StageMemory stage = plan(", layout: {data_parallel: 2}");
+  EXPECT_EQ(stage.peak_of(0), stage.peak_of_a_rank());
+  EXPECT_EQ(stage.peak_of(1), stage.peak_of_a_rank());
+  EXPECT_EQ(stage.peak_of(2), 0);
+  EXPECT_EQ(stage.peak_of_all(), 2 * stage.peak_of_a_rank());
+  const Recipe recipe = recipe_with("");
+  EXPECT_TRUE(plan_memory(recipe, recipe.stages[0]).roles.empty());
+}
+
+TEST(MemoryPlan, names_the_changes_that_are_enough) {
+  const Recipe recipe = recipe_with(", micro_batch_size: 2, layout: {data_parallel: 4}");
+  const Stage& stage = recipe.stages[1];
+  const std::int64_t need = plan_memory(recipe, stage).peak_of_a_rank();
+  EXPECT_THAT(changes_that_fit(recipe, stage, need - 1),
+              ElementsAre("pretrain.layout.zero_stage=1", "pretrain.micro_batch_size=1",
+                          "pretrain.recompute=full"));
+  EXPECT_THAT(changes_that_fit(recipe, stage, need - 5 * kParameters),
+              ElementsAre("pretrain.layout.zero_stage=1"));
+  EXPECT_THAT(changes_that_fit(recipe, stage, need - 8 * kParameters),
+              ElementsAre(HasSubstr("pretrain.layout.zero_stage=2")));
+  EXPECT_TRUE(changes_that_fit(recipe, stage, 1000).empty());
+}
+
+TEST(MemoryPlan, a_stage_that_does_not_fit_is_refused_with_what_to_change) {
+  const Recipe recipe = recipe_with(", micro_batch_size: 8");
+  require_memory_of_each_rank(recipe, 1 << 30);
+  try {
+    require_memory_of_each_rank(recipe, plan_memory(recipe, recipe.stages[1]).peak_of_a_rank() - 1);
+    FAIL() << "accepted";
+  } catch (const runtime::Error& error) {
+    EXPECT_EQ(error.exit_code(), 2);
+    EXPECT_THAT(error.what(), HasSubstr("stage 'pretrain' needs "));
+    EXPECT_THAT(
+        error.what(),
+        HasSubstr("; set pretrain.layout.zero_stage=1, or pretrain.micro_batch_size=4, or "));
+  }
+}
+
+TEST(FormatBytes, has_three_digits) {
+  EXPECT_EQ(format_bytes(17), "17 B");
+  EXPECT_EQ(format_bytes(1'234'567), "1.23 MB");
+  EXPECT_EQ(format_bytes(80'000'000'000), "80 GB");
+}
+
+}  // namespace
+}  // namespace tandem::launcher
