@@ -1,5 +1,7 @@
 #include "models/model.h"
 
+#include "runtime/base/error.h"
+
 namespace tandem::models {
 
 parallel::StoreOptions BuildOptions::store_options() const {
@@ -11,14 +13,24 @@ parallel::StoreOptions BuildOptions::store_options() const {
           .zero = zero};
 }
 
+runtime::Tensor Model::pooled(const runtime::Tensor& /*hidden*/) {
+  TANDEM_CHECK(false, "this model has no pooler");
+  return {};
+}
+
 KvCache::KvCache(std::int64_t layers, std::int64_t slots, std::int64_t capacity,
                  std::int64_t kv_heads, std::int64_t head_dim, runtime::DType dtype,
-                 runtime::Device device)
-    : slots_(slots), capacity_(capacity) {
-  const runtime::Shape shape{slots, capacity, kv_heads, head_dim};
-  for (std::int64_t i = 0; i < layers; ++i)
-    layers_.push_back({runtime::Tensor::empty(shape, dtype, device),
-                       runtime::Tensor::empty(shape, dtype, device)});
+                 runtime::Device device, std::int64_t encoder_capacity)
+    : encoder_lengths_(static_cast<std::size_t>(slots), 0), slots_(slots), capacity_(capacity) {
+  const auto empty = [&](std::int64_t tokens) {
+    const runtime::Shape shape{slots, tokens, kv_heads, head_dim};
+    return runtime::KvCacheView{runtime::Tensor::empty(shape, dtype, device),
+                                runtime::Tensor::empty(shape, dtype, device)};
+  };
+  for (std::int64_t i = 0; i < layers; ++i) {
+    layers_.push_back(empty(capacity));
+    if (encoder_capacity > 0) encoder_layers_.push_back(empty(encoder_capacity));
+  }
 }
 
 }  // namespace tandem::models

@@ -19,6 +19,21 @@ enum class Head {
   kLanguageModel,  // scores over the vocabulary
   kScalar,  // one number per token: a value or a reward (Hugging Face's *ForSequenceClassification,
             // one label)
+  kHiddenStates,  // nothing: hidden states as they are, for embeddings (an encoder's BertModel)
+};
+
+// How a model reads and writes, and so what it can be trained on and used for.
+enum class ModelKind {
+  kDecoder,         // predicts the next token of one text
+  kEncoder,         // reads a whole text at once, and writes none
+  kEncoderDecoder,  // reads one text and writes another
+};
+
+// The text that an encoder-decoder reads: as many sequences as the decoder's, token-packed.
+struct EncoderInput {
+  runtime::Tensor tokens;                // int32 [m]; undefined: none
+  runtime::Tensor positions;             // int32 [m]
+  std::vector<std::int32_t> cu_seqlens;  // batch + 1 borders
 };
 
 // Token-packed input: sequences one after the other, no padding.
@@ -26,21 +41,33 @@ struct ModelInput {
   runtime::Tensor tokens;                // int32 [n]
   runtime::Tensor positions;             // int32 [n], restarting at 0 in every sequence
   std::vector<std::int32_t> cu_seqlens;  // batch + 1 borders
+  runtime::Tensor token_types = {};      // int32 [n], of encoders that have them; undefined: all 0
+  EncoderInput encoder = {};             // of encoder-decoders
 };
 
 // Keys and values of sequences being generated, for this rank's heads.
 class KvCache {
  public:
   KvCache(std::int64_t layers, std::int64_t slots, std::int64_t capacity, std::int64_t kv_heads,
-          std::int64_t head_dim, runtime::DType dtype, runtime::Device device);
+          std::int64_t head_dim, runtime::DType dtype, runtime::Device device,
+          std::int64_t encoder_capacity = 0);
   runtime::KvCacheView& layer(std::int64_t index) {
     return layers_[static_cast<std::size_t>(index)];
+  }
+  // Keys and values of the encoder's text, for the decoder's layer; none without encoder_capacity.
+  runtime::KvCacheView& encoder_layer(std::int64_t index) {
+    return encoder_layers_[static_cast<std::size_t>(index)];
+  }
+  // Length of the encoder's text in a slot.
+  std::int32_t& encoder_length(std::int32_t slot) {
+    return encoder_lengths_[static_cast<std::size_t>(slot)];
   }
   std::int64_t slots() const { return slots_; }
   std::int64_t capacity() const { return capacity_; }
 
  private:
-  std::vector<runtime::KvCacheView> layers_;
+  std::vector<runtime::KvCacheView> layers_, encoder_layers_;
+  std::vector<std::int32_t> encoder_lengths_;
   std::int64_t slots_;
   std::int64_t capacity_;
 };
@@ -58,15 +85,23 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  // Hidden states after the final norm, [n, hidden]. Recorded on the current tape. With `cache`,
-  // keys and values are stored too, and nothing may be recording.
+  virtual ModelKind kind() const = 0;
+
+  // Hidden states as the output matrix or scalar head reads them, [n, hidden]: of the decoder where
+  // there is one. Recorded on the current tape. With `cache`, keys and values are stored too, and
+  // nothing may be recording; an encoder's text is read with the prompts and no more when decoding.
   virtual runtime::Tensor forward(const ModelInput& input, const CacheUse* cache = nullptr) = 0;
-  virtual KvCache make_cache(std::int64_t slots, std::int64_t capacity) const = 0;
+  // Not for encoders. `encoder_capacity` is the length of the longest text that an encoder reads.
+  virtual KvCache make_cache(std::int64_t slots, std::int64_t capacity,
+                             std::int64_t encoder_capacity = 0) const = 0;
 
   // The output matrix over the vocabulary; only with Head::kLanguageModel.
   virtual parallel::VocabShard vocab() = 0;
   // [1, hidden], only with Head::kScalar.
   virtual runtime::Leaf& scalar_head() = 0;
+  // What an encoder makes of hidden states of first tokens [batch, hidden] to stand for their
+  // texts; only with Head::kHiddenStates.
+  virtual runtime::Tensor pooled(const runtime::Tensor& hidden);
 
   virtual parallel::ParameterStore& parameters() = 0;
   virtual std::int64_t vocab_size() const = 0;
@@ -76,6 +111,12 @@ class Model {
   virtual double training_flops_per_token(std::int64_t sequence_length) const = 0;
   // config.json as Hugging Face writes it.
   virtual std::string config_json() const = 0;
+  // The token that an encoder-decoder's decoder starts with; −1 for the others.
+  virtual std::int32_t decoder_start_token() const { return -1; }
+  // Further names that files have a weight under, in the order of preference.
+  virtual std::vector<std::string> other_names(const std::string& /*name*/) const { return {}; }
+  // Whether files may lack a weight, which then keeps its initial values: the scalar head.
+  virtual bool may_be_missing(const std::string& name) const = 0;
 };
 
 // A scalar head's initial standard deviation of 1/√(hidden_size + 1) (Stiennon et al. 2020).

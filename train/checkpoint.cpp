@@ -138,8 +138,10 @@ void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
 }
 
 void load_model_weights(models::Model& model, const fs::path& folder) {
-  const auto optional = [](const std::string& name) { return name == "score.weight"; };
-  parallel::load_weights(model.parameters(), runtime::ShardedSafetensors(folder), optional);
+  parallel::load_weights(
+      model.parameters(), runtime::ShardedSafetensors(folder),
+      {.may_be_missing = [&](const std::string& name) { return model.may_be_missing(name); },
+       .others = [&](const std::string& name) { return model.other_names(name); }});
 }
 
 }  // namespace tandem::train

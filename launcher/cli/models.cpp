@@ -10,7 +10,6 @@
 #include "models/generation/generate.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/base/error.h"
-#include "runtime/io/safetensors.h"
 #include "train/checkpoint.h"
 
 namespace tandem::launcher {
@@ -22,10 +21,6 @@ parallel::Mesh tensor_parallel_mesh(const parallel::Group& world) {
   return parallel::make_mesh({.tensor_parallel = world.size()}, world);
 }
 
-bool has_scalar_head(const std::filesystem::path& folder) {
-  return runtime::ShardedSafetensors(folder).contains("score.weight");
-}
-
 void print_sample(const std::string& prompt, const std::string& continuation) {
   std::printf("%s%s\n\n", prompt.c_str(), continuation.c_str());
 }
@@ -34,8 +29,8 @@ void print_sample(const std::string& prompt, const std::string& continuation) {
 
 void execute(const GenerateCommand& command, const parallel::Group& world) {
   const std::filesystem::path folder = find_model_directory(command.model);
-  if (has_scalar_head(folder))
-    runtime::throw_error("{}: a reward or value model, which gives numbers and no text",
+  if (head_in(folder) != models::Head::kLanguageModel)
+    runtime::throw_error("{}: a model without a language-model head, which gives no text",
                          folder.string());
   const auto tokenizer = data::Tokenizer::load(folder);
   const data::ChatTemplate chat(command.chat_template, tokenizer);
@@ -57,8 +52,11 @@ void execute(const GenerateCommand& command, const parallel::Group& world) {
                         .eos_token_id = tokenizer.special_ids().eos,
                         .seed = static_cast<std::uint64_t>(command.seed)});
   if (world.rank() != 0) return;
+  // An encoder-decoder answers a text rather than continuing it.
+  const bool continues = model->kind() == models::ModelKind::kDecoder;
   for (std::size_t i = 0; i < prompts.size(); ++i)
-    print_sample(command.prompts[i / static_cast<std::size_t>(command.num_samples)],
+    print_sample(continues ? command.prompts[i / static_cast<std::size_t>(command.num_samples)]
+                           : std::string(),
                  tokenizer.decode(generated[i].tokens, true));
 }
 
@@ -68,9 +66,8 @@ void execute(const ExportCommand& command, const parallel::Group& world) {
     runtime::throw_error("{} exists already; name a new directory", command.output);
   const auto tokenizer = data::Tokenizer::load(folder);
   const parallel::Mesh mesh = tensor_parallel_mesh(world);
-  const models::Head head =
-      has_scalar_head(folder) ? models::Head::kScalar : models::Head::kLanguageModel;
-  const auto model = load_model(folder, frozen_options(runtime::DType::kF32, mesh, head));
+  const auto model =
+      load_model(folder, frozen_options(runtime::DType::kF32, mesh, head_in(folder)));
   train::save_model_directory(*model, mesh, &tokenizer, command.output, command.dtype);
   if (world.rank() == 0)
     std::printf("%s: written from %s\n", command.output.c_str(), folder.string().c_str());

@@ -11,7 +11,6 @@
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/training_stage.h"
 #include "models/generation/generate.h"
-#include "models/llama/llama.h"
 #include "rl/model_roles.h"
 #include "train/objectives.h"
 
@@ -85,7 +84,7 @@ class Planner {
 
   std::unique_ptr<models::Model> build(const std::string& from, models::BuildOptions options) {
     options.device = kMeta;
-    return models::make_llama(planned_sizes(recipe_, from), options);
+    return planned_sizes(recipe_, from)->make(options);
   }
 
   RoleMemory trained(const Training& job, const Mesh& mesh) {

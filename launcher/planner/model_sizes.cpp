@@ -22,18 +22,18 @@ std::int64_t planned_vocabulary(const Recipe& recipe) {
   return data::Tokenizer::load(recipe.tokenizer_from).vocab_size();
 }
 
-models::LlamaConfig sizes_in(const fs::path& path) {
-  return models::read_llama_config((find_model_directory(path) / "config.json").string());
+models::AnyConfig sizes_in(const fs::path& path) {
+  return models::read_config((find_model_directory(path) / "config.json").string());
 }
 
 }  // namespace
 
-models::LlamaConfig planned_sizes(const Recipe& recipe, const std::string& from) {
+models::AnyConfig planned_sizes(const Recipe& recipe, const std::string& from) {
   if (const Stage* stage = recipe.find_stage(from)) return planned_sizes(recipe, stage->from());
   if (!from.empty()) return sizes_in(from);
   if (!recipe.model.from.empty()) return sizes_in(recipe.model.from);
-  models::LlamaConfig config = recipe.model.llama;
-  if (config.vocab_size == 0) config.vocab_size = planned_vocabulary(recipe);
+  models::AnyConfig config = recipe.model.sizes;
+  if (config->vocab_size == 0) config->vocab_size = planned_vocabulary(recipe);
   return config;
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "launcher/recipe/recipe.h"
-#include "models/llama/config.h"
+#include "models/family.h"
 
 namespace tandem::launcher {
 
@@ -13,6 +13,6 @@ namespace tandem::launcher {
 // the one it starts from), a directory, or, when empty, the recipe's model. The vocabulary of a
 // tokenizer that is yet to be trained is as large as its stage may make it. Throws Error for a
 // directory without a model.
-models::LlamaConfig planned_sizes(const Recipe& recipe, const std::string& from);
+models::AnyConfig planned_sizes(const Recipe& recipe, const std::string& from);
 
 }  // namespace tandem::launcher

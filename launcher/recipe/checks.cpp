@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "launcher/recipe/field_list.h"
 #include "launcher/recipe/suggest.h"
-#include "models/llama/config.h"
 #include "runtime/base/error.h"
 
 namespace tandem::launcher {
@@ -94,7 +94,7 @@ class Checker {
     check_run_dir();
     if (recipe_.model.from.empty()) {
       const std::size_t before = problems_.size();
-      report("model", [this] { models::validate(recipe_.model.llama, 1); });
+      report("model", [this] { recipe_.model.sizes->validate(1); });
       model_is_sound_ = problems_.size() == before;
     } else if (check_directory("model.from", recipe_.model.from)) {
       check_sizes_not_given();
@@ -105,10 +105,10 @@ class Checker {
   }
 
   void check_sizes_not_given() {
-    for (const char* key :
-         {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-          "num_key_value_heads", "vocab_size", "head_dim"}) {
+    for (const FieldRow& row : list_fields(recipe_.model)) {
+      const std::string& key = row.name;
       const std::string path = fmt::format("model.{}", key);
+      if (key == "from") continue;
       if (recipe_.origins.given(path))
         add(path,
             "'{}' and 'from' are both given, but a model from a directory brings its sizes; remove "
@@ -234,13 +234,13 @@ class Checker {
     for (const auto& [name, degree] : {std::pair{"pipeline_parallel", layout.pipeline_parallel},
                                        std::pair{"context_parallel", layout.context_parallel}})
       if (degree > 1)
-        add(at(key + "." + name), "'{}' {} is not available for llama models; leave it at 1", name,
-            degree);
+        add(at(key + "." + name), "'{}' {} is not available for any model so far; leave it at 1",
+            name, degree);
     if (layout.zero_stage < 0 || layout.zero_stage > 2)
       add(at(key + ".zero_stage"), "'zero_stage' must be 0, 1 or 2, got {}", layout.zero_stage);
     if (layout.tensor_parallel > 1 && model_is_sound_ && recipe_.model.from.empty())
       report(at(key + ".tensor_parallel"),
-             [&] { models::validate(recipe_.model.llama, layout.tensor_parallel); });
+             [&] { recipe_.model.sizes->validate(layout.tensor_parallel); });
   }
 
   void check_stage_layout(const LayoutConfig& layout) {
@@ -286,7 +286,7 @@ class Checker {
   }
 
   void check_length(const std::string& key, std::int64_t tokens) {
-    const std::int64_t limit = recipe_.model.llama.max_position_embeddings;
+    const std::int64_t limit = recipe_.model.sizes->max_position_embeddings;
     if (recipe_.model.from.empty() && tokens > limit)
       add(at(key), "sequences of {} tokens do not fit into model.max_position_embeddings {}",
           tokens, limit);
@@ -311,7 +311,7 @@ class Checker {
   void check(const TokenizerStage& stage) {
     check_data("data", stage.data);
     report(path_, [&stage] { data::validate(stage.tokenizer); });
-    const std::int64_t rows = recipe_.model.llama.vocab_size;
+    const std::int64_t rows = recipe_.model.sizes->vocab_size;
     if (recipe_.model.from.empty() && rows > 0 && rows < stage.tokenizer.vocab_size)
       add("model.vocab_size",
           "'vocab_size' {} is less than the {} tokens of stage '{}'; leave it at 0 to follow the "
@@ -319,7 +319,17 @@ class Checker {
           rows, stage.tokenizer.vocab_size, stage_name());
   }
 
+  // All training so far predicts next tokens.
+  void check_decoder() {
+    if (recipe_.model.from.empty() && recipe_.model.sizes->kind() != models::ModelKind::kDecoder)
+      add("model.model_type",
+          "'model_type' {} is no decoder, but stage '{}' trains a model to predict the next token; "
+          "choose a decoder such as llama or gpt2",
+          recipe_.model.sizes->model_type(), stage_name());
+  }
+
   void check_common(const TrainingStage& stage, bool from_sizes_allowed) {
+    if (from_sizes_allowed) check_decoder();
     check_start(stage.from, from_sizes_allowed);
     check_data("data", stage.data);
     check_optional_data("validation", stage.validation);

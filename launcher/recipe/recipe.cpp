@@ -124,8 +124,11 @@ void ModelConfig::visit_fields(FieldVisitor& v) {
            "instead of the "
            "sizes below"},
           from);
-  v.choice({"model_type", "the architecture"}, model_type, {"llama"});
-  llama.visit_fields(v);
+  std::string model_type(sizes->model_type());
+  v.one_of({"model_type", "the architecture, which decides on the keys below"}, model_type,
+           models::known_model_types());
+  if (model_type != sizes->model_type()) sizes = models::AnyConfig(model_type);
+  sizes->visit_fields(v);
 }
 
 void Recipe::visit_fields(FieldVisitor& v) {

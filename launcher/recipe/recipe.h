@@ -20,19 +20,16 @@
 
 #include "launcher/recipe/section_reader.h"
 #include "launcher/recipe/stages.h"
-#include "models/llama/config.h"
+#include "models/family.h"
 #include "runtime/base/dtype.h"
 
 namespace tandem::launcher {
-
-enum class ModelFamily { kLlama };
 
 // What the first stage that trains a model starts from: sizes, or a directory with config.json and
 // weights.
 struct ModelConfig {
   std::string from;
-  ModelFamily model_type = ModelFamily::kLlama;
-  models::LlamaConfig llama;
+  models::AnyConfig sizes;  // of the family that `model_type` names
 
   void visit_fields(runtime::FieldVisitor& v);
 };

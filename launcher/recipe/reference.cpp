@@ -196,6 +196,37 @@ std::string table(std::span<const FieldRow> rows) {
   return text;
 }
 
+// The families of models other than the one that the recipe's own table shows, those with the same
+// keys together.
+std::string family_sections() {
+  std::string text =
+      "\n## Other architectures\n\nThe keys of `model` beside `from` and "
+      "`model_type`, where `model_type` is not llama.\n";
+  const std::vector<FieldRow> shown = list_fields(ModelConfig{});
+  std::vector<std::pair<std::string, std::vector<FieldRow>>> groups;
+  for (const std::string_view type : models::known_model_types()) {
+    ModelConfig config;
+    config.sizes = models::AnyConfig(type);
+    const std::vector<FieldRow> rows = list_fields(config);
+    const auto same = std::ranges::find_if(
+        groups, [&](const auto& group) { return same_keys(group.second, rows); });
+    if (same != groups.end())
+      same->first += fmt::format(", `{}`", type);
+    else
+      groups.emplace_back(fmt::format("`{}`", type), rows);
+  }
+  for (auto& [title, rows] : groups) {
+    if (same_keys(rows, shown)) {
+      text += fmt::format("The keys of {} are those above.\n", title);
+      continue;
+    }
+    std::erase_if(
+        rows, [](const FieldRow& row) { return row.name == "from" || row.name == "model_type"; });
+    text += fmt::format("\n### {}\n\n{}", title, table(rows));
+  }
+  return text;
+}
+
 std::string stage_section(StageKind kind) {
   std::vector<FieldRow> rows =
       std::visit([](const auto& stage) { return list_fields(stage); }, make_stage(kind));
@@ -218,6 +249,7 @@ std::string recipe_reference() {
   for (const StageKind kind : all_stage_kinds())
     text += fmt::format("- [`{0}`](#{0}) {1}\n", name_of(kind), summary_of(kind));
   for (const StageKind kind : all_stage_kinds()) text += stage_section(kind);
+  text += family_sections();
   text += "\n## Keys in common\n";
   for (const auto* shared : {&shared_groups(), &shared_sections()})
     for (const SharedKeys& keys : *shared)

@@ -1,7 +1,6 @@
 #include "launcher/stages/context.h"
 
 #include "launcher/stages/model_directory.h"
-#include "models/llama/llama.h"
 #include "runtime/base/error.h"
 
 namespace tandem::launcher {
@@ -13,12 +12,12 @@ namespace {
 std::unique_ptr<models::Model> fresh_model(RunContext& context,
                                            const models::BuildOptions& options) {
   const data::Tokenizer& tokenizer = context.tokenizer();
-  models::LlamaConfig config = context.recipe().model.llama;
-  if (config.vocab_size == 0) config.vocab_size = tokenizer.vocab_size();
-  config.bos_token_id = tokenizer.special_ids().bos;
-  config.eos_token_id = tokenizer.special_ids().eos;
-  config.pad_token_id = tokenizer.special_ids().pad;
-  auto model = models::make_llama(config, options);
+  models::AnyConfig config = context.recipe().model.sizes;
+  if (config->vocab_size == 0) config->vocab_size = tokenizer.vocab_size();
+  config->bos_token_id = tokenizer.special_ids().bos;
+  config->eos_token_id = tokenizer.special_ids().eos;
+  config->pad_token_id = tokenizer.special_ids().pad;
+  auto model = config->make(options);
   model->parameters().initialize(context.seed());
   return model;
 }

@@ -1,8 +1,9 @@
 #include "launcher/stages/model_directory.h"
 
 #include "launcher/stages/stage_record.h"
-#include "models/llama/llama.h"
+#include "models/family.h"
 #include "runtime/base/error.h"
+#include "runtime/io/safetensors.h"
 #include "train/checkpoint.h"
 
 namespace tandem::launcher {
@@ -19,11 +20,19 @@ fs::path find_model_directory(const fs::path& path) {
       "{}: no model in this directory; one holds config.json and model.safetensors", path.string());
 }
 
+models::Head head_in(const fs::path& directory) {
+  const runtime::ShardedSafetensors files(directory);
+  if (files.contains("score.weight")) return models::Head::kScalar;
+  // An encoder without a language-model head.
+  const auto config = models::read_config((directory / "config.json").string());
+  if (config->kind() == models::ModelKind::kEncoder && !files.contains("cls.predictions.bias"))
+    return models::Head::kHiddenStates;
+  return models::Head::kLanguageModel;
+}
+
 std::unique_ptr<models::Model> load_model(const fs::path& directory,
                                           const models::BuildOptions& options, std::uint64_t seed) {
-  const models::LlamaConfig config =
-      models::read_llama_config((directory / "config.json").string());
-  auto model = models::make_llama(config, options);
+  auto model = models::read_config((directory / "config.json").string())->make(options);
   model->parameters().initialize(seed);
   train::load_model_weights(*model, directory);
   return model;

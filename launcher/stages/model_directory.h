@@ -14,6 +14,9 @@ namespace tandem::launcher {
 // Error where there is none.
 std::filesystem::path find_model_directory(const std::filesystem::path& path);
 
+// What the files of such a directory put on top of the last hidden state.
+models::Head head_in(const std::filesystem::path& directory);
+
 // A model with the weights and sizes of such a directory. A scalar head that it lacks is drawn from
 // `seed`. Collective over options.tp.
 std::unique_ptr<models::Model> load_model(const std::filesystem::path& directory,

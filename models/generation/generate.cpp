@@ -1,7 +1,7 @@
 #include "models/generation/generate.h"
 
 #include <algorithm>
-#include <numeric>
+#include <optional>
 
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/base/random.h"
@@ -22,6 +22,19 @@ struct Active {
   std::int32_t token = 0;
 };
 
+// Sequences one after the other.
+struct Packed {
+  std::vector<std::int32_t> tokens, positions, borders = {0};
+
+  void add(const std::vector<std::int32_t>& sequence) {
+    for (std::size_t t = 0; t < sequence.size(); ++t) {
+      tokens.push_back(sequence[t]);
+      positions.push_back(static_cast<std::int32_t>(t));
+    }
+    borders.push_back(static_cast<std::int32_t>(tokens.size()));
+  }
+};
+
 class Generator {
  public:
   Generator(Model& model, std::span<const std::vector<std::int32_t>> prompts,
@@ -33,20 +46,19 @@ class Generator {
         options_(options),
         on_token_(on_token),
         device_(model.parameters().device()),
+        has_encoder_(model.kind() == ModelKind::kEncoderDecoder),
         results_(prompts.size()) {}
 
   std::vector<Generated> run() {
     const runtime::TapeScope no_recording(nullptr);
-    const std::int64_t capacity = longest_prompt() + options_.max_new_tokens;
-    if (capacity > model_.max_positions())
-      runtime::throw_error(
-          "a prompt of {} tokens and max_new_tokens {} exceed the model's {} positions",
-          longest_prompt(), options_.max_new_tokens, model_.max_positions());
+    const std::int64_t capacity = checked_capacity();
     const auto batch = static_cast<std::size_t>(options_.batch_size);
-    KvCache cache =
-        model_.make_cache(static_cast<std::int64_t>(std::min(batch, prompts_.size())), capacity);
+    std::optional<KvCache> cache;
+    if (options_.use_cache)
+      cache.emplace(model_.make_cache(static_cast<std::int64_t>(std::min(batch, prompts_.size())),
+                                      capacity, has_encoder_ ? longest_prompt() : 0));
     for (std::size_t begin = 0; begin < prompts_.size(); begin += batch)
-      run_batch(begin, std::min(prompts_.size(), begin + batch), cache);
+      run_batch(begin, std::min(prompts_.size(), begin + batch), cache ? &*cache : nullptr);
     return std::move(results_);
   }
 
@@ -61,35 +73,56 @@ class Generator {
     return static_cast<std::int64_t>(longest);
   }
 
-  void run_batch(std::size_t begin, std::size_t end, KvCache& cache) {
+  // Tokens that the decoder may have to see.
+  std::int64_t checked_capacity() const {
+    if (model_.kind() == ModelKind::kEncoder)
+      runtime::throw_error("an encoder reads texts and cannot generate one; use a decoder");
+    const std::int64_t prompt = longest_prompt();
+    const std::int64_t capacity = (has_encoder_ ? 1 : prompt) + options_.max_new_tokens;
+    if (std::max(capacity, prompt) > model_.max_positions())
+      runtime::throw_error(
+          "a prompt of {} tokens and max_new_tokens {} exceed the model's {} positions", prompt,
+          options_.max_new_tokens, model_.max_positions());
+    return capacity;
+  }
+
+  void run_batch(std::size_t begin, std::size_t end, KvCache* cache) {
     std::vector<Active> active;
     for (std::size_t i = begin; i < end; ++i)
       active.push_back({i, static_cast<std::int32_t>(i - begin), 0, 0});
-    sample(prefill(active, cache), active);
-    while (!active.empty()) sample(decode(active, cache), active);
+    sample(read_texts(active, cache), active);
+    while (!active.empty())
+      sample(cache != nullptr ? decode(active, *cache) : read_texts(active, nullptr), active);
   }
 
-  // Hidden states of each prompt's last token.
-  Tensor prefill(std::vector<Active>& active, KvCache& cache) {
-    ModelInput input;
-    input.cu_seqlens = {0};
-    CacheUse use{.cache = &cache, .slots = {}, .positions = {}, .decode = false};
-    std::vector<std::int32_t> tokens;
+  // What the decoder has of a sequence so far.
+  std::vector<std::int32_t> text_of(const Active& sequence) const {
+    std::vector<std::int32_t> text =
+        has_encoder_ ? std::vector{model_.decoder_start_token()} : prompts_[sequence.prompt];
+    const auto& written = results_[sequence.prompt].tokens;
+    text.insert(text.end(), written.begin(), written.end());
+    return text;
+  }
+
+  // Hidden states of each sequence's last token, from its whole text; into `cache` unless null.
+  Tensor read_texts(std::vector<Active>& active, KvCache* cache) {
+    Packed texts, encoder;
+    CacheUse use{.cache = cache, .slots = {}, .positions = {}, .decode = false};
     std::vector<std::int32_t> last;
     for (Active& sequence : active) {
-      const auto& prompt = prompts_[sequence.prompt];
-      tokens.insert(tokens.end(), prompt.begin(), prompt.end());
-      for (std::size_t t = 0; t < prompt.size(); ++t) {
-        use.slots.push_back(sequence.slot);
-        use.positions.push_back(static_cast<std::int32_t>(t));
-      }
-      sequence.position = static_cast<std::int32_t>(prompt.size());
-      input.cu_seqlens.push_back(static_cast<std::int32_t>(tokens.size()));
-      last.push_back(static_cast<std::int32_t>(tokens.size()) - 1);
+      texts.add(text_of(sequence));
+      if (has_encoder_) encoder.add(prompts_[sequence.prompt]);
+      use.slots.resize(texts.tokens.size(), sequence.slot);
+      sequence.position = texts.positions.back() + 1;
+      last.push_back(texts.borders.back() - 1);
     }
-    input.tokens = host_tensor(tokens);
-    input.positions = host_tensor(use.positions);
-    return runtime::select_rows(model_.forward(input, &use), host_tensor(last));
+    use.positions = texts.positions;
+    ModelInput input{host_tensor(texts.tokens), host_tensor(texts.positions), texts.borders};
+    if (has_encoder_)
+      input.encoder = {host_tensor(encoder.tokens), host_tensor(encoder.positions),
+                       encoder.borders};
+    return runtime::select_rows(model_.forward(input, cache != nullptr ? &use : nullptr),
+                                host_tensor(last));
   }
 
   Tensor decode(std::vector<Active>& active, KvCache& cache) {
@@ -163,6 +196,7 @@ class Generator {
   const GenerateOptions& options_;
   const std::function<void(std::size_t, std::int32_t)>& on_token_;
   runtime::Device device_;
+  bool has_encoder_;
   std::vector<Generated> results_;
 };
 

@@ -1,5 +1,6 @@
 // Sampling continuations with a KV cache, on token ids, with the training model's own kernels and
-// weights.
+// weights. A decoder continues its prompt; an encoder-decoder's encoder reads the prompt and its
+// decoder writes from its start token on.
 //
 // Collective over the model's tensor-parallel group: every rank passes the same prompts and gets
 // the same tokens. The random number of a token is keyed by (seed, sample id, position in the
@@ -21,6 +22,9 @@ struct GenerateOptions {
   std::int32_t eos_token_id = -1;  // generation of a sequence ends after it; -1: never
   std::uint64_t seed = 0;
   std::int64_t batch_size = 64;  // sequences decoded together
+  // false: every token is computed from the whole text again, as training does. Slow, and the
+  // control of the cache.
+  bool use_cache = true;
 };
 
 struct Generated {
@@ -31,8 +35,8 @@ struct Generated {
 };
 
 // `sample_ids` (one per prompt) key the random numbers. `on_token(prompt index, token)` is called
-// as tokens come. Throws Error for an empty prompt and where prompt + max_new_tokens exceed the
-// model's positions.
+// as tokens come. Throws Error for an empty prompt, where prompt + max_new_tokens exceed the
+// model's positions, and for an encoder.
 std::vector<Generated> generate(
     Model& model, std::span<const std::vector<std::int32_t>> prompts,
     std::span<const std::int64_t> sample_ids, const GenerateOptions& options,

@@ -1,15 +1,40 @@
 #include "models/llama/config.h"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <array>
+#include <cmath>
+#include <numbers>
 
-#include "runtime/base/error.h"
+#include "models/config_file.h"
+#include "models/llama/llama.h"
 
 namespace tandem::models {
 
 using nlohmann::json;
 using runtime::throw_error;
+
+namespace {
+
+struct VariantNames {
+  std::string_view model_type;
+  std::string_view class_prefix;  // of transformers' classes
+};
+constexpr std::array<VariantNames, 4> kNames = {
+    {{"llama", "Llama"}, {"mistral", "Mistral"}, {"qwen2", "Qwen2"}, {"qwen3", "Qwen3"}}};
+
+const VariantNames& names_of(LlamaVariant variant) {
+  return kNames[static_cast<std::size_t>(variant)];
+}
+
+}  // namespace
+
+std::string_view LlamaConfig::model_type() const {
+  return names_of(variant).model_type;
+}
+
+std::int64_t LlamaConfig::window_of_layer(std::int64_t layer) const {
+  const auto index = static_cast<std::size_t>(layer);
+  return sliding_layers.empty() || sliding_layers[index] ? sliding_window : 0;
+}
 
 void LlamaConfig::visit_fields(runtime::FieldVisitor& v) {
   v.field({"vocab_size", "rows of the embedding; 0 takes the tokenizer's size", "tokens"},
@@ -28,151 +53,188 @@ void LlamaConfig::visit_fields(runtime::FieldVisitor& v) {
   v.field({"rms_norm_eps", "added to the mean square before the root"}, rms_norm_eps);
   v.field({"initializer_range", "standard deviation of initial weights"}, initializer_range);
   v.field({"tie_word_embeddings", "use the embedding as output matrix too"}, tie_word_embeddings);
+  if (variant == LlamaVariant::kMistral)
+    v.field({"sliding_window", "keys that a query sees, its own included; 0 means all", "tokens"},
+            sliding_window);
 }
 
-void validate(const LlamaConfig& config, std::int64_t tensor_parallel) {
-  const auto positive = [](std::string_view key, std::int64_t value) {
-    if (value <= 0) throw_error("model.{} must be positive, got {}", key, value);
-  };
-  positive("hidden_size", config.hidden_size);
-  positive("intermediate_size", config.intermediate_size);
-  positive("num_hidden_layers", config.num_hidden_layers);
-  positive("num_attention_heads", config.num_attention_heads);
-  positive("num_key_value_heads", config.num_key_value_heads);
-  positive("max_position_embeddings", config.max_position_embeddings);
-  if (config.head_dim == 0 && config.hidden_size % config.num_attention_heads != 0)
+void LlamaConfig::validate(std::int64_t tensor_parallel) const {
+  require_positive("hidden_size", hidden_size);
+  require_positive("intermediate_size", intermediate_size);
+  require_positive("num_hidden_layers", num_hidden_layers);
+  require_positive("num_attention_heads", num_attention_heads);
+  require_positive("num_key_value_heads", num_key_value_heads);
+  require_positive("max_position_embeddings", max_position_embeddings);
+  if (head_dim == 0 && hidden_size % num_attention_heads != 0)
     throw_error(
         "model.hidden_size {} is not divisible by num_attention_heads {}; choose a multiple or set "
         "head_dim",
-        config.hidden_size, config.num_attention_heads);
-  if (config.resolved_head_dim() % 2 != 0)
-    throw_error("model.head_dim {} is odd, and rotary positions need pairs",
-                config.resolved_head_dim());
-  if (config.num_attention_heads % config.num_key_value_heads != 0)
+        hidden_size, num_attention_heads);
+  if (resolved_head_dim() % 2 != 0)
+    throw_error("model.head_dim {} is odd, and rotary positions need pairs", resolved_head_dim());
+  if (num_attention_heads % num_key_value_heads != 0)
     throw_error("model.num_attention_heads {} is not divisible by num_key_value_heads {}",
-                config.num_attention_heads, config.num_key_value_heads);
-  const auto divisible = [&](std::string_view key, std::int64_t value) {
-    if (value % tensor_parallel != 0)
-      throw_error(
-          "model.{} {} is not divisible by tensor_parallel {}; use a tensor_parallel that divides "
-          "it",
-          key, value, tensor_parallel);
-  };
-  divisible("num_attention_heads", config.num_attention_heads);
-  divisible("num_key_value_heads", config.num_key_value_heads);
-  divisible("intermediate_size", config.intermediate_size);
+                num_attention_heads, num_key_value_heads);
+  require_divisible("num_attention_heads", num_attention_heads, tensor_parallel);
+  require_divisible("num_key_value_heads", num_key_value_heads, tensor_parallel);
+  require_divisible("intermediate_size", intermediate_size, tensor_parallel);
 }
+
+std::unique_ptr<Model> LlamaConfig::make(const BuildOptions& options) const {
+  return make_llama(*this, options);
+}
+
+// ---- rotary frequencies
+
+std::vector<double> rope_frequencies(const LlamaConfig& config) {
+  const std::int64_t dim = config.resolved_head_dim();
+  const RopeScaling& scaling = config.rope_scaling;
+  const auto context = static_cast<double>(scaling.original_max_position_embeddings);
+  std::vector<double> frequencies;
+  for (std::int64_t i = 0; i < dim / 2; ++i) {
+    const double plain =
+        1.0 / std::pow(config.rope_theta, 2.0 * static_cast<double>(i) / static_cast<double>(dim));
+    const double wavelength = 2.0 * std::numbers::pi / plain;
+    // 1 keeps the frequency, 0 divides it by the factor.
+    double keep = 1.0;
+    if (scaling.kind == RopeScaling::Kind::kLinear) keep = 0.0;
+    if (scaling.kind == RopeScaling::Kind::kLlama3) {
+      keep = (context / wavelength - scaling.low_freq_factor) /
+             (scaling.high_freq_factor - scaling.low_freq_factor);
+      keep = std::clamp(keep, 0.0, 1.0);
+    }
+    frequencies.push_back(keep * plain + (1.0 - keep) * plain / scaling.factor);
+  }
+  return frequencies;
+}
+
+// ---- config.json
 
 namespace {
 
-template <typename T>
-T value_of(const json& object, const std::string& path, const char* key, T fallback) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return fallback;
-  try {
-    return found->get<T>();
-  } catch (const json::exception&) {
-    throw_error("{}: '{}' has the value {}, which is not of the expected type", path, key,
-                found->dump());
+// transformers 5 has everything in rope_parameters; 4 has rope_theta beside rope_scaling.
+void read_rope(const ConfigFile& file, LlamaConfig& config) {
+  const bool v5 = file.has("rope_parameters");
+  const ConfigFile rope = file.section(v5 ? "rope_parameters" : "rope_scaling");
+  const std::string type =
+      rope.text("rope_type", rope.text("type", v5 || rope.object().empty() ? "default" : "linear"));
+  config.rope_theta = (v5 && rope.has("rope_theta") ? rope : file).number("rope_theta", 10000.0);
+  RopeScaling& scaling = config.rope_scaling;
+  if (type == "default") return;
+  if (type == "linear") {
+    scaling.kind = RopeScaling::Kind::kLinear;
+  } else if (type == "llama3") {
+    scaling.kind = RopeScaling::Kind::kLlama3;
+  } else {
+    rope.refuse("rope_type", "is '{}', which is not supported; known: default, linear, llama3",
+                type);
   }
+  scaling.factor = rope.number("factor", 1.0);
+  scaling.low_freq_factor = rope.number("low_freq_factor", 1.0);
+  scaling.high_freq_factor = rope.number("high_freq_factor", 4.0);
+  scaling.original_max_position_embeddings =
+      rope.integer("original_max_position_embeddings", config.max_position_embeddings);
+  if (scaling.factor <= 0) rope.refuse("factor", "must be positive, got {}", scaling.factor);
+  if (scaling.high_freq_factor <= scaling.low_freq_factor)
+    rope.refuse("high_freq_factor", "must be more than low_freq_factor");
 }
 
-std::int64_t first_token_id(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return -1;
-  if (found->is_array()) return found->empty() ? -1 : found->front().get<std::int64_t>();
-  return found->get<std::int64_t>();
+void read_window(const ConfigFile& file, LlamaConfig& config) {
+  if (config.variant == LlamaVariant::kLlama) return;
+  const bool mistral = config.variant == LlamaVariant::kMistral;
+  if (!mistral && !file.flag("use_sliding_window", false)) return;
+  config.sliding_window = file.integer("sliding_window", 0);
+  if (config.sliding_window == 0 || mistral) return;
+  if (!file.has("layer_types")) {
+    const std::int64_t first = file.integer("max_window_layers", config.num_hidden_layers);
+    for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
+      config.sliding_layers.push_back(i >= first);
+    return;
+  }
+  for (const json& type : file.object()["layer_types"])
+    config.sliding_layers.push_back(type == "sliding_attention");
+  if (static_cast<std::int64_t>(config.sliding_layers.size()) != config.num_hidden_layers)
+    file.refuse("layer_types", "names {} layers, but num_hidden_layers is {}",
+                config.sliding_layers.size(), config.num_hidden_layers);
 }
 
-double rope_theta_of(const json& object, const std::string& path) {
-  const auto parameters = object.find("rope_parameters");
-  const json& source = parameters != object.end() && parameters->is_object() ? *parameters : object;
-  const auto scaling = object.find("rope_scaling");
-  const std::string type = value_of<std::string>(source, path, "rope_type", "default");
-  if (type != "default" || (scaling != object.end() && !scaling->is_null()))
-    throw_error(
-        "{}: rope type '{}' with scaling is not supported; only the default rotary positions are",
-        path, type);
-  return value_of<double>(source, path, "rope_theta", 10000.0);
+json rope_json(const LlamaConfig& config) {
+  const RopeScaling& scaling = config.rope_scaling;
+  if (scaling.kind == RopeScaling::Kind::kDefault) return {{"rope_type", "default"}};
+  if (scaling.kind == RopeScaling::Kind::kLinear)
+    return {{"rope_type", "linear"}, {"factor", scaling.factor}};
+  return {{"rope_type", "llama3"},
+          {"factor", scaling.factor},
+          {"low_freq_factor", scaling.low_freq_factor},
+          {"high_freq_factor", scaling.high_freq_factor},
+          {"original_max_position_embeddings", scaling.original_max_position_embeddings}};
+}
+
+void add_window(const LlamaConfig& config, json& object) {
+  if (config.variant == LlamaVariant::kMistral)
+    object["sliding_window"] =
+        config.sliding_window > 0 ? json(config.sliding_window) : json(nullptr);
+  if (config.variant != LlamaVariant::kQwen2 && config.variant != LlamaVariant::kQwen3) return;
+  object["use_sliding_window"] = config.sliding_window > 0;
+  if (config.sliding_window == 0) return;
+  object["sliding_window"] = config.sliding_window;
+  std::int64_t first = 0;
+  json types = json::array();
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    const bool slides = config.window_of_layer(i) > 0;
+    types.push_back(slides ? "sliding_attention" : "full_attention");
+    if (!slides) first = i + 1;
+  }
+  object["layer_types"] = types;
+  object["max_window_layers"] = first;
 }
 
 }  // namespace
 
-LlamaConfig read_llama_config(const std::string& path) {
-  std::ifstream file(path);
-  if (!file)
-    throw_error("{}: cannot be opened; a model directory holds config.json and model.safetensors",
-                path);
-  json object;
-  try {
-    object = json::parse(file);
-  } catch (const json::exception& error) {
-    throw_error("{}: not valid JSON: {}", path, error.what());
-  }
-  const auto type = value_of<std::string>(object, path, "model_type", "");
-  if (type != "llama")
-    throw_error("{}: model_type '{}' is not supported; known: llama", path, type);
-  const auto activation = value_of<std::string>(object, path, "hidden_act", "silu");
-  if (activation != "silu")
-    throw_error("{}: hidden_act '{}' is not supported; Llama uses silu", path, activation);
-  for (const char* key : {"attention_bias", "mlp_bias"})
-    if (value_of<bool>(object, path, key, false))
-      throw_error("{}: '{}: true' is not supported", path, key);
-  LlamaConfig config;
-  const auto read = [&](const char* key, std::int64_t& target, std::int64_t fallback) {
-    target = value_of<std::int64_t>(object, path, key, fallback);
-  };
-  read("vocab_size", config.vocab_size, 0);
-  read("hidden_size", config.hidden_size, 0);
-  read("intermediate_size", config.intermediate_size, 0);
-  read("num_hidden_layers", config.num_hidden_layers, 0);
-  read("num_attention_heads", config.num_attention_heads, 0);
-  read("num_key_value_heads", config.num_key_value_heads, config.num_attention_heads);
-  read("head_dim", config.head_dim, 0);
-  read("max_position_embeddings", config.max_position_embeddings, 2048);
-  config.rope_theta = rope_theta_of(object, path);
-  config.rms_norm_eps = value_of<double>(object, path, "rms_norm_eps", 1e-6);
-  config.initializer_range = value_of<double>(object, path, "initializer_range", 0.02);
-  config.tie_word_embeddings = value_of<bool>(object, path, "tie_word_embeddings", false);
-  config.bos_token_id = first_token_id(object, "bos_token_id");
-  config.eos_token_id = first_token_id(object, "eos_token_id");
-  config.pad_token_id = first_token_id(object, "pad_token_id");
-  if (config.vocab_size <= 0) throw_error("{}: vocab_size is missing", path);
-  return config;
+void LlamaConfig::read(const ConfigFile& file) {
+  file.expect_text("hidden_act", {"silu"});
+  file.expect_flag("mlp_bias", false);
+  read_common(file, *this);
+  vocab_size = file.size("vocab_size");
+  hidden_size = file.size("hidden_size");
+  intermediate_size = file.size("intermediate_size");
+  num_hidden_layers = file.size("num_hidden_layers");
+  num_attention_heads = file.size("num_attention_heads");
+  num_key_value_heads = file.integer("num_key_value_heads", num_attention_heads);
+  head_dim = file.integer("head_dim", 0);
+  if (head_dim == 0 && variant == LlamaVariant::kQwen3) head_dim = 128;
+  max_position_embeddings = file.integer("max_position_embeddings", 2048);
+  rms_norm_eps = file.number("rms_norm_eps", 1e-6);
+  if (variant == LlamaVariant::kLlama || variant == LlamaVariant::kQwen3)
+    attention_bias = file.flag("attention_bias", false);
+  read_rope(file, *this);
+  read_window(file, *this);
 }
 
-std::string to_config_json(const LlamaConfig& config, bool scalar_head, const std::string& dtype) {
-  const auto id = [](std::int64_t value) { return value < 0 ? json(nullptr) : json(value); };
-  json object = {
-      {"architectures", {scalar_head ? "LlamaForSequenceClassification" : "LlamaForCausalLM"}},
-      {"model_type", "llama"},
-      {"vocab_size", config.vocab_size},
-      {"hidden_size", config.hidden_size},
-      {"intermediate_size", config.intermediate_size},
-      {"num_hidden_layers", config.num_hidden_layers},
-      {"num_attention_heads", config.num_attention_heads},
-      {"num_key_value_heads", config.num_key_value_heads},
-      {"head_dim", config.resolved_head_dim()},
-      {"max_position_embeddings", config.max_position_embeddings},
-      {"rope_theta", config.rope_theta},
-      {"rope_parameters", {{"rope_type", "default"}, {"rope_theta", config.rope_theta}}},
-      {"rms_norm_eps", config.rms_norm_eps},
-      {"initializer_range", config.initializer_range},
-      {"tie_word_embeddings", config.tie_word_embeddings},
-      {"hidden_act", "silu"},
-      {"attention_bias", false},
-      {"mlp_bias", false},
-      {"bos_token_id", id(config.bos_token_id)},
-      {"eos_token_id", id(config.eos_token_id)},
-      {"pad_token_id", id(config.pad_token_id)},
-      {"dtype", dtype},
-      {"torch_dtype", dtype},
-  };
-  if (scalar_head) {
-    object["num_labels"] = 1;
-    object["id2label"] = {{"0", "LABEL_0"}};
-    object["label2id"] = {{"LABEL_0", 0}};
-  }
+std::string LlamaConfig::to_json(Head head) const {
+  json object = common_json(*this, head);
+  json rope = rope_json(*this);
+  if (rope_scaling.kind != RopeScaling::Kind::kDefault) object["rope_scaling"] = rope;
+  rope["rope_theta"] = rope_theta;
+  object.update(
+      {{"architectures",
+        {fmt::format("{}{}", names_of(variant).class_prefix,
+                     head == Head::kScalar ? "ForSequenceClassification" : "ForCausalLM")}},
+       {"hidden_size", hidden_size},
+       {"intermediate_size", intermediate_size},
+       {"num_hidden_layers", num_hidden_layers},
+       {"num_attention_heads", num_attention_heads},
+       {"num_key_value_heads", num_key_value_heads},
+       {"head_dim", resolved_head_dim()},
+       {"max_position_embeddings", max_position_embeddings},
+       {"rope_theta", rope_theta},
+       {"rope_parameters", rope},
+       {"rms_norm_eps", rms_norm_eps},
+       {"hidden_act", "silu"}});
+  if (variant == LlamaVariant::kLlama) object["mlp_bias"] = false;
+  if (variant == LlamaVariant::kLlama || variant == LlamaVariant::kQwen3)
+    object["attention_bias"] = attention_bias;
+  add_window(*this, object);
   return object.dump(2) + "\n";
 }
 

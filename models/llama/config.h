@@ -1,46 +1,62 @@
-// The Llama family's sizes, named as in Hugging Face's config.json.
+// The Llama family's sizes, named as in Hugging Face's config.json. Mistral, Qwen2 and Qwen3 are
+// Llama with a few differences, which are fields here.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include "runtime/base/fields.h"
+#include "models/family.h"
 
 namespace tandem::models {
 
-struct LlamaConfig {
-  std::int64_t vocab_size = 0;  // 0: taken from the tokenizer
-  std::int64_t hidden_size = 256;
-  std::int64_t intermediate_size = 768;
-  std::int64_t num_hidden_layers = 4;
-  std::int64_t num_attention_heads = 4;
+enum class LlamaVariant { kLlama, kMistral, kQwen2, kQwen3 };
+
+// How rotary frequencies are stretched beyond the context that a model was trained on.
+struct RopeScaling {
+  enum class Kind { kDefault, kLinear, kLlama3 };
+  Kind kind = Kind::kDefault;
+  double factor = 1.0;
+  // Llama 3 only: long wavelengths are stretched, short ones kept, those between interpolated.
+  double low_freq_factor = 1.0;
+  double high_freq_factor = 4.0;
+  std::int64_t original_max_position_embeddings = 8192;
+};
+
+struct LlamaConfig final : FamilyConfig {
+  LlamaVariant variant = LlamaVariant::kLlama;
   std::int64_t num_key_value_heads = 2;
   std::int64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
-  std::int64_t max_position_embeddings = 1024;
   double rope_theta = 10000.0;
+  RopeScaling rope_scaling;
   double rms_norm_eps = 1e-5;
-  double initializer_range = 0.02;
-  bool tie_word_embeddings = true;
-  std::int64_t bos_token_id = -1;
-  std::int64_t eos_token_id = -1;
-  std::int64_t pad_token_id = -1;
+  // > 0: where a layer's window is on, a query sees this many keys, its own included.
+  std::int64_t sliding_window = 0;
+  // Whether the window is on, per layer; empty: on all layers.
+  std::vector<bool> sliding_layers;
+  bool attention_bias = false;  // Qwen2 has it on q, k, v always, and never on the output
 
   std::int64_t resolved_head_dim() const {
     return head_dim > 0 ? head_dim : hidden_size / num_attention_heads;
   }
-  void visit_fields(runtime::FieldVisitor& v);
+  bool has_qkv_bias() const { return attention_bias || variant == LlamaVariant::kQwen2; }
+  bool has_qk_norm() const { return variant == LlamaVariant::kQwen3; }
+  // 0: no window.
+  std::int64_t window_of_layer(std::int64_t layer) const;
+
+  std::string_view model_type() const override;
+  ModelKind kind() const override { return ModelKind::kDecoder; }
+  std::unique_ptr<FamilyConfig> clone() const override {
+    return std::make_unique<LlamaConfig>(*this);
+  }
+  void visit_fields(runtime::FieldVisitor& v) override;
+  void validate(std::int64_t tensor_parallel) const override;
+  void read(const ConfigFile& file) override;
+  std::string to_json(Head head) const override;
+  std::unique_ptr<Model> make(const BuildOptions& options) const override;
 };
 
-// Throws Error naming the first size that contradicts another, or that `tensor_parallel` does not
-// divide.
-void validate(const LlamaConfig& config, std::int64_t tensor_parallel);
-
-// Reads config.json as written by transformers 4 (rope_theta, torch_dtype) or 5 (rope_parameters,
-// dtype). Throws Error naming the file and the key for another architecture or a feature that is
-// not supported.
-LlamaConfig read_llama_config(const std::string& path);
-// config.json in the form that both versions read. scalar_head: LlamaForSequenceClassification with
-// one label.
-std::string to_config_json(const LlamaConfig& config, bool scalar_head, const std::string& dtype);
+// The angle that each pair of a head's columns advances per position, [head_dim / 2].
+std::vector<double> rope_frequencies(const LlamaConfig& config);
 
 }  // namespace tandem::models

@@ -1,11 +1,10 @@
 // Llama: RMSNorm, rotary positions, grouped-query attention, gated feed-forward (Touvron et al.
-// 2023).
+// 2023); and by configuration Mistral, Qwen2 and Qwen3.
 #pragma once
 
 #include <memory>
 
 #include "models/llama/config.h"
-#include "models/model.h"
 
 namespace tandem::models {
 

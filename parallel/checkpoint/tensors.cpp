@@ -1,5 +1,6 @@
 #include "parallel/checkpoint/tensors.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "runtime/io/safetensors_writer.h"
@@ -15,29 +16,57 @@ using runtime::throw_error;
 
 namespace {
 
+// Host fp32 [rows, columns] → [columns, rows].
+Tensor transposed(const Tensor& matrix) {
+  const std::int64_t rows = matrix.dim(0), columns = matrix.dim(1);
+  Tensor result = Tensor::empty({columns, rows}, DType::kF32);
+  const auto from = matrix.span<float>();
+  const auto to = result.span<float>();
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j)
+      to[static_cast<std::size_t>(j * rows + i)] = from[static_cast<std::size_t>(i * columns + j)];
+  return result;
+}
+
+// This rank's slice of one piece, in the piece's own orientation.
 Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& tp,
                         const std::string& name, const runtime::ShardedSafetensors& file) {
-  const Shape expected = spec.pieces[piece].shape;
+  const ShardPiece& whole = spec.pieces[piece];
+  const Shape expected = file_shape(spec, piece);
   const Shape stored = file.info(name).shape;
   if (stored != expected)
     throw_error("{}: tensor '{}' has shape {}, the model expects {}",
                 file.file_of(name).path().string(), name, stored.str(), expected.str());
-  if (spec.dim < 0) return file.read(name, DType::kF32);
   const PieceSlice slice = slice_of_piece(spec, piece, tp.rank(), tp.size());
-  return file.read_slice(name, spec.dim, slice.begin, slice.count, DType::kF32);
+  if (whole.shape.rank() == 0) return file.read(name, DType::kF32);
+  const int dim = std::max(spec.dim, 0);
+  TANDEM_CHECK(dim == 0 || whole.first == 0,
+               "'{}' is a part along dimension 0 and divided along {}", whole.name, dim);
+  const Tensor read = file.read_slice(name, whole.transposed ? 1 - dim : dim,
+                                      whole.first + slice.begin, slice.count, DType::kF32);
+  return whole.transposed ? transposed(read) : read;
+}
+
+// The first name under which the file has the tensor; its own where it has none.
+std::string name_in_file(const std::string& name, const std::string& prefix,
+                         const runtime::ShardedSafetensors& file, const NamesInFiles& names) {
+  if (!names.others || file.contains(prefix + name)) return name;
+  for (const std::string& other : names.others(name))
+    if (file.contains(prefix + other)) return other;
+  return name;
 }
 
 // The local tensor of a parameter whose pieces' names begin with `prefix`; undefined where a piece
 // is missing and may be.
 Tensor read_parameter(const ParameterStore& store, std::size_t index, const std::string& prefix,
-                      const runtime::ShardedSafetensors& file,
-                      const std::function<bool(const std::string& name)>& optional) {
+                      const runtime::ShardedSafetensors& file, const NamesInFiles& names) {
   const Group& tp = store.tp();
   const ShardSpec& spec = store.parameters()[index]->spec;
   Tensor host = Tensor::zeros(local_shape(spec, tp.size()), DType::kF32);
   for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
-    const std::string name = prefix + spec.pieces[piece].name;
-    if (!file.contains(name) && optional && optional(spec.pieces[piece].name)) return {};
+    const std::string& own = spec.pieces[piece].name;
+    const std::string name = prefix + name_in_file(own, prefix, file, names);
+    if (!file.contains(name) && names.may_be_missing && names.may_be_missing(own)) return {};
     const Tensor slice = read_local_slice(spec, piece, tp, name, file);
     if (!runtime::backend_of(slice).all_finite(slice))
       throw_error("{}: tensor '{}' holds values that are not finite",
@@ -50,9 +79,9 @@ Tensor read_parameter(const ParameterStore& store, std::size_t index, const std:
 }  // namespace
 
 void load_weights(ParameterStore& store, const runtime::ShardedSafetensors& file,
-                  const std::function<bool(const std::string& name)>& optional) {
+                  const NamesInFiles& names) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
-    const Tensor host = read_parameter(store, i, "", file, optional);
+    const Tensor host = read_parameter(store, i, "", file, names);
     if (host.defined()) store.assign(i, host);
   }
 }
@@ -105,16 +134,47 @@ std::vector<TensorInfo> logical_tensors(const ParameterStore& store, const std::
                                         DType dtype) {
   std::vector<TensorInfo> infos;
   for (const auto& stored : store.parameters()) {
-    for (const ShardPiece& piece : stored->spec.pieces) {
+    for (std::size_t piece = 0; piece < stored->spec.pieces.size(); ++piece) {
+      if (stored->spec.pieces[piece].first > 0) continue;
       TensorInfo info;
-      info.name = prefix + piece.name;
+      info.name = prefix + stored->spec.pieces[piece].name;
       info.dtype = dtype;
-      info.shape = piece.shape;
+      info.shape = file_shape(stored->spec, piece);
       infos.push_back(std::move(info));
     }
   }
   return infos;
 }
+
+// Collects the pieces of one tensor of a file.
+class FileTensor {
+ public:
+  // True once the tensor is whole.
+  bool add(const ShardSpec& spec, std::size_t piece, const Tensor& part) {
+    const ShardPiece& own = spec.pieces[piece];
+    const Shape shape = file_shape(spec, piece);
+    const std::int64_t rows = shape.rank() == 0 ? 1 : shape[own.transposed ? 1 : 0];
+    const std::int64_t part_rows = own.shape.rank() == 0 ? 1 : own.shape[0];
+    if (part_rows == rows) {
+      whole_ = part;
+    } else {
+      if (own.first == 0) {
+        Shape joined = own.shape;
+        joined.set(0, rows);
+        whole_ = Tensor::empty(joined, DType::kF32);
+      }
+      std::ranges::copy(part.span<float>(),
+                        whole_.span<float>().begin() + own.first * (part.elements() / part_rows));
+    }
+    if (own.first + part_rows < rows) return false;
+    if (own.transposed) whole_ = transposed(whole_);
+    return true;
+  }
+  const Tensor& tensor() const { return whole_; }
+
+ private:
+  Tensor whole_;
+};
 
 // Gathers all parameters piece by piece; `collect(i)` gives the local tensor on the first replica,
 // `write(name, tensor)` runs on the first rank.
@@ -126,9 +186,11 @@ void for_each_gathered(
     const Tensor local = collect(i);
     if (!local.defined()) continue;
     const ShardSpec& spec = store.parameters()[i]->spec;
+    FileTensor file_tensor;
     for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
       const auto whole = gather_piece(spec, piece, store.tp(), local);
-      if (whole) write(prefix + spec.pieces[piece].name, *whole);
+      if (whole && file_tensor.add(spec, piece, *whole))
+        write(prefix + spec.pieces[piece].name, file_tensor.tensor());
     }
   }
 }

@@ -21,11 +21,18 @@ struct TensorSet {
   std::vector<runtime::Tensor> tensors;
 };
 
+// What is asked of a model about the names of its weights in files.
+struct NamesInFiles {
+  // True for weights that may be missing and are then left as they are (a fresh scalar head).
+  std::function<bool(const std::string& name)> may_be_missing = {};
+  // Further names that a file may have a weight under, tried in order.
+  std::function<std::vector<std::string>(const std::string& name)> others = {};
+};
+
 // Read this rank's slices. A missing tensor, a wrong shape or a value that is not finite is an
-// Error naming file and tensor. Weights for whose names `optional` returns true may be missing and
-// are then left as they are (a fresh scalar head).
+// Error naming file and tensor.
 void load_weights(ParameterStore& store, const runtime::ShardedSafetensors& file,
-                  const std::function<bool(const std::string& name)>& optional = {});
+                  const NamesInFiles& names = {});
 void load_tensor_set(const ParameterStore& store, const TensorSet& set,
                      const runtime::ShardedSafetensors& file);
 

@@ -45,7 +45,7 @@ runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOp
   auto stored = std::make_unique<StoredParameter>();
   stored->parameter.name = std::move(name);
   stored->parameter.decay = options.decay;
-  stored->parameter.leaf.requires_grad = trainable();
+  stored->parameter.leaf.requires_grad = trainable() && options.trainable;
   stored->spec = std::move(spec);
   stored->options = options;
   parameters_.push_back(std::move(stored));
@@ -198,11 +198,13 @@ void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std:
   const Shape logical = spec.pieces[piece].shape;
   const Shape local = piece_slice_shape(spec, piece, tp().rank(), tp().size());
   std::vector<float> values(static_cast<std::size_t>(local.elements()));
+  const std::vector<float>& scales = stored.options.piece_scales;
+  const float value = stored.options.init.value * (scales.empty() ? 1.0f : scales[piece]);
   const runtime::Philox random(seed, "init/" + spec.pieces[piece].name);
   const std::int64_t width = logical.rank() < 2 ? 1 : logical.elements() / logical[0];
   const std::int64_t local_width =
       local.rank() < 2 ? 1 : local.elements() / std::max<std::int64_t>(local[0], 1);
-  const std::int64_t row_begin = spec.dim == 0 ? slice.begin : 0;
+  const std::int64_t row_begin = spec.pieces[piece].first + (spec.dim == 0 ? slice.begin : 0);
   const std::int64_t column_begin = spec.dim == 1 ? slice.begin : 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i) / local_width + row_begin;
@@ -210,7 +212,7 @@ void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std:
     const float drawn = stored.options.init.kind == Init::Kind::kNormal
                             ? random.normal(static_cast<std::uint64_t>(row * width + column))
                             : 1.0f;
-    values[i] = drawn * stored.options.init.value;
+    values[i] = drawn * value;
   }
   insert_piece(spec, piece, tp().rank(), tp().size(), values, host);
 }

@@ -31,8 +31,12 @@ struct Init {
 
 struct ParameterOptions {
   Init init;
+  // Multiplies the initial values of each piece; empty: all by 1.
+  std::vector<float> piece_scales = {};
   bool decay = true;
   bool keep_fp32 = false;  // norms and biases: kernels read them in fp32
+  // false: never changes in training (a buffer that files hold like a weight). Has no decay then.
+  bool trainable = true;
 };
 
 // What the replicas of a model divide among them.

@@ -66,6 +66,20 @@ Shape local_shape(const ShardSpec& spec, int ranks) {
   return shape;
 }
 
+Shape file_shape(const ShardSpec& spec, std::size_t piece) {
+  const ShardPiece& own = spec.pieces[piece];
+  Shape shape = own.shape;
+  if (shape.rank() == 0) return shape;
+  std::int64_t rows = 0;
+  for (const ShardPiece& other : spec.pieces)
+    if (other.name == own.name) rows += other.shape[0];
+  shape.set(0, rows);
+  if (!own.transposed) return shape;
+  TANDEM_CHECK(shape.rank() == 2, "'{}' of shape {} cannot be transposed", own.name,
+               own.shape.str());
+  return {shape[1], shape[0]};
+}
+
 PieceSlice slice_of_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks) {
   check_spec(spec, ranks);
   TANDEM_CHECK(piece < spec.pieces.size(), "'{}' has no piece {}", spec.pieces[0].name, piece);

@@ -17,6 +17,11 @@ namespace tandem::parallel {
 struct ShardPiece {
   std::string name;      // logical name, as in Hugging Face files
   runtime::Shape shape;  // logical, unsharded, unpadded
+  // How files differ from it. Pieces of one spec with the same name are one tensor in files, one
+  // after the other along dimension 0: this one begins there. (GPT-2's c_attn is q|k|v.)
+  std::int64_t first = 0;
+  // Files hold the (whole) tensor as [in, out] rather than [out, in], as GPT-2's Conv1D does.
+  bool transposed = false;
 };
 
 struct ShardSpec {
@@ -39,6 +44,8 @@ struct PieceSlice {
 
 // Shape of the stored tensor on one of `ranks` ranks.
 runtime::Shape local_shape(const ShardSpec& spec, int ranks);
+// Shape of the tensor that `piece` is, or is a part of, in files.
+runtime::Shape file_shape(const ShardSpec& spec, std::size_t piece);
 PieceSlice slice_of_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks);
 
 }  // namespace tandem::parallel

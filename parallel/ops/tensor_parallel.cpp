@@ -47,8 +47,25 @@ Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const G
   return y;
 }
 
-Tensor row_parallel_linear(const Tensor& x, Leaf& weight, const Group& tp) {
-  return reduce_from_tp(runtime::linear(x, weight), tp);
+Tensor row_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const Group& tp) {
+  if (tp.size() == 1) return runtime::linear(x, weight, bias);
+  if (bias == nullptr) return reduce_from_tp(runtime::linear(x, weight), tp);
+  // The first rank's partial sum brings the bias in; its gradient is whole on every rank.
+  Tensor y;
+  {
+    const runtime::TapeScope forward_only(nullptr);
+    y = runtime::linear(x, weight, tp.rank() == 0 ? bias : nullptr);
+  }
+  tp.all_reduce(y, ReduceOp::kSum, "tensor-parallel sum").wait();
+  if (!runtime::recording({&x}, {&weight, bias})) return y;
+  Tape::current()->record("row_parallel_linear", {&x}, {&y}, {&weight, bias},
+                          [x, &weight, bias](BackwardContext& context) {
+                            const Tensor& dy = context.grad_output(0);
+                            if (context.needs_grad(0))
+                              context.add_grad_input(0, runtime::linear_grad_input(dy, weight));
+                            runtime::linear_grad_weight(dy, x, weight, bias);
+                          });
+  return y;
 }
 
 Tensor vocab_parallel_embedding(const Tensor& tokens, Leaf& weight, std::int64_t first_row,

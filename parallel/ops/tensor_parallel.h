@@ -19,9 +19,13 @@ runtime::Tensor column_parallel_linear(const runtime::Tensor& x, runtime::Leaf& 
                                        runtime::Leaf* bias, const Group& tp);
 
 // Row-parallel product: this rank's columns of the weight, x sharded [n, in / tp] → replicated [n,
-// out]. The bias is added once, after the sum.
+// out]. The bias, which every rank holds, is added once.
 runtime::Tensor row_parallel_linear(const runtime::Tensor& x, runtime::Leaf& weight,
-                                    const Group& tp);
+                                    runtime::Leaf* bias, const Group& tp);
+inline runtime::Tensor row_parallel_linear(const runtime::Tensor& x, runtime::Leaf& weight,
+                                           const Group& tp) {
+  return row_parallel_linear(x, weight, nullptr, tp);
+}
 
 // Rows of a vocabulary that is divided over the ranks; tokens int32 [n] → replicated [n, width].
 runtime::Tensor vocab_parallel_embedding(const runtime::Tensor& tokens, runtime::Leaf& weight,

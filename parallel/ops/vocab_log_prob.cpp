@@ -29,6 +29,11 @@ Tensor weight_rows(const VocabShard& vocab) {
   return vocab.weight->value.rows(0, vocab.rows);
 }
 
+// Undefined where there is no bias.
+Tensor bias_rows(const VocabShard& vocab) {
+  return vocab.bias == nullptr ? Tensor() : vocab.bias->value.slice(0, {vocab.rows});
+}
+
 // Statistics of one chunk, equal on all tensor-parallel ranks: log-sum-exp, log-probability of the
 // target, entropy.
 struct ChunkStats {
@@ -37,7 +42,8 @@ struct ChunkStats {
 
 Tensor chunk_logits(const Tensor& hidden, const VocabShard& vocab, float temperature) {
   Tensor logits = Tensor::empty({hidden.dim(0), vocab.rows}, DType::kF32, hidden.device());
-  backend_of(hidden).matmul(hidden, false, weight_rows(vocab), true, logits);
+  backend_of(hidden).matmul(hidden, false, weight_rows(vocab), true, logits, false,
+                            bias_rows(vocab));
   if (temperature != 1.0f) backend_of(hidden).scale(logits, 1.0f / temperature);
   return logits;
 }
@@ -58,11 +64,25 @@ ChunkStats chunk_stats(const Tensor& logits, const VocabShard& vocab, const Tens
   return stats;
 }
 
-// Adds this chunk's share of dW and writes dhidden rows (a partial sum over tensor-parallel ranks).
+void add_bias_grad(const Tensor& dlogits, const VocabShard& vocab) {
+  Backend& backend = backend_of(dlogits);
+  runtime::accumulate_into(*vocab.bias, [&](Tensor& grad, bool accumulate) {
+    if (!accumulate && vocab.rows < grad.elements()) {
+      backend.fill(grad, 0.0f);  // padding too
+      accumulate = true;
+    }
+    Tensor rows = grad.slice(0, {vocab.rows});
+    backend.column_sum(dlogits, rows, accumulate);
+  });
+}
+
+// Adds this chunk's share of dW and of the bias's gradient, and writes dhidden rows (a partial sum
+// over tensor-parallel ranks).
 void backward_through_matrix(const Tensor& dlogits, const Tensor& hidden, const VocabShard& vocab,
                              Tensor& dhidden) {
   Backend& backend = backend_of(hidden);
   backend.matmul(dlogits, false, weight_rows(vocab), false, dhidden);
+  if (vocab.bias != nullptr && vocab.bias->requires_grad) add_bias_grad(dlogits, vocab);
   if (!vocab.weight->requires_grad) return;
   runtime::accumulate_into(*vocab.weight, [&](Tensor& grad, bool accumulate) {
     if (!accumulate && vocab.rows < grad.dim(0)) {
@@ -95,7 +115,7 @@ Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const
   check_inputs(hidden, vocab, targets);
   const std::int64_t n = hidden.dim(0);
   Backend& backend = backend_of(hidden);
-  const bool record = runtime::recording({&hidden}, {vocab.weight});
+  const bool record = runtime::recording({&hidden}, {vocab.weight, vocab.bias});
   TANDEM_CHECK(!record || !Tape::current()->recomputes(),
                "linear_cross_entropy inside a recomputed block would add its gradient twice");
   Tensor loss = Tensor::zeros({1}, DType::kF32, hidden.device());
@@ -119,7 +139,7 @@ Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const
   // The matrix gradient has been added already; the tape still counts this use, so that the leaf is
   // ready in its turn.
   Tape::current()->record(
-      "linear_cross_entropy", {&hidden}, {&loss}, {vocab.weight},
+      "linear_cross_entropy", {&hidden}, {&loss}, {vocab.weight, vocab.bias},
       [dhidden, vocab](BackwardContext& context) mutable {
         TANDEM_CHECK(
             context.grad_output(0).device().type == runtime::DeviceType::kMeta ||
@@ -150,9 +170,9 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
     store(stats.log_prob, out.log_prob);
     store(stats.entropy, out.entropy);
   });
-  if (!runtime::recording({&hidden}, {vocab.weight})) return out;
+  if (!runtime::recording({&hidden}, {vocab.weight, vocab.bias})) return out;
   Tape::current()->record(
-      "linear_log_prob", {&hidden}, {&out.log_prob, &out.entropy}, {vocab.weight},
+      "linear_log_prob", {&hidden}, {&out.log_prob, &out.entropy}, {vocab.weight, vocab.bias},
       [hidden = hidden.detach(), vocab, targets, temperature, lse,
        entropy = out.entropy.detach()](BackwardContext& context) {
         const Tensor& g_log_prob = context.grad_output(0);
@@ -189,7 +209,8 @@ Tensor gathered_logits(const Tensor& hidden, const VocabShard& vocab, std::int64
   // Every rank sends the same padded width; rows are put together on the host side of the gather.
   const std::int64_t width = vocab.weight->value.dim(0);
   Tensor own = Tensor::empty({n, width}, DType::kF32, hidden.device());
-  backend_of(hidden).matmul(hidden, false, vocab.weight->value, true, own);
+  backend_of(hidden).matmul(hidden, false, vocab.weight->value, true, own, false,
+                            vocab.bias == nullptr ? Tensor() : vocab.bias->value.view({width}));
   Tensor all = Tensor::empty({vocab.tp.size(), n, width}, DType::kF32, hidden.device());
   vocab.tp.all_gather(own, all, "gather logits").wait();
   Tensor logits = Tensor::empty({n, vocab_size}, DType::kF32, hidden.device());

@@ -18,6 +18,7 @@ struct VocabShard {
   std::int64_t first_row = 0;
   std::int64_t rows = 0;
   Group tp;
+  runtime::Leaf* bias = nullptr;  // fp32, as many elements as weight has rows; null: none
 };
 
 // Σ_i weights[i] · −log p(targets[i]) → fp32 [1]. hidden [n, width]; targets int32 [n]; weights

@@ -134,34 +134,53 @@ void BackwardContext::add_grad_input(std::size_t index, Tensor grad) {
 }
 
 Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor& input) {
+  return recompute([block](const std::vector<Tensor>& inputs) { return block(inputs[0]); },
+                   {input});
+}
+
+Tensor recompute(const std::function<Tensor(const std::vector<Tensor>&)>& block,
+                 const std::vector<Tensor>& inputs) {
+  TANDEM_CHECK(inputs.size() <= kRecomputeInputs, "recompute of {} inputs", inputs.size());
   Tape* outer = Tape::current();
-  if (outer == nullptr) return block(input);
+  if (outer == nullptr) return block(inputs);
+  // As a tape of its own sees them.
+  const auto watched_by = [](Tape& tape, const std::vector<Tensor>& tensors) {
+    std::vector<Tensor> watched;
+    for (const Tensor& tensor : tensors) {
+      watched.push_back(tensor.detach());
+      if (tensor.defined()) tape.watch(watched.back());
+    }
+    return watched;
+  };
   Tensor output;
   {
     Tape counting;
     counting.mode_ = Tape::Mode::kCountUses;
     // Uses inside a block that is itself being replayed were counted with that block.
     const TapeScope scope(outer->mode_ == Tape::Mode::kReplay ? nullptr : &counting);
-    Tensor watched = input.detach();
-    counting.watch(watched);
-    output = block(watched);
+    output = block(watched_by(counting, inputs));
   }
-  outer->record("recompute", {&input}, {&output}, {},
-                [block, saved = input.detach()](BackwardContext& context) {
+  std::vector<Tensor> saved;
+  for (const Tensor& input : inputs) saved.push_back(input.detach());
+  const Tensor none;
+  const auto input = [&](std::size_t i) { return i < inputs.size() ? &inputs[i] : &none; };
+  outer->record("recompute", {input(0), input(1), input(2)}, {&output}, {},
+                [block, saved, watched_by](BackwardContext& context) {
                   Tape inner;
                   inner.mode_ = Tape::Mode::kReplay;
-                  Tensor replayed_input = saved;
-                  inner.watch(replayed_input);
+                  const std::vector<Tensor> replayed_inputs = watched_by(inner, saved);
                   Tensor replayed;
                   {
                     const TapeScope scope(&inner);
-                    replayed = block(replayed_input);
+                    replayed = block(replayed_inputs);
                   }
                   const Tensor outputs[] = {replayed};
                   const Tensor grads[] = {context.grad_output(0)};
                   inner.backward(outputs, grads);
-                  const Tensor grad = inner.grad(replayed_input);
-                  if (grad.defined()) context.add_grad_input(0, grad);
+                  for (std::size_t i = 0; i < replayed_inputs.size(); ++i) {
+                    const Tensor grad = inner.grad(replayed_inputs[i]);
+                    if (grad.defined()) context.add_grad_input(i, grad);
+                  }
                 });
   return output;
 }

@@ -85,7 +85,8 @@ class Tape {
  private:
   friend class BackwardContext;
   friend class TapeScope;
-  friend Tensor recompute(const std::function<Tensor(const Tensor&)>&, const Tensor&);
+  friend Tensor recompute(const std::function<Tensor(const std::vector<Tensor>&)>&,
+                          const std::vector<Tensor>&);
 
   struct Record {
     std::string_view name;
@@ -126,6 +127,11 @@ bool recording(std::initializer_list<const Tensor*> inputs,
 // Runs `block` without saving its activations and runs it again during backward: memory for time
 // (Chen et al. 2016). Random draws inside must come from Philox, so that both runs agree.
 Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor& input);
+// The same for a block of up to kRecomputeInputs inputs, undefined ones among them: whatever it
+// reads that has a gradient must be one of them, because the second run is on a tape of its own.
+inline constexpr std::size_t kRecomputeInputs = 3;
+Tensor recompute(const std::function<Tensor(const std::vector<Tensor>&)>& block,
+                 const std::vector<Tensor>& inputs);
 
 // For ops: the gradient buffer of a leaf is written through this, so that the first contribution of
 // a step overwrites and later ones add. `write(grad, accumulate)`.

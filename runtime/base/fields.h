@@ -52,6 +52,15 @@ class FieldVisitor {
     value = static_cast<Enum>(index);
   }
 
+  // A text that is one of `names`, of which there is at least one.
+  void one_of(const FieldInfo& info, std::string& value, std::span<const std::string_view> names) {
+    int index = 0;
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (names[i] == value) index = static_cast<int>(i);
+    visit_choice(info, index, names);
+    value = names[static_cast<std::size_t>(index)];
+  }
+
   // A struct with visit_fields of its own, as a nested mapping.
   template <typename Config>
   void nested(const FieldInfo& info, Config& config) {

@@ -29,12 +29,22 @@ struct HeadsView {
   std::int64_t head_dim = 0;
 };
 
+// A number added to the scaled score of a query and a key that follows from how far apart they are
+// (Raffel et al. 2020): values[zero + query − key, head], with positions counted so that the last
+// query meets the last key. Distances outside are not met.
+struct DistanceBias {
+  Tensor values;  // fp32 [distances, query heads]; undefined: no bias
+  Tensor grad;    // as values; overwritten by attention_backward where defined
+  std::int64_t zero = 0;
+};
+
 struct AttentionShape {
   std::span<const std::int32_t> cu_seqlens_q;
   std::span<const std::int32_t> cu_seqlens_k;
   bool causal = true;       // with unequal lengths the last query sees the last key
   float scale = 1.0f;       // multiplies q·k
   std::int64_t window = 0;  // > 0: a query sees at most this many keys back (sliding window)
+  DistanceBias bias = {};
 };
 
 // Keys and values of one layer: [slots, capacity, kv_heads, head_dim] each.
@@ -140,6 +150,15 @@ class Backend {
   // tanh: GPT-2's gelu_new; else exact erf.
   virtual void gelu_forward(const Tensor& x, bool tanh, Tensor& y) = 0;
   virtual void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) = 0;
+  // Of a device that lacks one of the following, the call throws.
+  // out[n, f] = gelu(gate) * up for gate_up [n, 2f] = gate|up. (Shazeer 2020)
+  virtual void geglu_forward(const Tensor& gate_up, bool tanh, Tensor& out);
+  virtual void geglu_backward(const Tensor& gate_up, bool tanh, const Tensor& dy, Tensor& dgate_up);
+  virtual void relu_forward(const Tensor& x, Tensor& y);
+  virtual void relu_backward(const Tensor& x, const Tensor& dy, Tensor& dx);
+  virtual void tanh_forward(const Tensor& x, Tensor& y);
+  // From the output: dx = dy·(1 − y²).
+  virtual void tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx);
 
   // ---- attention
 
@@ -162,6 +181,12 @@ class Backend {
                                 std::span<const std::int32_t> slots,
                                 std::span<const std::int32_t> lengths, float scale,
                                 std::int64_t window, Tensor& out) = 0;
+  // The same with a bias by distance: the query of row i is at position lengths[i] − 1. Throws on a
+  // device that lacks it.
+  virtual void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
+                                       std::span<const std::int32_t> slots,
+                                       std::span<const std::int32_t> lengths, float scale,
+                                       const DistanceBias& bias, Tensor& out);
 
   // ---- softmax over (a slice of) the vocabulary
 

@@ -41,6 +41,32 @@ void check_cache(const KvCacheView& cache, std::span<const std::int32_t> slots, 
       "{} slots for {} rows in cache {}", slots.size(), rows, cache.keys.str());
 }
 
+void check_bias(const DistanceBias& bias, std::int64_t heads, std::int64_t lowest,
+                std::int64_t highest) {
+  if (!bias.values.defined()) return;
+  const Tensor& values = bias.values;
+  TANDEM_CHECK(values.shape().rank() == 2 && values.dtype() == DType::kF32 &&
+                   values.dim(1) == heads && bias.zero + lowest >= 0 &&
+                   bias.zero + highest < values.dim(0),
+               "bias {} with distance 0 in row {} for {} heads and distances {} to {}",
+               values.str(), bias.zero, heads, lowest, highest);
+  TANDEM_CHECK(!bias.grad.defined() ||
+                   (bias.grad.shape() == values.shape() && bias.grad.dtype() == DType::kF32),
+               "bias {} with gradient {}", values.str(), bias.grad.str());
+}
+
+void check_attention_bias(const HeadsView& q, const AttentionShape& shape) {
+  std::int64_t lowest = 0, highest = 0;
+  for (std::size_t i = 0; i + 1 < shape.cu_seqlens_q.size(); ++i) {
+    const std::int64_t queries = shape.cu_seqlens_q[i + 1] - shape.cu_seqlens_q[i];
+    const std::int64_t keys = shape.cu_seqlens_k[i + 1] - shape.cu_seqlens_k[i];
+    if (queries == 0 || keys == 0) continue;
+    lowest = std::min(lowest, 1 - queries);
+    highest = std::max(highest, keys - 1);
+  }
+  check_bias(shape.bias, q.heads, lowest, highest);
+}
+
 }  // namespace
 
 void check_same_elements(const Tensor& a, const Tensor& b) {
@@ -124,6 +150,12 @@ void check_swiglu(const Tensor& gate_up, const Tensor& half) {
                "SwiGLU of {} with {}", gate_up.str(), half.str());
 }
 
+void check_decode_bias(const HeadsView& q, std::span<const std::int32_t> lengths,
+                       const DistanceBias& bias) {
+  const auto longest = std::ranges::max_element(lengths);
+  check_bias(bias, q.heads, 0, longest == lengths.end() ? 0 : std::max(0, *longest - 1));
+}
+
 void check_attention(const HeadsView& q, const HeadsView& k, const HeadsView& v,
                      const AttentionShape& shape, const Tensor& out, const Tensor& lse) {
   check_heads(q);
@@ -146,6 +178,7 @@ void check_attention(const HeadsView& q, const HeadsView& k, const HeadsView& v,
   TANDEM_CHECK(out.elements() == n * q.heads * q.head_dim && out.dtype() == q.rows.dtype() &&
                    lse.elements() == n * q.heads && lse.dtype() == DType::kF32,
                "attention of {} into {} and {}", q.rows.str(), out.str(), lse.str());
+  check_attention_bias(q, shape);
 }
 
 void check_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,

@@ -14,6 +14,7 @@ SUBJECTS = {
     "ops": "ops",
     "optim": "optim",
     "llama": "llama",
+    "families": "families",
     "trl_losses": "trl_losses",
     "ppo": "ppo",
     "bpe": "bpe",

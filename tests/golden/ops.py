@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+from transformers.models.t5.modeling_t5 import T5Attention
 
 from fixture import Fixture, generator, leaf, normal
 
@@ -122,6 +123,112 @@ def activations(out: Fixture) -> None:
         out.add(name, x=x, y=y, dy=dy, dx=x.grad)
 
 
+def more_activations(out: Fixture) -> None:
+    tokens, ffn = 5, 21
+    for name, approximate in (("geglu_tanh", "tanh"), ("geglu_erf", "none")):
+        x = leaf(normal(f"{name}/x", tokens, 2 * ffn, scale=2.0))
+        dy = normal(f"{name}/dy", tokens, ffn)
+        gate, up = x.chunk(2, dim=-1)
+        y = F.gelu(gate, approximate=approximate) * up
+        y.backward(dy)
+        out.add(name, x=x, y=y, dy=dy, dx=x.grad)
+    for name, function in (("relu", F.relu), ("tanh", torch.tanh)):
+        x = leaf(normal(f"{name}/x", tokens, ffn, scale=2.0))
+        dy = normal(f"{name}/dy", tokens, ffn)
+        y = function(x)
+        y.backward(dy)
+        out.add(name, x=x, y=y, dy=dy, dx=x.grad)
+
+
+def biased_attention(out: Fixture) -> None:
+    """A number by distance is added to each score, as in T5: bias[zero + query - key, head]."""
+    for name, heads, head_dim, lengths, causal in (
+        ("attention_bias_full", 3, 8, [1, 7, 40], False),
+        ("attention_bias_causal", 4, 12, [5, 33], True),
+    ):
+        cu_seqlens, _ = restarting_positions(lengths)
+        longest = max(lengths)
+        qkv = leaf(normal(f"{name}/qkv", sum(lengths), 3 * heads, head_dim))
+        bias = leaf(normal(f"{name}/bias", 2 * longest - 1, heads))
+        dy = normal(f"{name}/dy", sum(lengths), heads, head_dim)
+        parts = []
+        for part in qkv.split(lengths):
+            q, k, v = (each.transpose(0, 1) for each in part.split(heads, dim=1))
+            place = torch.arange(len(part))
+            added = bias[longest - 1 + place[:, None] - place[None, :]].permute(2, 0, 1)
+            if causal:
+                added = added.masked_fill(torch.ones(added.shape[1:]).triu(1).bool(), float("-inf"))
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=1.0)
+            parts.append(y.transpose(0, 1))
+        y = torch.cat(parts)
+        y.backward(dy)
+        out.add(name, qkv=qkv, cu_seqlens=cu_seqlens, bias=bias, y=y, dy=dy, dqkv=qkv.grad,
+                dbias=bias.grad)
+        out.note(**{name: {"q_heads": heads, "kv_heads": heads, "causal": causal, "scale": 1.0,
+                           "zero": longest - 1}})
+
+
+def cross_attention(out: Fixture) -> None:
+    heads, head_dim, queries, keys = 3, 8, [4, 1, 20], [9, 3, 2]
+    name = "cross_attention"
+    cu_seqlens, _ = restarting_positions(queries)
+    cu_seqlens_k, _ = restarting_positions(keys)
+    q = leaf(normal(f"{name}/q", sum(queries), heads, head_dim))
+    kv = leaf(normal(f"{name}/kv", sum(keys), 2 * heads, head_dim))
+    dy = normal(f"{name}/dy", sum(queries), heads, head_dim)
+    parts = []
+    for own, other in zip(q.split(queries), kv.split(keys)):
+        k, v = (each.transpose(0, 1) for each in other.split(heads, dim=1))
+        parts.append(F.scaled_dot_product_attention(own.transpose(0, 1), k, v).transpose(0, 1))
+    y = torch.cat(parts)
+    y.backward(dy)
+    out.add(name, q=q, kv=kv, cu_seqlens=cu_seqlens, cu_seqlens_k=cu_seqlens_k, y=y, dy=dy,
+            dq=q.grad, dkv=kv.grad)
+
+
+def head_norm(out: Fixture) -> None:
+    """Queries and keys of each head normalised by themselves, as in Qwen3."""
+    name, tokens, q_heads, kv_heads, head_dim = "head_norm", 6, 4, 2, 10
+    qkv = leaf(normal(f"{name}/qkv", tokens, q_heads + 2 * kv_heads, head_dim))
+    q_weight = leaf(normal(f"{name}/q_weight", head_dim, scale=0.3, mean=1.0))
+    k_weight = leaf(normal(f"{name}/k_weight", head_dim, scale=0.3, mean=1.0))
+    dy = normal(f"{name}/dy", *qkv.shape)
+    q, k, v = qkv.split([q_heads, kv_heads, kv_heads], dim=1)
+    y = torch.cat([F.rms_norm(q, (head_dim,), q_weight, EPS),
+                   F.rms_norm(k, (head_dim,), k_weight, EPS), v], dim=1)
+    y.backward(dy)
+    out.add(name, qkv=qkv, q_weight=q_weight, k_weight=k_weight, y=y, dy=dy, dqkv=qkv.grad,
+            dq_weight=q_weight.grad, dk_weight=k_weight.grad)
+    out.note(**{name: {"q_heads": q_heads, "kv_heads": kv_heads}})
+
+
+def vocabulary_bias(out: Fixture) -> None:
+    """linear_cross_entropy with a bias, which BERT's output has."""
+    name, tokens, hidden, vocab = "linear_cross_entropy_bias", 11, 24, 37
+    h = leaf(normal(f"{name}/hidden", tokens, hidden))
+    weight = leaf(normal(f"{name}/weight", vocab, hidden, scale=0.3))
+    bias = leaf(normal(f"{name}/bias", vocab))
+    targets = torch.randint(vocab, (tokens,), generator=generator(f"{name}/targets"))
+    logp = F.log_softmax(F.linear(h, weight, bias), dim=-1).gather(-1, targets[:, None])[:, 0]
+    loss = -logp.mean()
+    loss.backward()
+    out.add(name, hidden=h, weight=weight, bias=bias, targets=targets.to(torch.int32), logp=logp,
+            loss=loss.reshape(1), dhidden=h.grad, dweight=weight.grad, dbias=bias.grad)
+
+
+def t5_buckets(out: Fixture) -> None:
+    """The row of T5's table for key - query = -150 … 150."""
+    distances = torch.arange(-150, 151)
+    for name, bidirectional, buckets, longest in (
+        ("t5_buckets_both", True, 32, 128), ("t5_buckets_causal", False, 32, 128),
+        ("t5_buckets_few", True, 8, 20), ("t5_buckets_few_causal", False, 8, 20),
+    ):
+        rows = T5Attention._relative_position_bucket(distances, bidirectional, buckets, longest)
+        out.add(name, rows=rows.int())
+        out.note(**{name: {"bidirectional": bidirectional, "buckets": buckets,
+                           "max_distance": longest, "first": -150}})
+
+
 def attend(qkv: torch.Tensor, q_heads: int, kv_heads: int, causal: bool):
     """One sequence: qkv [length, q_heads + 2 * kv_heads, head_dim] to output and log-sum-exp."""
     q, k, v = (part.transpose(0, 1) for part in qkv.split([q_heads, kv_heads, kv_heads], dim=1))
@@ -194,6 +301,7 @@ def generate() -> None:
     out = Fixture("ops")
     out.note(norm_eps=EPS)
     for subject in (linear, rms_norm, add_rms_norm, layer_norm, rope, activations, attention,
-                    embedding, linear_cross_entropy):
+                    embedding, linear_cross_entropy, more_activations, biased_attention,
+                    cross_attention, head_norm, vocabulary_bias, t5_buckets):
         subject(out)
     out.write()

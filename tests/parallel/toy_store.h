@@ -1,5 +1,5 @@
 // A small set of parameters of every kind that models have: padded vocabulary, fused projections,
-// row-parallel weight, norm, scalar head.
+// row-parallel weight, norm, scalar head; and what files hold in other forms.
 #pragma once
 
 #include "parallel/layers/parameter_store.h"
@@ -22,6 +22,18 @@ inline void add_toy_parameters(ParameterStore& store) {
       matrix);
   store.add("out", {.dim = 1, .pieces = {{"out.weight", {12, 16}}}}, matrix);
   store.add("bias", {.dim = 0, .pieces = {{"bias", {8}}}}, matrix);
+  // One tensor of a file in three parts, and matrices that files hold the other way round.
+  store.add("joined",
+            {.dim = 0,
+             .pieces = {{"joined.weight", {8, 12}, 0, true},
+                        {"joined.weight", {8, 12}, 8, true},
+                        {"joined.weight", {4, 12}, 16, true}}},
+            matrix);
+  store.add("joined_bias",
+            {.dim = 0,
+             .pieces = {{"joined.bias", {8}}, {"joined.bias", {8}, 8}, {"joined.bias", {4}, 16}}},
+            matrix);
+  store.add("turned", {.dim = 1, .pieces = {{"turned.weight", {12, 16}, 0, true}}}, matrix);
   store.add("norm", {.pieces = {{"norm.weight", {12}}}}, norm);
   store.add("score", {.pieces = {{"score.weight", {1, 12}}}}, matrix);
 }

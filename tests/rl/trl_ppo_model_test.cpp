@@ -5,7 +5,7 @@
 
 #include <numeric>
 
-#include "models/llama/llama.h"
+#include "models/family.h"
 #include "rl/model_roles.h"
 #include "rl/policy.h"
 #include "tests/support/golden.h"
@@ -46,8 +46,7 @@ std::unique_ptr<models::Model> load(const std::string& role, models::Head head, 
   build.head = head;
   build.trainable = trainable;
   build.precision.compute = compute;
-  auto model =
-      models::make_llama(models::read_llama_config((folder / "config.json").string()), build);
+  auto model = models::read_config((folder / "config.json").string())->make(build);
   train::load_model_weights(*model, folder);
   return model;
 }

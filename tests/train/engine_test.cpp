@@ -4,7 +4,7 @@
 
 #include <gmock/gmock.h>
 
-#include "models/llama/llama.h"
+#include "models/family.h"
 #include "tests/support/golden.h"
 
 namespace tandem::train {
@@ -15,8 +15,8 @@ using runtime::Tensor;
 constexpr double kBeta1 = 0.9;
 
 Engine make_engine() {
-  auto model = models::make_llama(
-      models::read_llama_config((test::golden_path("llama_tiny") / "config.json").string()), {});
+  auto model =
+      models::read_config((test::golden_path("llama_tiny") / "config.json").string())->make({});
   model->parameters().initialize(1);
   return Engine(std::move(model), parallel::single_rank_mesh(), {.beta1 = kBeta1});
 }

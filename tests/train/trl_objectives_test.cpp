@@ -2,7 +2,7 @@
 // 1.12.0's trainers computed on the same weights and batches (tests/golden/README.md).
 #include <gtest/gtest.h>
 
-#include "models/llama/llama.h"
+#include "models/family.h"
 #include "tests/support/golden.h"
 #include "tests/support/logical_parameters.h"
 #include "train/checkpoint.h"
@@ -36,12 +36,11 @@ double scalar(const std::string& name) {
 }
 
 std::unique_ptr<models::Model> load(models::Head head, bool trainable = true) {
-  const auto config =
-      models::read_llama_config((golden_path("llama_tiny") / "config.json").string());
   models::BuildOptions options;
   options.head = head;
   options.trainable = trainable;
-  auto model = models::make_llama(config, options);
+  auto model =
+      models::read_config((golden_path("llama_tiny") / "config.json").string())->make(options);
   load_model_weights(*model, golden_path("llama_tiny"));
   return model;
 }

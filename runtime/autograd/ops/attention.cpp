@@ -6,13 +6,21 @@ namespace tandem::runtime {
 
 RopeTable make_rope_table(std::int64_t max_position, std::int64_t head_dim, double theta,
                           Device device) {
-  const std::int64_t half = head_dim / 2;
+  std::vector<double> frequencies;
+  for (std::int64_t i = 0; i < head_dim / 2; ++i)
+    frequencies.push_back(
+        1.0 / std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(head_dim)));
+  return make_rope_table(max_position, frequencies, device);
+}
+
+RopeTable make_rope_table(std::int64_t max_position, const std::vector<double>& frequencies,
+                          Device device) {
+  const auto half = static_cast<std::int64_t>(frequencies.size());
   std::vector<float> cos(static_cast<std::size_t>(max_position * half));
   std::vector<float> sin(cos.size());
   for (std::int64_t i = 0; i < half; ++i) {
     // The frequency is rounded to fp32 first, as PyTorch's models do.
-    const auto frequency = static_cast<float>(
-        1.0 / std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(head_dim)));
+    const auto frequency = static_cast<float>(frequencies[static_cast<std::size_t>(i)]);
     for (std::int64_t position = 0; position < max_position; ++position) {
       const float angle = static_cast<float>(position) * frequency;
       cos[static_cast<std::size_t>(position * half + i)] = std::cos(angle);
@@ -45,38 +53,105 @@ Tensor rope(const Tensor& qkv, const PackedHeads& heads, const Tensor& positions
   return y;
 }
 
+float attention_scale(const AttentionOptions& options, const PackedHeads& heads) {
+  return options.scale > 0 ? options.scale : 1.0f / std::sqrt(static_cast<float>(heads.head_dim));
+}
+
+namespace {
+
+// What both forms of attention save for backward.
+struct AttentionRecord {
+  PackedHeads heads;
+  AttentionOptions options;
+  std::vector<std::int32_t> borders, kv_borders;
+
+  AttentionShape shape() const {
+    return {.cu_seqlens_q = borders,
+            .cu_seqlens_k = kv_borders,
+            .causal = options.causal,
+            .scale = attention_scale(options, heads),
+            .window = options.window,
+            .bias = {options.distance_bias, {}, options.bias_zero}};
+  }
+};
+
+struct AttentionOutput {
+  Tensor out, lse;
+};
+
+AttentionOutput attend(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                       const AttentionRecord& record) {
+  const std::int64_t n = q.rows.dim(0);
+  AttentionOutput output{Tensor::empty({n, q.heads * q.head_dim}, q.rows.dtype(), q.rows.device()),
+                         Tensor::empty({q.heads, n}, DType::kF32, q.rows.device())};
+  backend_of(q.rows).attention_forward(q, k, v, record.shape(), output.out, output.lse);
+  return output;
+}
+
+// The gradient of the bias goes to input 0 of the record, where there is a bias.
+void attend_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                     const AttentionOutput& saved, const AttentionRecord& record,
+                     const HeadsView& dq, const HeadsView& dk, const HeadsView& dv,
+                     BackwardContext& context) {
+  AttentionShape shape = record.shape();
+  if (context.needs_grad(0)) shape.bias.grad = empty_like(shape.bias.values);
+  backend_of(q.rows).attention_backward(q, k, v, saved.out, saved.lse, context.grad_output(0),
+                                        shape, dq, dk, dv);
+  if (context.needs_grad(0)) context.add_grad_input(0, shape.bias.grad);
+}
+
+}  // namespace
+
 Tensor attention(const Tensor& qkv, const PackedHeads& heads, std::vector<std::int32_t> cu_seqlens,
-                 bool causal, std::int64_t window) {
-  const std::int64_t n = qkv.dim(0);
-  TANDEM_CHECK(qkv.dim(1) == heads.width() && !cu_seqlens.empty() && cu_seqlens.back() == n,
-               "attention over {} with {} tokens", qkv.str(),
-               cu_seqlens.empty() ? 0 : cu_seqlens.back());
-  Tensor out = Tensor::empty({n, heads.heads * heads.head_dim}, qkv.dtype(), qkv.device());
-  Tensor lse = Tensor::empty({heads.heads, n}, DType::kF32, qkv.device());
-  const auto shape_of = [causal, window,
-                         scale = 1.0f / std::sqrt(static_cast<float>(heads.head_dim))](
-                            const std::vector<std::int32_t>& borders) {
-    return AttentionShape{.cu_seqlens_q = borders,
-                          .cu_seqlens_k = borders,
-                          .causal = causal,
-                          .scale = scale,
-                          .window = window};
+                 const AttentionOptions& options) {
+  TANDEM_CHECK(
+      qkv.dim(1) == heads.width() && !cu_seqlens.empty() && cu_seqlens.back() == qkv.dim(0),
+      "attention over {} with {} tokens", qkv.str(), cu_seqlens.empty() ? 0 : cu_seqlens.back());
+  AttentionRecord record{heads, options, cu_seqlens, std::move(cu_seqlens)};
+  record.options.distance_bias = options.distance_bias.detach();
+  AttentionOutput output = attend(heads.q(qkv), heads.k(qkv), heads.v(qkv), record);
+  if (!recording({&qkv, &options.distance_bias})) return output.out;
+  const AttentionOutput saved = output;
+  Tape::current()->record(
+      "attention", {&options.distance_bias, &qkv}, {&output.out}, {},
+      [qkv = qkv.detach(), saved, record = std::move(record)](BackwardContext& context) {
+        const PackedHeads& packed = record.heads;
+        const Tensor dqkv = empty_like(qkv);
+        attend_backward(packed.q(qkv), packed.k(qkv), packed.v(qkv), saved, record, packed.q(dqkv),
+                        packed.k(dqkv), packed.v(dqkv), context);
+        context.add_grad_input(1, dqkv);
+      });
+  return output.out;
+}
+
+Tensor cross_attention(const Tensor& q, const Tensor& kv, const PackedHeads& heads,
+                       std::vector<std::int32_t> borders, std::vector<std::int32_t> kv_borders,
+                       const AttentionOptions& options) {
+  const auto queries = [heads](const Tensor& rows) {
+    return HeadsView{rows, 0, heads.heads, heads.head_dim};
   };
-  backend_of(qkv).attention_forward(heads.q(qkv), heads.k(qkv), heads.v(qkv), shape_of(cu_seqlens),
-                                    out, lse);
-  if (!recording({&qkv})) return out;
-  const Tensor saved_out = out;
-  Tape::current()->record("attention", {&qkv}, {&out}, {},
-                          [qkv = qkv.detach(), saved_out, lse, heads, shape_of,
-                           cu_seqlens = std::move(cu_seqlens)](BackwardContext& context) {
-                            const Tensor dqkv = empty_like(qkv);
-                            backend_of(qkv).attention_backward(
-                                heads.q(qkv), heads.k(qkv), heads.v(qkv), saved_out, lse,
-                                context.grad_output(0), shape_of(cu_seqlens), heads.q(dqkv),
-                                heads.k(dqkv), heads.v(dqkv));
-                            context.add_grad_input(0, dqkv);
+  const auto keys = [heads](const Tensor& rows) {
+    return HeadsView{rows, 0, heads.kv_heads, heads.head_dim};
+  };
+  const auto values = [heads](const Tensor& rows) {
+    return HeadsView{rows, heads.kv_heads * heads.head_dim, heads.kv_heads, heads.head_dim};
+  };
+  AttentionRecord record{heads, options, std::move(borders), std::move(kv_borders)};
+  record.options.causal = false;
+  record.options.distance_bias = options.distance_bias.detach();
+  AttentionOutput output = attend(queries(q), keys(kv), values(kv), record);
+  if (!recording({&q, &kv, &options.distance_bias})) return output.out;
+  const AttentionOutput saved = output;
+  Tape::current()->record("cross_attention", {&options.distance_bias, &q, &kv}, {&output.out}, {},
+                          [q = q.detach(), kv = kv.detach(), saved, record = std::move(record),
+                           queries, keys, values](BackwardContext& context) {
+                            const Tensor dq = empty_like(q), dkv = empty_like(kv);
+                            attend_backward(queries(q), keys(kv), values(kv), saved, record,
+                                            queries(dq), keys(dkv), values(dkv), context);
+                            context.add_grad_input(1, dq);
+                            context.add_grad_input(2, dkv);
                           });
-  return out;
+  return output.out;
 }
 
 }  // namespace tandem::runtime

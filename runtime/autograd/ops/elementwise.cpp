@@ -16,18 +16,15 @@ Tensor add(const Tensor& a, const Tensor& b) {
   return sum;
 }
 
-Tensor swiglu(const Tensor& gate_up) {
-  TANDEM_CHECK(gate_up.shape().rank() == 2 && gate_up.dim(1) % 2 == 0, "swiglu of {}",
-               gate_up.str());
-  Tensor y = Tensor::empty({gate_up.dim(0), gate_up.dim(1) / 2}, gate_up.dtype(), gate_up.device());
-  backend_of(gate_up).swiglu_forward(gate_up, y);
-  if (!recording({&gate_up})) return y;
-  Tape::current()->record(
-      "swiglu", {&gate_up}, {&y}, {}, [gate_up = gate_up.detach()](BackwardContext& context) {
-        Tensor dgate_up = empty_like(gate_up);
-        backend_of(gate_up).swiglu_backward(gate_up, context.grad_output(0), dgate_up);
-        context.add_grad_input(0, dgate_up);
-      });
+Tensor scale(const Tensor& x, float factor) {
+  Tensor y = x.clone();
+  backend_of(x).scale(y, factor);
+  if (!recording({&x})) return y;
+  Tape::current()->record("scale", {&x}, {&y}, {}, [factor](BackwardContext& context) {
+    Tensor dx = context.grad_output(0).clone();
+    backend_of(dx).scale(dx, factor);
+    context.add_grad_input(0, dx);
+  });
   return y;
 }
 

@@ -1,4 +1,4 @@
-// Sums, gated activation, embedding rows and row selection.
+// Sums, multiples, embedding rows and row selection.
 #pragma once
 
 #include "runtime/autograd/tape.h"
@@ -8,8 +8,8 @@ namespace tandem::runtime {
 // a + b, same shape. Saves nothing.
 Tensor add(const Tensor& a, const Tensor& b);
 
-// silu(gate)·up for gate_up [n, 2f] = gate|up → [n, f] (Shazeer 2020). Saved: gate_up.
-Tensor swiglu(const Tensor& gate_up);
+// factor·x. Saves nothing.
+Tensor scale(const Tensor& x, float factor);
 
 // Rows of weight.value [rows, width] for token ids int32 [n]. This rank's rows start at `first_row`
 // of the vocabulary; ids outside give zeros, and the vocab-parallel layer adds up. Saved: tokens.

@@ -1,5 +1,5 @@
-// Root-mean-square normalisation, alone or fused with the residual addition before it (Zhang &
-// Sennrich 2019).
+// Root-mean-square normalisation (Zhang & Sennrich 2019) and layer normalisation (Ba et al. 2016),
+// alone or fused with the residual addition before it.
 #pragma once
 
 #include "runtime/autograd/tape.h"
@@ -12,9 +12,15 @@ Tensor rms_norm(const Tensor& x, Leaf& weight, float eps);
 
 struct AddNormOutput {
   Tensor sum;         // x + residual, the new residual stream
-  Tensor normalized;  // rms_norm(sum)
+  Tensor normalized;  // the norm of sum
 };
 // Saved: sum, 1/rms. x and residual receive the same gradient.
 AddNormOutput add_rms_norm(const Tensor& x, const Tensor& residual, Leaf& weight, float eps);
+
+// y = (x − mean) / sqrt(variance + eps) · weight + bias. Saved: x, mean, 1/std.
+Tensor layer_norm(const Tensor& x, Leaf& weight, Leaf& bias, float eps);
+// Saved: sum, mean, 1/std. x and residual receive the same gradient.
+AddNormOutput add_layer_norm(const Tensor& x, const Tensor& residual, Leaf& weight, Leaf& bias,
+                             float eps);
 
 }  // namespace tandem::runtime

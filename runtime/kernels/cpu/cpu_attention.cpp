@@ -8,13 +8,28 @@
 namespace tandem::runtime::cpu {
 namespace {
 
+BiasTask task_of(const DistanceBias& bias) {
+  if (!bias.values.defined()) return {};
+  return {pointer<float>(bias.values), pointer<float>(bias.grad), bias.values.dim(0),
+          bias.values.dim(1), bias.zero};
+}
+
 AttentionTask task_of(const AttentionShape& shape) {
   return {shape.cu_seqlens_q.data(),
           shape.cu_seqlens_k.data(),
           static_cast<std::int64_t>(shape.cu_seqlens_q.size()) - 1,
           shape.causal,
           shape.scale,
-          shape.window};
+          shape.window,
+          task_of(shape.bias)};
+}
+
+void decode(const HeadsView& q, const KvCacheView& cache, const DecodeTask& task, Tensor& out) {
+  by_type(out.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().attention_decode(head_rows<const T>(q), pointer<T>(cache.keys),
+                                pointer<T>(cache.values), task, pointer<T>(out));
+  });
 }
 
 }  // namespace
@@ -70,14 +85,22 @@ void CpuBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
                                   std::span<const std::int32_t> lengths, float scale,
                                   std::int64_t window, Tensor& out) {
   check_decode(q, cache, slots, lengths, out);
-  const std::int64_t kv_heads = cache.keys.dim(2);
-  const DecodeTask task{slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1),
-                        kv_heads,     scale,          window};
-  by_type(out.dtype(), [&](auto t) {
-    using T = decltype(t);
-    typed<T>().attention_decode(head_rows<const T>(q), pointer<T>(cache.keys),
-                                pointer<T>(cache.values), task, pointer<T>(out));
-  });
+  decode(q, cache,
+         {slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1), cache.keys.dim(2), scale,
+          window},
+         out);
+}
+
+void CpuBackend::attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
+                                         std::span<const std::int32_t> slots,
+                                         std::span<const std::int32_t> lengths, float scale,
+                                         const DistanceBias& bias, Tensor& out) {
+  check_decode(q, cache, slots, lengths, out);
+  check_decode_bias(q, lengths, bias);
+  decode(q, cache,
+         {slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1), cache.keys.dim(2), scale,
+          0, task_of(bias)},
+         out);
 }
 
 }  // namespace tandem::runtime::cpu

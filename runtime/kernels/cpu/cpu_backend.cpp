@@ -239,6 +239,58 @@ void CpuBackend::gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Ten
   });
 }
 
+void CpuBackend::geglu_forward(const Tensor& gate_up, bool tanh, Tensor& out) {
+  check_swiglu(gate_up, out);
+  by_type(gate_up.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().geglu_forward(pointer<T>(gate_up), rows_of(out), width_of(out), tanh,
+                             pointer<T>(out));
+  });
+}
+
+void CpuBackend::geglu_backward(const Tensor& gate_up, bool tanh, const Tensor& dy,
+                                Tensor& dgate_up) {
+  check_same(gate_up, {&dgate_up});
+  check_swiglu(gate_up, dy);
+  by_type(gate_up.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().geglu_backward(pointer<T>(gate_up), pointer<T>(dy), rows_of(dy), width_of(dy), tanh,
+                              pointer<T>(dgate_up));
+  });
+}
+
+void CpuBackend::relu_forward(const Tensor& x, Tensor& y) {
+  check_same(x, {&y});
+  by_type(x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().relu_forward(pointer<T>(x), x.elements(), pointer<T>(y));
+  });
+}
+
+void CpuBackend::relu_backward(const Tensor& x, const Tensor& dy, Tensor& dx) {
+  check_same(x, {&dy, &dx});
+  by_type(x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().relu_backward(pointer<T>(x), pointer<T>(dy), x.elements(), pointer<T>(dx));
+  });
+}
+
+void CpuBackend::tanh_forward(const Tensor& x, Tensor& y) {
+  check_same(x, {&y});
+  by_type(x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().tanh_forward(pointer<T>(x), x.elements(), pointer<T>(y));
+  });
+}
+
+void CpuBackend::tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
+  check_same(y, {&dy, &dx});
+  by_type(y.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().tanh_backward(pointer<T>(y), pointer<T>(dy), y.elements(), pointer<T>(dx));
+  });
+}
+
 // ---- softmax over the vocabulary
 
 void CpuBackend::row_max(const Tensor& logits, Tensor& maximum) {

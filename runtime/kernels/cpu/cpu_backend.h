@@ -47,6 +47,13 @@ class CpuBackend final : public Backend {
   void swiglu_backward(const Tensor& gate_up, const Tensor& dy, Tensor& dgate_up) override;
   void gelu_forward(const Tensor& x, bool tanh, Tensor& y) override;
   void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) override;
+  void geglu_forward(const Tensor& gate_up, bool tanh, Tensor& out) override;
+  void geglu_backward(const Tensor& gate_up, bool tanh, const Tensor& dy,
+                      Tensor& dgate_up) override;
+  void relu_forward(const Tensor& x, Tensor& y) override;
+  void relu_backward(const Tensor& x, const Tensor& dy, Tensor& dx) override;
+  void tanh_forward(const Tensor& x, Tensor& y) override;
+  void tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx) override;
 
   void attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
                          const AttentionShape& shape, Tensor& out, Tensor& lse) override;
@@ -59,6 +66,10 @@ class CpuBackend final : public Backend {
   void attention_decode(const HeadsView& q, const KvCacheView& cache,
                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
                         float scale, std::int64_t window, Tensor& out) override;
+  void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
+                               std::span<const std::int32_t> slots,
+                               std::span<const std::int32_t> lengths, float scale,
+                               const DistanceBias& bias, Tensor& out) override;
 
   void row_max(const Tensor& logits, Tensor& maximum) override;
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,

@@ -20,6 +20,15 @@ struct HeadRows {
   std::int64_t head_dim = 0;
 };
 
+// [distances, heads], see DistanceBias; no bias where `values` is null.
+struct BiasTask {
+  const float* values = nullptr;
+  float* grad = nullptr;
+  std::int64_t distances = 0;
+  std::int64_t heads = 0;
+  std::int64_t zero = 0;
+};
+
 struct AttentionTask {
   const std::int32_t* cu_q = nullptr;
   const std::int32_t* cu_k = nullptr;
@@ -27,6 +36,7 @@ struct AttentionTask {
   bool causal = true;
   float scale = 1.0f;
   std::int64_t window = 0;
+  BiasTask bias = {};
 };
 
 struct DecodeTask {
@@ -37,6 +47,7 @@ struct DecodeTask {
   std::int64_t kv_heads = 0;
   float scale = 1.0f;
   std::int64_t window = 0;
+  BiasTask bias = {};
 };
 
 struct AdamWTask {
@@ -82,6 +93,13 @@ struct TypedKernels {
                const float* sin, bool inverse);
   void (*swiglu_forward)(const T* gate_up, Rows n, Count width, T* out);
   void (*swiglu_backward)(const T* gate_up, const T* dy, Rows n, Count width, T* dgate_up);
+  void (*geglu_forward)(const T* gate_up, Rows n, Count width, bool tanh, T* out);
+  void (*geglu_backward)(const T* gate_up, const T* dy, Rows n, Count width, bool tanh,
+                         T* dgate_up);
+  void (*relu_forward)(const T* x, Count n, T* y);
+  void (*relu_backward)(const T* x, const T* dy, Count n, T* dx);
+  void (*tanh_forward)(const T* x, Count n, T* y);
+  void (*tanh_backward)(const T* y, const T* dy, Count n, T* dx);
   void (*gelu_forward)(const T* x, Count n, bool tanh, T* y);
   void (*gelu_backward)(const T* x, Count n, bool tanh, const T* dy, T* dx);
 

@@ -83,6 +83,21 @@ class MetaBackend final : public Backend {
   void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) override {
     check_same(x, {&dy, &dx});
   }
+  void geglu_forward(const Tensor& gate_up, bool tanh, Tensor& out) override {
+    check_swiglu(gate_up, out);
+  }
+  void geglu_backward(const Tensor& gate_up, bool tanh, const Tensor& dy,
+                      Tensor& dgate_up) override {
+    swiglu_backward(gate_up, dy, dgate_up);
+  }
+  void relu_forward(const Tensor& x, Tensor& y) override { check_same(x, {&y}); }
+  void relu_backward(const Tensor& x, const Tensor& dy, Tensor& dx) override {
+    check_same(x, {&dy, &dx});
+  }
+  void tanh_forward(const Tensor& x, Tensor& y) override { check_same(x, {&y}); }
+  void tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx) override {
+    check_same(y, {&dy, &dx});
+  }
 
   void attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
                          const AttentionShape& shape, Tensor& out, Tensor& lse) override {
@@ -103,6 +118,13 @@ class MetaBackend final : public Backend {
                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
                         float scale, std::int64_t window, Tensor& out) override {
     check_decode(q, cache, slots, lengths, out);
+  }
+  void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
+                               std::span<const std::int32_t> slots,
+                               std::span<const std::int32_t> lengths, float scale,
+                               const DistanceBias& bias, Tensor& out) override {
+    check_decode(q, cache, slots, lengths, out);
+    check_decode_bias(q, lengths, bias);
   }
 
   void row_max(const Tensor& logits, Tensor& maximum) override {

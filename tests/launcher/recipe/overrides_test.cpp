@@ -23,7 +23,7 @@ TEST(Overrides, replace_and_add_values_at_every_depth) {
             "pretrain.optimizer.learning_rate=2e-3", "tokenizer.special_tokens=[<a>, <b>]",
             "pretrain.layout={tensor_parallel: 2}", "name=two words"});
   EXPECT_EQ(recipe.seed, 7);
-  EXPECT_EQ(recipe.model.llama.hidden_size, 64);
+  EXPECT_EQ(recipe.model.sizes->hidden_size, 64);
   EXPECT_EQ(pretrain(recipe).train.steps, 10);
   EXPECT_EQ(pretrain(recipe).train.eval_every, 5);
   EXPECT_EQ(pretrain(recipe).train.optimizer.learning_rate, 2e-3);

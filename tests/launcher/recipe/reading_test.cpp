@@ -23,8 +23,8 @@ TEST(RecipeReading, accepts_what_it_should) {
       "      recompute: full\n",
       "seed: 7\nprecision: fp32\nmodel:\n  hidden_size: 64\n  tie_word_embeddings: false\n"));
   EXPECT_EQ(recipe.seed, 7);
-  EXPECT_EQ(recipe.model.llama.hidden_size, 64);
-  EXPECT_FALSE(recipe.model.llama.tie_word_embeddings);
+  EXPECT_EQ(recipe.model.sizes->hidden_size, 64);
+  EXPECT_FALSE(recipe.model.sizes->tie_word_embeddings);
   const auto& stage = std::get<PretrainStage>(recipe.find_stage("pretrain")->config);
   EXPECT_EQ(stage.train.steps, 12);
   EXPECT_EQ(stage.train.optimizer.learning_rate, 1e-3);

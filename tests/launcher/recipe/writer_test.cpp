@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "models/llama/config.h"
 #include "tests/launcher/recipe/recipe_text.h"
 
 namespace tandem::launcher {
@@ -48,7 +49,7 @@ TEST(Writer, text_survives) {
   EXPECT_EQ(recipe.name, "true");
   EXPECT_EQ(recipe.run_dir, "/tmp/tandem recipe: test");
   EXPECT_EQ(recipe.chat_template, "Frage: \"{prompt}\"\n\tAntwort — {completion}\\{eos} #");
-  EXPECT_EQ(recipe.model.llama.rope_theta, 1234567.125);
+  EXPECT_EQ(dynamic_cast<const models::LlamaConfig&>(*recipe.model.sizes).rope_theta, 1234567.125);
   const auto& tokenizer = std::get<TokenizerStage>(recipe.stages[0].config).tokenizer;
   EXPECT_EQ(tokenizer.bos_token, "-");
   EXPECT_THAT(tokenizer.special_tokens, ElementsAre("null", "...", "007", "<|x|>"));

@@ -2,6 +2,7 @@
 // (tests/golden/README.md).
 #include "tests/support/golden.h"
 
+#include "runtime/autograd/ops/activation.h"
 #include "runtime/autograd/ops/attention.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/autograd/ops/linear.h"
@@ -106,6 +107,64 @@ TEST_P(GoldenSwiglu, equals_pytorch) {
 }
 INSTANTIATE_TEST_SUITE_P(Cases, GoldenSwiglu, testing::Values("swiglu"), case_of);
 
+class GoldenActivation : public GoldenOps {};
+TEST_P(GoldenActivation, equals_pytorch) {
+  const std::map<std::string, std::function<Tensor(const Tensor&)>> functions = {
+      {"geglu_tanh", [](const Tensor& x) { return geglu(x, true); }},
+      {"geglu_erf", [](const Tensor& x) { return geglu(x, false); }},
+      {"gelu_tanh", [](const Tensor& x) { return gelu(x, true); }},
+      {"gelu_erf", [](const Tensor& x) { return gelu(x, false); }},
+      {"relu", relu},
+      {"tanh", [](const Tensor& x) { return runtime::tanh(x); }}};
+  check([&](const Tensors& x) { return Tensors{functions.at(GetParam())(x[0])}; }, {read("x")},
+        {"y"}, {read("dy")}, {"dx"});
+}
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenActivation,
+                         testing::Values("geglu_tanh", "geglu_erf", "gelu_tanh", "gelu_erf", "relu",
+                                         "tanh"),
+                         case_of);
+
+class GoldenLayerNorm : public GoldenOps {};
+TEST_P(GoldenLayerNorm, equals_pytorch) {
+  Leaf weight = make_leaf(read("weight")), bias = make_leaf(read("bias"));
+  check([&](const Tensors& x) { return Tensors{layer_norm(x[0], weight, bias, eps())}; },
+        {read("x")}, {"y"}, {read("dy")}, {"dx"});
+  expect("dweight", weight.grad);
+  expect("dbias", bias.grad);
+}
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenLayerNorm, testing::Values("layer_norm", "layer_norm_ragged"),
+                         case_of);
+
+class GoldenBiasedAttention : public GoldenOps {};
+TEST_P(GoldenBiasedAttention, equals_pytorch) {
+  const PackedHeads packed = heads(read("qkv"));
+  check(
+      [&](const Tensors& in) {
+        return Tensors{attention(in[0], packed, read("cu_seqlens").to_vector<std::int32_t>(),
+                                 {.causal = scalars().at("causal").get<bool>(),
+                                  .scale = 1.0f,
+                                  .distance_bias = in[1],
+                                  .bias_zero = scalars().at("zero").get<std::int64_t>()})};
+      },
+      {rows("qkv"), read("bias")}, {"y"}, {rows("dy")}, {"dqkv", "dbias"});
+}
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenBiasedAttention,
+                         testing::Values("attention_bias_full", "attention_bias_causal"), case_of);
+
+class GoldenCrossAttention : public GoldenOps {};
+TEST_P(GoldenCrossAttention, equals_pytorch) {
+  const auto borders = [&](const std::string& name) {
+    return read(name).to_vector<std::int32_t>();
+  };
+  check(
+      [&](const Tensors& in) {
+        return Tensors{cross_attention(in[0], in[1], {3, 3, 8}, borders("cu_seqlens"),
+                                       borders("cu_seqlens_k"))};
+      },
+      {rows("q"), rows("kv")}, {"y"}, {rows("dy")}, {"dq", "dkv"});
+}
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenCrossAttention, testing::Values("cross_attention"), case_of);
+
 class GoldenAttention : public GoldenOps {};
 TEST_P(GoldenAttention, equals_pytorch) {
   const PackedHeads packed = heads(read("qkv"));
@@ -115,7 +174,7 @@ TEST_P(GoldenAttention, equals_pytorch) {
   check(
       [&](const Tensors& in) {
         return Tensors{attention(in[0], packed, read("cu_seqlens").to_vector<std::int32_t>(),
-                                 scalars().at("causal").get<bool>())};
+                                 {.causal = scalars().at("causal").get<bool>()})};
       },
       {rows("qkv")}, {"y"}, {rows("dy")}, {"dqkv"});
 }

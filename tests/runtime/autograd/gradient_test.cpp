@@ -1,4 +1,5 @@
 // The derivative of every op, by finite differences of its forward.
+#include "runtime/autograd/ops/activation.h"
 #include "runtime/autograd/ops/attention.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/autograd/ops/linear.h"
@@ -129,9 +130,49 @@ TEST(Gradient, attention) {
         AttentionCase{{3, 3, 5}, {0, 6}, true, 2}})
     expect_gradients(
         [&](const Tensors& x) {
-          return Tensors{attention(x[0], c.heads, c.borders, c.causal, c.window)};
+          return Tensors{
+              attention(x[0], c.heads, c.borders, {.causal = c.causal, .window = c.window})};
         },
         {normal_tensor({c.borders.back(), c.heads.width()}, "x", 0.7f)}, {}, 1e-3);
+}
+
+TEST(Gradient, attention_with_a_bias_by_distance) {
+  for (const bool causal : {true, false})
+    expect_gradients(
+        [&](const Tensors& x) {
+          return Tensors{attention(x[0], {4, 2, 3}, {0, 1, 7},
+                                   {.causal = causal, .distance_bias = x[1], .bias_zero = 6})};
+        },
+        {normal_tensor({7, 24}, "x", 0.7f), normal_tensor({13, 4}, "bias")}, {}, 1e-3);
+}
+
+TEST(Gradient, attention_over_another_text) {
+  expect_gradients(
+      [&](const Tensors& x) {
+        return Tensors{cross_attention(x[0], x[1], {4, 2, 3}, {0, 2, 5}, {0, 4, 5})};
+      },
+      {normal_tensor({5, 12}, "q", 0.7f), normal_tensor({5, 12}, "kv", 0.7f)}, {}, 1e-3);
+}
+
+TEST(Gradient, activations_and_multiples) {
+  const Tensor x = normal_tensor({3, 10}, "x");
+  expect_gradients([](const Tensors& in) { return Tensors{geglu(in[0], true)}; }, {x}, {}, 1e-3);
+  expect_gradients([](const Tensors& in) { return Tensors{geglu(in[0], false)}; }, {x}, {}, 1e-3);
+  expect_gradients([](const Tensors& in) { return Tensors{gelu(in[0], false)}; }, {x}, {}, 1e-3);
+  expect_gradients([](const Tensors& in) { return Tensors{runtime::tanh(in[0])}; }, {x}, {}, 1e-3);
+  expect_gradients([](const Tensors& in) { return Tensors{scale(in[0], -2.5f)}; }, {x}, {}, 1e-3);
+}
+
+TEST(Gradient, layer_norm_of_a_sum) {
+  for (const bool use_sum : {true, false}) {
+    Leaf weight = make_leaf(normal_tensor({5}, "w")), bias = make_leaf(normal_tensor({5}, "b"));
+    expect_gradients(
+        [&](const Tensors& x) {
+          const auto [sum, y] = add_layer_norm(x[0], x[1], weight, bias, 0.1f);
+          return Tensors{use_sum ? add(sum, y) : y};
+        },
+        {normal_tensor({3, 5}, "x"), normal_tensor({3, 5}, "r")}, {&weight, &bias}, 2e-3);
+  }
 }
 
 // What a transformer block is made of, in one piece: routing of gradients between ops.

@@ -1,4 +1,5 @@
 // Recomputation trades time for memory and nothing else: the same bits, the same notifications.
+#include "runtime/autograd/ops/activation.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/autograd/ops/linear.h"
 #include "runtime/autograd/ops/norm.h"

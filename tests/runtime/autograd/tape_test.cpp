@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include "runtime/autograd/ops/activation.h"
 #include "runtime/autograd/ops/attention.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/autograd/ops/linear.h"

@@ -92,6 +92,32 @@ TEST_P(Activation, bf16_rounds_the_fp32_result) {
   EXPECT_EQ(doubles(dx), doubles(dx32.to(DType::kBF16)));
 }
 
+TEST_P(Activation, relu_tanh_and_geglu_equal_their_formulas) {
+  const std::vector<double> values = wide_range(37);
+  const Tensor x = tensor_of(values, {37}), ones = tensor_of(std::vector<double>(37, 1.0), {37});
+  Tensor relu = empty_like(x), drelu = empty_like(x), tanh = empty_like(x), dtanh = empty_like(x);
+  kernels().relu_forward(x, relu);
+  kernels().relu_backward(x, ones, drelu);
+  kernels().tanh_forward(x, tanh);
+  kernels().tanh_backward(tanh, ones, dtanh);
+  std::vector<double> row = values;
+  row.resize(74, 0.5);
+  const Tensor gate_up = tensor_of(row, {1, 74}), dy = ones.view({1, 37});
+  Tensor gated = empty_like(dy), dgate_up = empty_like(gate_up);
+  kernels().geglu_forward(gate_up, false, gated);
+  kernels().geglu_backward(gate_up, false, dy, dgate_up);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double v = values[i], t = std::tanh(v);
+    EXPECT_EQ(relu.span<float>()[i], static_cast<float>(std::max(v, 0.0)));
+    EXPECT_EQ(drelu.span<float>()[i], v > 0 ? 1.0f : 0.0f);
+    EXPECT_NEAR(tanh.span<float>()[i], t, 2e-7) << v;
+    EXPECT_NEAR(dtanh.span<float>()[i], 1 - t * t, 5e-7) << v;
+    EXPECT_NEAR(gated.span<float>()[i], 0.5 * gelu_erf(v), 1e-5 * std::abs(gelu_erf(v)) + 1e-16);
+    EXPECT_NEAR(dgate_up.span<float>()[i], 0.5 * derivative(gelu_erf, v), 2e-6) << v;
+    EXPECT_NEAR(dgate_up.span<float>()[37 + i], gelu_erf(v), 1e-5 * std::abs(gelu_erf(v)) + 1e-16);
+  }
+}
+
 TEST_P(Activation, empty_batches) {
   const Tensor x = Tensor::empty({0, 8}, DType::kF32);
   Tensor y = Tensor::empty({0, 4}, DType::kF32), z = empty_like(x);

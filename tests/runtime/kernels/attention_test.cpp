@@ -17,10 +17,14 @@ struct Case {
   bool causal = true;
   std::int64_t window = 0;
   float scale = 0.3f;
+  // A bias by distance [distances, heads] with distance 0 in row `zero`; 0 distances: none.
+  std::int64_t distances = 0, zero = 0;
 
   std::int64_t queries() const { return borders_q.back(); }
   std::int64_t keys() const { return borders_k.back(); }
-  AttentionShape shape() const { return {borders_q, borders_k, causal, scale, window}; }
+  AttentionShape shape(const runtime::DistanceBias& bias = {}) const {
+    return {borders_q, borders_k, causal, scale, window, bias};
+  }
 };
 
 Case self_attention(std::string name, std::int64_t heads, std::int64_t kv_heads,
@@ -47,6 +51,16 @@ std::vector<Case> cases() {
       {"queries without keys", 2, 2, 8, {0, 2, 5}, {0, 0, 6}},
       {"other keys than queries, not causal", 3, 3, 16, {0, 5, 70}, {0, 99, 101}, false},
   };
+  const auto biased = [&](Case c, std::int64_t longest) {
+    c.name += " with a bias";
+    c.distances = 2 * longest + 2;
+    c.zero = longest + 1;
+    all.push_back(std::move(c));
+  };
+  biased(self_attention("packed, one empty", 4, 2, 16, {0, 1, 6, 6, 103}), 97);
+  biased(self_attention("not causal, several blocks", 3, 3, 12, {0, 211, 230}, false), 211);
+  biased({"few queries at the end", 4, 2, 16, {0, 3, 4}, {0, 50, 170}}, 120);
+  biased(self_attention("window within a block", 2, 1, 16, {0, 150}, true, 7), 150);
   for (const std::int64_t head_dim : {1, 2, 5, 31, 33, 48, 64, 80, 128})
     all.push_back(
         self_attention(fmt::format("head size {}", head_dim), 4, 2, head_dim, {0, 13, 80}));
@@ -55,15 +69,18 @@ std::vector<Case> cases() {
 
 // All in double; matrices by rows.
 struct Reference {
-  std::vector<double> out, lse, dq, dk, dv;
+  std::vector<double> out, lse, dq, dk, dv, dbias;
 
   Reference(const Case& c, const std::vector<double>& q, const std::vector<double>& k,
-            const std::vector<double>& v, const std::vector<double>& dout)
+            const std::vector<double>& v, const std::vector<double>& dout,
+            const std::vector<double>& bias)
       : out(q.size()),
         lse(static_cast<std::size_t>(c.heads * c.queries()), -INFINITY),
         dq(q.size()),
         dk(k.size()),
-        dv(v.size()) {
+        dv(v.size()),
+        dbias(bias.size()),
+        bias_(bias) {
     for (std::size_t s = 0; s + 1 < c.borders_q.size(); ++s)
       for (std::int64_t head = 0; head < c.heads; ++head)
         for (std::int64_t i = c.borders_q[s]; i < c.borders_q[s + 1]; ++i)
@@ -81,6 +98,13 @@ struct Reference {
       if ((!c.causal || j <= position) && (c.window == 0 || j > position - c.window))
         keys.push_back(first + j);
     return keys;
+  }
+
+  // Of query i and key j, counted so that the last query meets the last key.
+  static std::size_t bias_index(const Case& c, std::size_t s, std::int64_t i, std::int64_t j,
+                                std::int64_t head) {
+    const std::int64_t distance = (i - c.borders_q[s + 1]) - (j - c.borders_k[s + 1]);
+    return static_cast<std::size_t>((c.zero + distance) * c.heads + head);
   }
 
   void row(const Case& c, std::size_t s, std::int64_t head, std::int64_t i,
@@ -101,6 +125,7 @@ struct Reference {
     double maximum = -INFINITY, total = 0, delta = 0;
     for (const std::int64_t j : keys) {
       p.push_back(static_cast<double>(c.scale) * dot(&q[own], &k[at(j, c.kv_heads, kv_head)]));
+      if (c.distances > 0) p.back() += bias_[bias_index(c, s, i, j, head)];
       maximum = std::max(maximum, p.back());
     }
     for (double& x : p) total += x = std::exp(x - maximum);
@@ -117,13 +142,17 @@ struct Reference {
     }
     for (std::size_t n = 0; n < keys.size(); ++n) {
       const std::size_t key = at(keys[n], c.kv_heads, kv_head);
-      const double ds = p[n] * (dot(&dout[own], &v[key]) - delta) * static_cast<double>(c.scale);
+      const double dscore = p[n] * (dot(&dout[own], &v[key]) - delta);
+      if (c.distances > 0) dbias[bias_index(c, s, i, keys[n], head)] += dscore;
+      const double ds = dscore * static_cast<double>(c.scale);
       for (std::size_t e = 0; e < static_cast<std::size_t>(d); ++e) {
         dq[own + e] += ds * k[key + e];
         dk[key + e] += ds * q[own + e];
       }
     }
   }
+
+  std::vector<double> bias_;
 };
 
 // Heads in the columns [3, 3 + width) of rows with more columns on both sides.
@@ -177,12 +206,18 @@ class Attention : public KernelTest {
     const Tensor dout = random_tensor(shape, "dout", dtype);
     Tensor out = Tensor::empty(shape, dtype),
            lse = Tensor::empty({c.heads, c.queries()}, DType::kF32);
-    kernels().attention_forward(q.view, k.view, v.view, c.shape(), out, lse);
+    runtime::DistanceBias bias{.zero = c.zero};
+    if (c.distances > 0) {
+      bias.values = random_tensor({c.distances, c.heads}, "bias");
+      bias.grad = random_tensor({c.distances, c.heads}, "stale gradient");
+    }
+    kernels().attention_forward(q.view, k.view, v.view, c.shape(bias), out, lse);
     const auto margins = std::pair(dq.margins(), std::pair(dk.margins(), dv.margins()));
-    kernels().attention_backward(q.view, k.view, v.view, out, lse, dout, c.shape(), dq.view,
+    kernels().attention_backward(q.view, k.view, v.view, out, lse, dout, c.shape(bias), dq.view,
                                  dk.view, dv.view);
 
-    const Reference expected(c, q.values(), k.values(), v.values(), doubles(dout));
+    const Reference expected(c, q.values(), k.values(), v.values(), doubles(dout),
+                             c.distances > 0 ? doubles(bias.values) : std::vector<double>());
     const auto compare = [&](const std::string& name, const std::vector<double>& actual,
                              const std::vector<double>& wanted, bool gradient) {
       const auto n = static_cast<std::int64_t>(wanted.size());
@@ -193,6 +228,7 @@ class Attention : public KernelTest {
     compare("dq", dq.values(), expected.dq, true);
     compare("dk", dk.values(), expected.dk, true);
     compare("dv", dv.values(), expected.dv, true);
+    if (c.distances > 0) compare("dbias", doubles(bias.grad), expected.dbias, true);
     const std::vector<double> statistics = doubles(lse);
     for (std::size_t i = 0; i < statistics.size(); ++i)
       if (std::isinf(expected.lse[i]))
@@ -314,6 +350,47 @@ TEST_P(Attention, decoding_from_a_cache_equals_the_full_forward) {
                                  c.window, out);
       EXPECT_TRUE(close("decoded", out, wanted, dtype == DType::kF32 ? 2e-6 : 8e-3));
     }
+}
+
+TEST_P(Attention, decoding_with_a_bias_equals_the_full_forward) {
+  const std::vector<std::int32_t> borders = {0, 5, 45}, slots = {1, 0};
+  const std::int64_t n = 45, heads = 4, kv_heads = 2, head_dim = 16, q_width = 64, kv_width = 32;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor qkv = random_tensor({n, q_width + 2 * kv_width}, "qkv", dtype);
+    const HeadsView q{qkv, 0, heads, head_dim}, k{qkv, q_width, kv_heads, head_dim},
+        v{qkv, q_width + kv_width, kv_heads, head_dim};
+    const runtime::DistanceBias bias{random_tensor({81, heads}, "bias"), {}, 40};
+    Tensor full = Tensor::empty({n, q_width}, dtype), lse = Tensor::empty({heads, n}, DType::kF32);
+    kernels().attention_forward(q, k, v, {borders, borders, true, 0.25f, 0, bias}, full, lse);
+    KvCacheView cache = make_cache(2, 40, {heads, kv_heads, head_dim, 0}, dtype);
+    std::vector<std::int32_t> row_slots, positions;
+    for (std::size_t s = 0; s < 2; ++s)
+      for (std::int32_t i = borders[s]; i < borders[s + 1]; ++i) {
+        row_slots.push_back(slots[s]);
+        positions.push_back(i - borders[s]);
+      }
+    kernels().kv_cache_write(k, v, row_slots, positions, cache);
+    const Tensor last = Tensor::from(std::vector<std::int32_t>{4, 44}, {2});
+    const std::vector<std::int32_t> lengths = {5, 40};
+    Tensor queries = Tensor::empty({2, qkv.dim(1)}, dtype),
+           wanted = Tensor::empty({2, q_width}, dtype), out = empty_like(wanted);
+    kernels().gather_rows(qkv, last, queries);
+    kernels().gather_rows(full, last, wanted);
+    kernels().attention_decode_biased({queries, 0, heads, head_dim}, cache, slots, lengths, 0.25f,
+                                      bias, out);
+    EXPECT_TRUE(close("decoded", out, wanted, dtype == DType::kF32 ? 2e-6 : 8e-3));
+  }
+}
+
+TEST_P(Attention, a_bias_that_lacks_a_distance_is_refused) {
+  const Tensor rows = random_tensor({4, 3 * 8}, "x"), bias = random_tensor({6, 1}, "bias");
+  const HeadsView q{rows, 0, 1, 8}, k{rows, 8, 1, 8}, v{rows, 16, 1, 8};
+  const std::vector<std::int32_t> borders = {0, 4};
+  Tensor out = Tensor::empty({4, 8}, DType::kF32), lse = Tensor::empty({1, 4}, DType::kF32);
+  for (const std::int64_t zero : {2, 3})
+    EXPECT_THROW(kernels().attention_forward(
+                     q, k, v, {borders, borders, true, 1.0f, 0, {bias, {}, zero}}, out, lse),
+                 runtime::InternalError);
 }
 
 TEST_P(Attention, cache_rows_are_copies_and_leave_others_alone) {

@@ -71,6 +71,30 @@ inline I32 visible_lanes(const AttentionTask& task, const Span& span, std::int64
   return visible;
 }
 
+// ---- bias by distance
+
+// Floats of one head's row of biases by distance in scratch memory: the lanes of a last, partly
+// filled block read past the end.
+inline std::int64_t bias_stride(const BiasTask& bias) {
+  return bias.values == nullptr ? 0 : bias.distances + kMaxQueryBlock;
+}
+
+// Columns [first_head, first_head + group) as rows.
+inline void pack_bias(const BiasTask& bias, std::int64_t first_head, std::int64_t group,
+                      float* out) {
+  const std::int64_t stride = bias_stride(bias);
+  for (std::int64_t g = 0; g < group; ++g)
+    for (std::int64_t d = 0; d < stride; ++d)
+      out[g * stride + d] =
+          d < bias.distances ? bias.values[d * bias.heads + first_head + g] : 0.0f;
+}
+
+// Where the biases of kLanes queries from `first_position` on and of `key` start in such a row.
+inline std::int64_t bias_index(const AttentionTask& task, const Span& span,
+                               std::int64_t first_position, std::int64_t key) {
+  return task.bias.zero + first_position + span.shift() - key;
+}
+
 // ---- packing
 
 // rows x width of T → Packed rows of out_width elements, zero beyond width.

@@ -2,7 +2,8 @@
 // With P = exp(scale·S − lse):
 //   dV = Pᵀ·dO,   dP = dO·Vᵀ,   dS = P ∘ (dP − D),  D = rowsum(dO ∘ O),   dQ = scale·dS·K,   dK =
 //   scale·dSᵀ·Q.
-// One task owns a key-value head of one sequence, so that every sum has one order.
+// One task owns a key-value head of one sequence, or of all sequences where a bias by distance has
+// a gradient, so that every sum has one order.
 #include "runtime/kernels/cpu/isa/attention.h"
 #include "runtime/kernels/cpu/isa/fill.h"
 
@@ -28,6 +29,7 @@ struct BackwardScratch {
   float *scores = nullptr, *dweights = nullptr;   // [kKeyBlock, columns]
   Packed *weights = nullptr, *dscores = nullptr;  // [kKeyBlock, columns]: a of dvalues, dkeys
   Packed* dscores_packed = nullptr;               // b of dqueries
+  float *bias = nullptr, *dbias = nullptr;        // [group, bias_stride]
   std::int64_t k_stride = 0;
 };
 
@@ -63,13 +65,35 @@ class Backward {
       const Span span = span_of(task_, s);
       work += (span.q_count * span.k_count + 1) * q_.heads * q_.head_dim;
     }
-    parallel_for_dynamic(task_.sequences * k_.heads, work, [&](std::int64_t unit) {
-      static thread_local BackwardScratch<Packed> scratch;
-      sequence_head(span_of(task_, unit / k_.heads), unit % k_.heads, scratch);
-    });
+    if (task_.bias.grad != nullptr) {
+      parallel_for_dynamic(k_.heads, work, [&](std::int64_t head) { head_with_bias(head); });
+    } else {
+      parallel_for_dynamic(task_.sequences * k_.heads, work, [&](std::int64_t unit) {
+        sequence_head(span_of(task_, unit / k_.heads), unit % k_.heads, scratch());
+      });
+    }
   }
 
  private:
+  static BackwardScratch<Packed>& scratch() {
+    static thread_local BackwardScratch<Packed> instance;
+    return instance;
+  }
+
+  void head_with_bias(std::int64_t head) const {
+    static thread_local Scratch memory;
+    const std::int64_t stride = bias_stride(task_.bias);
+    float* sums = memory.floats(group_ * stride);
+    for (std::int64_t i = 0; i < group_ * stride; ++i) sums[i] = 0;
+    BackwardScratch<Packed>& s = scratch();
+    s.dbias = sums;
+    for (std::int64_t i = 0; i < task_.sequences; ++i) sequence_head(span_of(task_, i), head, s);
+    s.dbias = nullptr;
+    for (std::int64_t g = 0; g < group_; ++g)
+      for (std::int64_t d = 0; d < task_.bias.distances; ++d)
+        task_.bias.grad[d * task_.bias.heads + head * group_ + g] = sums[g * stride + d];
+  }
+
   void sequence_head(const Span& span, std::int64_t head, BackwardScratch<Packed>& s) const {
     reserve(span.k_count, s);
     pack_keys(span, head, s);
@@ -91,7 +115,8 @@ class Backward {
     s.k_stride = round_up(keys, 32);
     const std::int64_t sequence = s.k_stride * width_, block = columns_ * width_,
                        scores = kKeyBlock * columns_;
-    const std::int64_t floats = 2 * sequence + block + 2 * columns_ + 2 * scores + block_ * width_;
+    const std::int64_t floats = 2 * sequence + block + 2 * columns_ + 2 * scores + block_ * width_ +
+                                group_ * bias_stride(task_.bias);
     const std::int64_t packed = 3 * sequence + 5 * block + 3 * scores;
     auto* f = static_cast<float*>(
         s.memory.get(floats * 4 + packed * static_cast<std::int64_t>(sizeof(Packed))));
@@ -104,6 +129,7 @@ class Backward {
     s.delta = take_floats(columns_);
     s.scores = take_floats(scores);
     s.dweights = take_floats(scores);
+    s.bias = take_floats(group_ * bias_stride(task_.bias));
     auto* p = reinterpret_cast<Packed*>(f);
     const auto take = [&p](std::int64_t count) { return (p += count) - count; };
     s.keys = take(sequence);
@@ -129,6 +155,7 @@ class Backward {
       for (std::int64_t j = span.k_count; j < s.k_stride; ++j)
         s.keys_transposed[d * s.k_stride + j] = 0;
     for (std::int64_t i = 0; i < span.k_count * width_; ++i) s.dkeys[i] = 0, s.dvalues[i] = 0;
+    if (task_.bias.values != nullptr) pack_bias(task_.bias, head * group_, group_, s.bias);
   }
 
   void pack_queries(const Span& span, std::int64_t head, std::int64_t first, std::int64_t count,
@@ -182,11 +209,16 @@ class Backward {
     for (std::int64_t j = 0; j < keys; j += Dot::kStep) {
       F32 dscore[2] = {};
       for (std::int64_t r = j; r < minimum(keys, j + Dot::kStep); ++r) {
-        F32 p = exp_of_negative(load(s.scores + r * columns_ + c) * task_.scale - lse);
+        F32 score = load(s.scores + r * columns_ + c) * task_.scale;
+        const std::int64_t bias =
+            c / block_ * bias_stride(task_.bias) + bias_index(task_, span, first_position, key + r);
+        if (task_.bias.values != nullptr) score += load(s.bias + bias);
+        F32 p = exp_of_negative(score - lse);
         if (masked) p = visible_lanes(task_, span, first_position, key + r) ? p : F32{};
         dscore[r - j] = p * (load(s.dweights + r * columns_ + c) - delta);
         store(s.weights + r * columns_ + c, p);
         store(s.dscores + r * columns_ + c, dscore[r - j]);
+        if (s.dbias != nullptr) store(s.dbias + bias, load(s.dbias + bias) + dscore[r - j]);
       }
       store_step(s.dscores_packed + j * columns_ + c * Dot::kStep, dscore[0], dscore[1]);
     }

@@ -40,16 +40,19 @@ inline void add_values(const T* values, std::int64_t stride, const float* weight
   }
 }
 
-// All query heads of one key-value head of one row.
+// All query heads of one key-value head of one row; `bias` belongs to the first of them and to the
+// first key, and null where there is none.
 template <typename T>
 void decode_head(const T* q, std::int64_t group, std::int64_t width, const T* keys, const T* values,
-                 std::int64_t stride, std::int64_t count, float scale, Scratch& scratch, T* out) {
+                 std::int64_t stride, std::int64_t count, float scale, const float* bias,
+                 std::int64_t bias_heads, Scratch& scratch, T* out) {
   float* scores = scratch.floats((count + width) * group);
   float* queries = scores + count * group;
   for (std::int64_t i = 0; i < group * width; ++i) queries[i] = to_float(q[i]) * scale;
   for (std::int64_t j = 0; j < count; ++j)
     for (std::int64_t g = 0; g < group; ++g)
-      scores[g * count + j] = dot(queries + g * width, keys + j * stride, width);
+      scores[g * count + j] = dot(queries + g * width, keys + j * stride, width) +
+                              (bias != nullptr ? bias[g - j * bias_heads] : 0.0f);
   for (std::int64_t g = 0; g < group; ++g) {
     const float total = exponentiate(scores + g * count, count);
     add_values(values, stride, scores + g * count, count, width, total > 0.0f ? 1.0f / total : 0.0f,
@@ -70,9 +73,14 @@ void attention_decode(HeadRows<const T> q, const T* keys, const T* values, const
                        length = task.lengths[row];
     const std::int64_t first = task.window > 0 ? maximum(0, length - task.window) : 0;
     const std::int64_t offset = (task.slots[row] * task.capacity + first) * stride + head * width;
+    const BiasTask& bias = task.bias;
+    const float* first_bias =
+        bias.values == nullptr
+            ? nullptr
+            : bias.values + (bias.zero + length - 1 - first) * bias.heads + head * group;
     decode_head(q.data + row * q.stride + head * group * width, group, width, keys + offset,
-                values + offset, stride, length - first, task.scale, scratch,
-                out + (row * q.heads + head * group) * width);
+                values + offset, stride, length - first, task.scale, first_bias, bias.heads,
+                scratch, out + (row * q.heads + head * group) * width);
   });
 }
 

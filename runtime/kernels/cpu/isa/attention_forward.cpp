@@ -21,6 +21,7 @@ struct ForwardScratch {
   float* maximum = nullptr;   // [columns]
   float* sums = nullptr;      // [columns]
   float* staging = nullptr;   // [block, width]
+  float* bias = nullptr;      // [group, bias_stride]
   std::int64_t k_stride = 0;
 };
 
@@ -38,6 +39,7 @@ class Forward {
     columns_ = group_ * block_;
     width_ = round_up(q.head_dim, kLanes);
     tokens_ = task.sequences > 0 ? task.cu_q[task.sequences] : 0;
+    scale_ = task.bias.values == nullptr ? task.scale : 1.0f;
   }
 
   void run() const {
@@ -93,12 +95,14 @@ class Forward {
     for (std::int64_t d = 0; d < v_.head_dim; ++d)
       for (std::int64_t j = span.k_count; j < s.k_stride; ++j) s.values[d * s.k_stride + j] = 0;
     pack_rows(k_.data + offset, k_.stride, span.k_count, k_.head_dim, width_, s.keys);
+    if (task_.bias.values != nullptr) pack_bias(task_.bias, head * group_, group_, s.bias);
   }
 
   void reserve(std::int64_t keys, ForwardScratch<Packed>& s) const {
     s.k_stride = round_up(keys, 32);
     const std::int64_t packed = (2 * s.k_stride + 2 * columns_) * width_ + kKeyBlock * columns_;
-    const std::int64_t floats = (kKeyBlock + width_ + 2) * columns_ + block_ * width_;
+    const std::int64_t floats =
+        (kKeyBlock + width_ + 2) * columns_ + block_ * width_ + group_ * bias_stride(task_.bias);
     auto* memory = static_cast<char*>(
         s.memory.get(floats * 4 + packed * static_cast<std::int64_t>(sizeof(Packed))));
     s.scores = reinterpret_cast<float*>(memory);
@@ -106,7 +110,8 @@ class Forward {
     s.maximum = s.output + width_ * columns_;
     s.sums = s.maximum + columns_;
     s.staging = s.sums + columns_;
-    s.keys = reinterpret_cast<Packed*>(s.staging + block_ * width_);
+    s.bias = s.staging + block_ * width_;
+    s.keys = reinterpret_cast<Packed*>(s.bias + group_ * bias_stride(task_.bias));
     s.values = s.keys + s.k_stride * width_;
     s.rows = s.values + s.k_stride * width_;
     s.queries = s.rows + columns_ * width_;
@@ -120,6 +125,7 @@ class Forward {
     const bool masked = !all_visible(task_, span, first, block_, key, keys);
     for (std::int64_t c = 0; c < columns_; c += kLanes) {
       const std::int64_t first_position = first + c % block_;
+      if (task_.bias.values != nullptr) add_bias(span, first_position, key, keys, c, s);
       if (masked) mask(span, first_position, key, keys, s.scores + c);
       const F32 rescale =
           exponentiate(keys, s.scores + c, s.weights + c * Dot::kStep, s.maximum + c, s.sums + c);
@@ -127,6 +133,17 @@ class Forward {
     }
     micro_gemm<Dot>(q_.head_dim, columns_, round_up(keys, Dot::kStep), s.values + key, s.k_stride,
                     s.weights, columns_, s.output, columns_, has_output);
+  }
+
+  // Scores become scale·score + bias.
+  void add_bias(const Span& span, std::int64_t first_position, std::int64_t key, std::int64_t keys,
+                std::int64_t c, ForwardScratch<Packed>& s) const {
+    const float* bias = s.bias + c / block_ * bias_stride(task_.bias);
+    for (std::int64_t j = 0; j < keys; ++j) {
+      float* scores = s.scores + j * columns_ + c;
+      store(scores, load(scores) * task_.scale +
+                        load(bias + bias_index(task_, span, first_position, key + j)));
+    }
   }
 
   void mask(const Span& span, std::int64_t first_position, std::int64_t key, std::int64_t keys,
@@ -143,14 +160,14 @@ class Forward {
                    float* running_sum) const {
     F32 best = broadcast(-kInfinity);
     for (std::int64_t j = 0; j < keys; ++j) best = max(best, load(scores + j * columns_));
-    const F32 before = load(running_maximum), now = max(before, best * task_.scale);
+    const F32 before = load(running_maximum), now = max(before, best * scale_);
     const F32 base = now == -kInfinity ? F32{} : now;  // no visible key yet
     F32 total = {};
     for (std::int64_t j = 0; j < keys; j += Dot::kStep) {
-      const F32 e0 = exp_of_negative(load(scores + j * columns_) * task_.scale - base);
+      const F32 e0 = exp_of_negative(load(scores + j * columns_) * scale_ - base);
       F32 e1 = {};
       if (Dot::kStep == 2 && j + 1 < keys)
-        e1 = exp_of_negative(load(scores + (j + 1) * columns_) * task_.scale - base);
+        e1 = exp_of_negative(load(scores + (j + 1) * columns_) * scale_ - base);
       total += e0 + e1;
       store_step(weights + j * columns_, e0, e1);
     }
@@ -195,6 +212,7 @@ class Forward {
   T* out_;
   float* lse_;
   std::int64_t group_, block_, columns_, width_, tokens_;
+  float scale_;  // of scores that the softmax sees
 };
 
 template <typename T>

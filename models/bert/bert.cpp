@@ -1,0 +1,189 @@
+#include "models/bert/bert.h"
+
+#include "models/config_file.h"
+#include "models/transformer.h"
+#include "runtime/autograd/ops/activation.h"
+#include "runtime/autograd/ops/elementwise.h"
+#include "runtime/autograd/ops/linear.h"
+
+namespace tandem::models {
+
+using nlohmann::json;
+using runtime::Tensor;
+
+// ---- configuration
+
+void BertConfig::visit_fields(runtime::FieldVisitor& v) {
+  visit_sizes(v, *this);
+  v.field({"type_vocab_size", "kinds of text that a token can belong to"}, type_vocab_size);
+  v.field({"layer_norm_eps", "added to the variance before the root"}, layer_norm_eps);
+}
+
+void BertConfig::validate(std::int64_t tensor_parallel) const {
+  require_sound_sizes(*this, tensor_parallel);
+  require_positive("type_vocab_size", type_vocab_size);
+  if (!tie_word_embeddings)
+    runtime::throw_error(
+        "model.tie_word_embeddings false is not supported for bert, whose output matrix is its "
+        "embedding");
+}
+
+void BertConfig::read(const ConfigFile& file) {
+  read_common(file, *this, true);
+  vocab_size = file.size("vocab_size");
+  hidden_size = file.size("hidden_size");
+  intermediate_size = file.size("intermediate_size");
+  num_hidden_layers = file.size("num_hidden_layers");
+  num_attention_heads = file.size("num_attention_heads");
+  max_position_embeddings = file.size("max_position_embeddings");
+  type_vocab_size = file.size("type_vocab_size");
+  layer_norm_eps = file.number("layer_norm_eps", 1e-12);
+  activation = read_activation(file, "hidden_act", "gelu");
+  file.expect_text("position_embedding_type", {"absolute"});
+  file.expect_flag("is_decoder", false);
+  file.expect_flag("add_cross_attention", false);
+}
+
+std::string BertConfig::to_json(Head head) const {
+  json object = common_json(*this, head);
+  object.update({{"architectures", {head == Head::kHiddenStates ? "BertModel" : "BertForMaskedLM"}},
+                 {"hidden_size", hidden_size},
+                 {"intermediate_size", intermediate_size},
+                 {"num_hidden_layers", num_hidden_layers},
+                 {"num_attention_heads", num_attention_heads},
+                 {"max_position_embeddings", max_position_embeddings},
+                 {"type_vocab_size", type_vocab_size},
+                 {"layer_norm_eps", layer_norm_eps},
+                 {"hidden_act", name_of(activation)},
+                 // Tandem trains without dropout.
+                 {"hidden_dropout_prob", 0.0},
+                 {"attention_probs_dropout_prob", 0.0}});
+  return object.dump(2) + "\n";
+}
+
+// ---- the model
+
+namespace {
+
+// What transformers' BertForMaskedLM has before the names of a BertModel.
+constexpr std::string_view kBase = "bert.";
+
+class Bert final : public Transformer {
+ public:
+  Bert(const BertConfig& config, const BuildOptions& options)
+      : Transformer(config, options,
+                    divided_heads(config.num_attention_heads, config.num_attention_heads,
+                                  config.hidden_size / config.num_attention_heads, options.tp),
+                    std::string(kBase)),
+        activation_(config.activation) {
+    const bool bare = options.head == Head::kHiddenStates;
+    const Weights model = bare ? weights() : weights().at("bert");
+    declare_embeddings(model.at("embeddings"), config);
+    for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
+      stack_.blocks.push_back(make_block(model.at(fmt::format("encoder.layer.{}", i)), config));
+    stack_.recompute = options.recompute;
+    if (bare) {
+      pooler_ =
+          model.at("pooler").replicated("dense", config.hidden_size, config.hidden_size, true);
+    } else {
+      declare_masked_head(weights().at("cls.predictions"), config);
+    }
+    store().allocate();
+  }
+
+  // With a language-model head, after its transformation.
+  Tensor forward(const ModelInput& input, const CacheUse* cache) override {
+    TANDEM_CHECK(cache == nullptr, "an encoder has no cache");
+    const Pass pass{.positions = input.positions, .cu_seqlens = input.cu_seqlens};
+    const Tensor h = stack_(embed_all(input), pass, tp());
+    if (transform_.weight == nullptr) return h;
+    const Tensor x = runtime::linear(h, *transform_.weight, transform_.bias);
+    return transform_norm_(activation_ == Activation::kRelu
+                               ? runtime::relu(x)
+                               : runtime::gelu(x, activation_ == Activation::kGeluTanh));
+  }
+
+  Tensor pooled(const Tensor& hidden) override {
+    TANDEM_CHECK(pooler_.weight != nullptr, "a model with a head has no pooler");
+    return runtime::tanh(runtime::linear(hidden, *pooler_.weight, pooler_.bias));
+  }
+
+  // Files of a BertModel have no prefix, those of every other class do; the oldest call a norm's
+  // parameters gamma and beta.
+  std::vector<std::string> other_names(const std::string& name) const override {
+    std::vector<std::string> names = {name.starts_with(kBase) ? name.substr(kBase.size())
+                                                              : std::string(kBase) + name};
+    for (const std::string& known : {name, names[0]})
+      for (const auto& [now, then] :
+           {std::pair<std::string_view, std::string_view>{"LayerNorm.weight", "LayerNorm.gamma"},
+            {"LayerNorm.bias", "LayerNorm.beta"}})
+        if (known.ends_with(now))
+          names.push_back(known.substr(0, known.size() - now.size()) + std::string(then));
+    return names;
+  }
+  bool may_be_missing(const std::string& name) const override {
+    return name.starts_with("pooler.");
+  }
+
+ private:
+  void declare_embeddings(const Weights& w, const BertConfig& c) {
+    declare_embedding(w.full("word_embeddings.weight"));
+    positions_ = w.table("position_embeddings", c.max_position_embeddings, c.hidden_size);
+    types_ = w.table("token_type_embeddings", c.type_vocab_size, c.hidden_size);
+    embedding_norm_ = Norm::layer(w, "LayerNorm", c.hidden_size, c.layer_norm_eps);
+  }
+
+  Block make_block(const Weights& w, const BertConfig& c) {
+    const std::int64_t h = c.hidden_size, inner = c.intermediate_size;
+    Block block;
+    block.norm_first = false;
+    block.attention = {
+        .qkv =
+            w.at("attention.self").column("qkv", {{"query", h}, {"key", h}, {"value", h}}, h, true),
+        .out = w.at("attention.output").row("dense", h, h, true),
+        .heads = heads(),
+        .causal = false};
+    block.attention_norm = Norm::layer(w, "attention.output.LayerNorm", h, c.layer_norm_eps);
+    block.feed_forward = {.up = w.at("intermediate").column("dense", {{"dense", inner}}, h, true),
+                          .down = w.at("output").row("dense", h, inner, true),
+                          .activation = c.activation};
+    block.feed_forward_norm = Norm::layer(w, "output.LayerNorm", h, c.layer_norm_eps);
+    return block;
+  }
+
+  void declare_masked_head(const Weights& w, const BertConfig& c) {
+    transform_ = w.at("transform").replicated("dense", c.hidden_size, c.hidden_size, true);
+    transform_norm_ = Norm::layer(w, "transform.LayerNorm", c.hidden_size, c.layer_norm_eps);
+    declare_head("");
+    set_vocab_bias(w.add("bias", vocabulary().vector(w.full("bias")), w.bias_options()));
+  }
+
+  Tensor embed_all(const ModelInput& input) {
+    const Tensor& tokens = input.tokens;
+    const Tensor types = input.token_types.defined()
+                             ? input.token_types
+                             : Tensor::zeros(tokens.shape(), tokens.dtype(), tokens.device());
+    const Tensor placed =
+        runtime::add(embed(tokens), runtime::embedding(input.positions, *positions_));
+    return embedding_norm_.add(placed, runtime::embedding(types, *types_)).normalized;
+  }
+
+  Activation activation_;
+  runtime::Leaf* positions_ = nullptr;
+  runtime::Leaf* types_ = nullptr;
+  Norm embedding_norm_;
+  Stack stack_;
+  Linear transform_;  // of the language-model head
+  Norm transform_norm_;
+  Linear pooler_;  // without a head
+};
+
+}  // namespace
+
+std::unique_ptr<Model> BertConfig::make(const BuildOptions& options) const {
+  validate(options.tp.size());
+  refuse_scalar_head(*this, options);
+  return std::make_unique<Bert>(*this, options);
+}
+
+}  // namespace tandem::models

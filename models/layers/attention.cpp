@@ -1,0 +1,99 @@
+#include "models/layers/attention.h"
+
+#include "parallel/ops/head_norm.h"
+#include "parallel/ops/tensor_parallel.h"
+
+namespace tandem::models {
+
+using runtime::AttentionOptions;
+using runtime::Backend;
+using runtime::backend_of;
+using runtime::HeadsView;
+using runtime::Tensor;
+
+namespace {
+
+Tensor attend(const SelfAttention& a, const Tensor& qkv, std::int64_t layer, const Pass& pass) {
+  const AttentionOptions options{.causal = a.causal,
+                                 .window = a.window,
+                                 .scale = a.scale,
+                                 .distance_bias = pass.distance_bias,
+                                 .bias_zero = pass.bias_zero};
+  if (pass.cache == nullptr) return runtime::attention(qkv, a.heads, pass.cu_seqlens, options);
+  const CacheUse& use = *pass.cache;
+  runtime::KvCacheView& cache = use.cache->layer(layer);
+  Backend& backend = backend_of(qkv);
+  backend.kv_cache_write(a.heads.k(qkv), a.heads.v(qkv), use.slots, use.positions, cache);
+  if (!use.decode) return runtime::attention(qkv, a.heads, pass.cu_seqlens, options);
+  std::vector<std::int32_t> lengths(use.positions);
+  for (std::int32_t& length : lengths) ++length;
+  Tensor out =
+      Tensor::empty({qkv.dim(0), a.heads.heads * a.heads.head_dim}, qkv.dtype(), qkv.device());
+  const float scale = runtime::attention_scale(options, a.heads);
+  if (pass.distance_bias.defined()) {
+    backend.attention_decode_biased(a.heads.q(qkv), cache, use.slots, lengths, scale,
+                                    {pass.distance_bias, {}, pass.bias_zero}, out);
+  } else {
+    backend.attention_decode(a.heads.q(qkv), cache, use.slots, lengths, scale, a.window, out);
+  }
+  return out;
+}
+
+// Keys and values of the encoder's text go to the slots of its sequences.
+void remember(const CrossAttention& a, const Tensor& kv, std::int64_t layer, const Pass& pass) {
+  const CacheUse& use = *pass.cache;
+  std::vector<std::int32_t> slots, positions;
+  for (std::size_t s = 0; s + 1 < pass.cu_seqlens.size(); ++s) {
+    const std::int32_t slot = use.slots[static_cast<std::size_t>(pass.cu_seqlens[s])];
+    const std::int32_t length = pass.encoded_cu_seqlens[s + 1] - pass.encoded_cu_seqlens[s];
+    use.cache->encoder_length(slot) = length;
+    for (std::int32_t i = 0; i < length; ++i) {
+      slots.push_back(slot);
+      positions.push_back(i);
+    }
+  }
+  const HeadsView keys{kv, 0, a.heads.kv_heads, a.heads.head_dim};
+  const HeadsView values{kv, a.heads.kv_heads * a.heads.head_dim, a.heads.kv_heads,
+                         a.heads.head_dim};
+  backend_of(kv).kv_cache_write(keys, values, slots, positions, use.cache->encoder_layer(layer));
+}
+
+Tensor decode(const CrossAttention& a, const Tensor& q, std::int64_t layer, const CacheUse& use) {
+  std::vector<std::int32_t> lengths;
+  for (const std::int32_t slot : use.slots) lengths.push_back(use.cache->encoder_length(slot));
+  Tensor out = empty_like(q);
+  backend_of(q).attention_decode({q, 0, a.heads.heads, a.heads.head_dim},
+                                 use.cache->encoder_layer(layer), use.slots, lengths,
+                                 runtime::attention_scale({.scale = a.scale}, a.heads), 0, out);
+  return out;
+}
+
+}  // namespace
+
+Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
+                                 const parallel::Group& tp) const {
+  Tensor packed = parallel::column_parallel_linear(x, *qkv.weight, qkv.bias, tp);
+  if (q_norm.defined())
+    packed =
+        parallel::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps(), tp);
+  if (rope != nullptr) packed = runtime::rope(packed, heads, pass.positions, *rope);
+  return parallel::row_parallel_linear(attend(*this, packed, layer, pass), *out.weight, out.bias,
+                                       tp);
+}
+
+Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
+                                  const parallel::Group& tp) const {
+  const Tensor queries = parallel::column_parallel_linear(x, *q.weight, q.bias, tp);
+  Tensor attended;
+  if (pass.cache != nullptr && pass.cache->decode) {
+    attended = decode(*this, queries, layer, *pass.cache);
+  } else {
+    const Tensor packed = parallel::column_parallel_linear(pass.encoded, *kv.weight, kv.bias, tp);
+    if (pass.cache != nullptr) remember(*this, packed, layer, pass);
+    attended = runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
+                                        pass.encoded_cu_seqlens, {.scale = scale});
+  }
+  return parallel::row_parallel_linear(attended, *out.weight, out.bias, tp);
+}
+
+}  // namespace tandem::models

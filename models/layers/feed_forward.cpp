@@ -1,0 +1,65 @@
+#include "models/layers/feed_forward.h"
+
+#include <algorithm>
+#include <array>
+
+#include "models/config_file.h"
+#include "parallel/ops/tensor_parallel.h"
+#include "runtime/autograd/ops/activation.h"
+
+namespace tandem::models {
+
+using runtime::Tensor;
+
+namespace {
+
+struct ActivationName {
+  std::string_view name;
+  Activation activation;
+};
+// The first name of each is the one that is written.
+constexpr std::array<ActivationName, 6> kNames = {{{"silu", Activation::kSilu},
+                                                   {"gelu", Activation::kGelu},
+                                                   {"gelu_new", Activation::kGeluTanh},
+                                                   {"relu", Activation::kRelu},
+                                                   {"gelu_pytorch_tanh", Activation::kGeluTanh},
+                                                   {"swish", Activation::kSilu}}};
+
+Tensor activate(const Tensor& x, Activation activation, bool gated) {
+  switch (activation) {
+    case Activation::kSilu:
+      TANDEM_CHECK(gated, "silu without a gate");
+      return runtime::swiglu(x);
+    case Activation::kRelu:
+      TANDEM_CHECK(!gated, "relu with a gate");
+      return runtime::relu(x);
+    case Activation::kGelu:
+    case Activation::kGeluTanh:
+      break;
+  }
+  const bool tanh = activation == Activation::kGeluTanh;
+  return gated ? runtime::geglu(x, tanh) : runtime::gelu(x, tanh);
+}
+
+}  // namespace
+
+Activation read_activation(const ConfigFile& file, std::string_view key,
+                           std::string_view fallback) {
+  const std::string name = file.text(key, std::string(fallback));
+  const auto found = std::ranges::find(kNames, name, &ActivationName::name);
+  if (found == kNames.end() || found->activation == Activation::kSilu)
+    file.refuse(key, "is '{}', which is not supported; known: gelu, gelu_new, relu", name);
+  return found->activation;
+}
+
+std::string_view name_of(Activation activation) {
+  return std::ranges::find(kNames, activation, &ActivationName::activation)->name;
+}
+
+Tensor FeedForward::operator()(const Tensor& x, const parallel::Group& tp) const {
+  const Tensor inner =
+      activate(parallel::column_parallel_linear(x, *up.weight, up.bias, tp), activation, gated);
+  return parallel::row_parallel_linear(inner, *down.weight, down.bias, tp);
+}
+
+}  // namespace tandem::models

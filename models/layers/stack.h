@@ -1,0 +1,37 @@
+// Transformer blocks and stacks of them, for every family: where the norms stand and whether there
+// is an encoder's text to read is what distinguishes their blocks.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "models/layers/attention.h"
+#include "models/layers/feed_forward.h"
+
+namespace tandem::models {
+
+struct Block {
+  SelfAttention attention;
+  Norm attention_norm;
+  std::optional<CrossAttention> cross;
+  Norm cross_norm;
+  FeedForward feed_forward;
+  Norm feed_forward_norm;
+  // true: each layer reads the norm of the residual stream (GPT-2, Llama, T5);
+  // false: the stream is the norm of each layer's sum (Vaswani et al. 2017; BERT, BART).
+  bool norm_first = true;
+
+  // h [n, hidden] → [n, hidden].
+  runtime::Tensor operator()(const runtime::Tensor& h, std::int64_t layer, const Pass& pass,
+                             const parallel::Group& tp) const;
+};
+
+struct Stack {
+  std::vector<Block> blocks;
+  bool recompute = false;  // of each block's activations in backward
+
+  runtime::Tensor operator()(const runtime::Tensor& h, const Pass& pass,
+                             const parallel::Group& tp) const;
+};
+
+}  // namespace tandem::models

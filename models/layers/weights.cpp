@@ -1,0 +1,91 @@
+#include "models/layers/weights.h"
+
+namespace tandem::models {
+
+using parallel::Init;
+using parallel::ParameterOptions;
+using parallel::ShardPiece;
+using parallel::ShardSpec;
+using runtime::Leaf;
+
+Weights Weights::at(const std::string& name) const {
+  Weights inner = *this;
+  inner.prefix_ += name + ".";
+  return inner;
+}
+
+Weights Weights::with_std(double std) const {
+  Weights other = *this;
+  other.std_ = static_cast<float>(std);
+  return other;
+}
+
+Weights Weights::with_scales(std::vector<float> scales) const {
+  Weights other = *this;
+  other.scales_ = std::move(scales);
+  return other;
+}
+
+Weights Weights::with_transposed_matrices() const {
+  Weights other = *this;
+  other.transposed_ = true;
+  return other;
+}
+
+ParameterOptions Weights::matrix_options() const {
+  return {.init = Init::normal(std_), .piece_scales = scales_};
+}
+
+ParameterOptions Weights::bias_options() const {
+  return {.init = Init::constant(0.0f), .decay = false, .keep_fp32 = true};
+}
+
+Leaf* Weights::add(const std::string& stored, ShardSpec spec,
+                   const ParameterOptions& options) const {
+  return store_->add(prefix_ + stored, std::move(spec), options);
+}
+
+Linear Weights::linear(const std::string& stored, int dim, int bias_dim,
+                       const std::vector<OutputRows>& outputs, std::int64_t in, bool bias) const {
+  std::vector<ShardPiece> matrices, biases;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& [name, rows] = outputs[i];
+    const bool continues = i > 0 && outputs[i - 1].name == name;
+    const std::int64_t first = continues ? matrices.back().first + matrices.back().shape[0] : 0;
+    matrices.push_back({full(name + ".weight"), {rows, in}, first, transposed_});
+    biases.push_back({full(name + ".bias"), {rows}, first});
+  }
+  Linear result;
+  result.weight =
+      add(stored, ShardSpec{.dim = dim, .pieces = std::move(matrices)}, matrix_options());
+  if (bias)
+    result.bias = add(stored + "_bias", ShardSpec{.dim = bias_dim, .pieces = std::move(biases)},
+                      bias_options());
+  return result;
+}
+
+Linear Weights::column(const std::string& stored, const std::vector<OutputRows>& outputs,
+                       std::int64_t in, bool bias) const {
+  return linear(stored, 0, 0, outputs, in, bias);
+}
+
+Linear Weights::row(const std::string& name, std::int64_t out, std::int64_t in, bool bias) const {
+  return linear(name, 1, -1, {{name, out}}, in, bias);
+}
+
+Linear Weights::replicated(const std::string& name, std::int64_t out, std::int64_t in,
+                           bool bias) const {
+  return linear(name, -1, -1, {{name, out}}, in, bias);
+}
+
+Leaf* Weights::table(const std::string& name, std::int64_t rows, std::int64_t width) const {
+  return add(name, ShardSpec{.pieces = {{full(name + ".weight"), {rows, width}}}},
+             matrix_options());
+}
+
+Leaf* Weights::vector(const std::string& name, std::int64_t width, float value) const {
+  return add(name, ShardSpec{.pieces = {{full(name), {width}}}},
+             {.init = Init::constant(value), .decay = false, .keep_fp32 = true});
+}
+
+}  // namespace tandem::models
