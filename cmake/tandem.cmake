@@ -19,7 +19,9 @@ endif()
 add_library(tandem_options INTERFACE)
 target_include_directories(tandem_options INTERFACE ${CMAKE_SOURCE_DIR})
 # No contraction: the same source gives the same bits whether or not the compiler sees a fused form.
-target_compile_options(tandem_options INTERFACE -Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+target_compile_options(tandem_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-unused-parameter;-ffp-contract=off>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-unused-parameter>)
 if(TANDEM_SANITIZE)
   target_compile_options(tandem_options INTERFACE -fsanitize=${TANDEM_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=undefined)

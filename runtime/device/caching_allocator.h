@@ -1,0 +1,47 @@
+// What the allocators of real memory share: freed blocks are kept and handed out again, because new
+// memory costs more than most of the kernels that would fill it; and live bytes are counted in the
+// same way on every device, so that a plan made on one is exact on another.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "runtime/device/device.h"
+
+namespace tandem::runtime {
+
+class Accounting {
+ public:
+  void add(std::int64_t bytes);
+  void remove(std::int64_t bytes);
+  MemoryStats stats;
+};
+
+class CachingAllocator : public Allocator {
+ public:
+  void* allocate(std::int64_t bytes) override;
+  void deallocate(void* pointer, std::int64_t bytes) noexcept override;
+  void release_cached() override;
+  MemoryStats stats() const override;
+  void reset_peak() override;
+
+ protected:
+  // Null when there is none. Called under the lock.
+  virtual void* from_system(std::int64_t size) = 0;
+  virtual void to_system(void* pointer) noexcept = 0;
+  // "host memory", "cuda:0 (79 GiB)"
+  virtual std::string place() const = 0;
+
+ private:
+  void release_cached_locked();
+  [[noreturn]] void out_of_memory(std::int64_t bytes) const;
+
+  mutable std::mutex mutex_;
+  Accounting accounting_;
+  std::multimap<std::int64_t, void*> cached_;
+  std::map<void*, std::int64_t> sizes_;  // all blocks
+  std::map<std::int64_t, int> live_;     // requested size → how many are in use
+};
+
+}  // namespace tandem::runtime

@@ -1,0 +1,102 @@
+// The caching allocator of each GPU, and what is known about GPUs before one is used.
+#include "runtime/device/cuda_support.h"
+
+#include <cuda_runtime.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+
+#include "runtime/base/error.h"
+#include "runtime/device/caching_allocator.h"
+#include "runtime/device/cuda/status.h"
+#include "runtime/device/cuda/stream.h"
+
+namespace tandem::runtime {
+namespace {
+
+constexpr int kMaxDevices = 64;
+
+// Blocks are reused in the order of the compute stream: a tensor that another stream reads must
+// live until that stream has passed an event.
+class CudaAllocator final : public CachingAllocator {
+ public:
+  explicit CudaAllocator(int index) : index_(index) {}
+
+ protected:
+  void* from_system(std::int64_t size) override {
+    cuda::use_device(index_);
+    void* pointer = nullptr;
+    const cudaError_t status = cudaMalloc(&pointer, static_cast<std::size_t>(size));
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    cuda::check(status, "cudaMalloc of {} bytes", size);
+    return pointer;
+  }
+  void to_system(void* pointer) noexcept override {
+    cudaSetDevice(index_);
+    cudaFree(pointer);
+  }
+  std::string place() const override {
+    std::size_t free = 0, total = 0;
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
+    return fmt::format("cuda:{} ({} of {} MiB free)", index_, free >> 20, total >> 20);
+  }
+
+ private:
+  int index_;
+};
+
+struct Presence {
+  int count = 0;
+  std::string absence;
+  Presence() {
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaSuccess && count > 0) return;
+    cudaGetLastError();
+    count = 0;
+    absence = status == cudaErrorInsufficientDriver
+                  ? "no driver for this CUDA toolkit was found (nvidia-smi shows the driver)"
+                  : fmt::format("no GPU was found ({})", status == cudaSuccess
+                                                             ? "the driver lists none"
+                                                             : cudaGetErrorString(status));
+  }
+};
+
+const Presence& presence() {
+  static const Presence instance;
+  return instance;
+}
+
+}  // namespace
+
+int cuda_device_count() {
+  return presence().count;
+}
+
+std::string cuda_absence() {
+  return presence().absence;
+}
+
+std::string cuda_build() {
+  return fmt::format("CUDA {} for {}", TANDEM_CUDA_VERSION, TANDEM_CUDA_ARCHITECTURES);
+}
+
+Allocator& cuda_allocator(int index) {
+  const int count = cuda_device_count();
+  if (count == 0) throw_error("device cuda:{}: {}; set device: cpu", index, cuda_absence());
+  if (index < 0 || index >= count)
+    throw_error("device cuda:{}: this machine has {} GPU{} (cuda:0 is the first)", index, count,
+                count == 1 ? "" : "s");
+  static std::mutex mutex;
+  static std::array<CudaAllocator*, kMaxDevices> allocators{};
+  std::lock_guard lock(mutex);
+  CudaAllocator*& allocator = allocators.at(static_cast<std::size_t>(index));
+  // Never destroyed: tensors in static objects may outlive it.
+  if (allocator == nullptr) allocator = new CudaAllocator(index);
+  return *allocator;
+}
+
+}  // namespace tandem::runtime

@@ -1,0 +1,58 @@
+#include "runtime/kernels/cuda/context.h"
+
+#include <algorithm>
+
+#include "runtime/base/error.h"
+
+namespace tandem::runtime::cuda {
+
+namespace {
+
+// Before the members that belong to the device are made.
+int selected(int index) {
+  use_device(index);
+  return index;
+}
+
+}  // namespace
+
+Context::Context(int index) : index_(selected(index)) {
+  *fault() = 0;
+}
+
+void* Context::scratch_bytes(std::size_t bytes) {
+  // The old memory may still be in use; freeing waits for that.
+  if (bytes > scratch_.bytes()) scratch_ = DeviceMemory(bytes + bytes / 4);
+  return scratch_.data();
+}
+
+void Context::synchronize() {
+  stream_.synchronize();
+  raise_fault();
+}
+
+void Context::to_host(void* target, const void* source, std::size_t bytes) {
+  staging_.to_host(target, source, bytes, stream());
+  raise_fault();
+}
+
+void Context::raise_fault() {
+  if (*fault() == 0) return;
+  *fault() = 0;
+  TANDEM_CHECK(false, "a position beyond the rope tables on cuda:{}", index_);
+}
+
+Call::Call(Context& context, const char* name, std::initializer_list<const Tensor*> tensors)
+    : lock_(context.mutex()), name_(name) {
+  std::copy_n(tensors.begin(), std::min(tensors.size(), tensors_.size()), tensors_.begin());
+  use_device(context.index());
+}
+
+std::string Call::describe() const {
+  std::string text = name_;
+  for (std::size_t i = 0; i < tensors_.size() && tensors_[i] != nullptr; ++i)
+    text += (i == 0 ? "(" : ", ") + tensors_[i]->str();
+  return tensors_[0] == nullptr ? text : text + ")";
+}
+
+}  // namespace tandem::runtime::cuda

@@ -1,0 +1,70 @@
+// What the CUDA backend of one GPU owns: the compute stream, and memory beside the tensors, whose
+// size depends on shapes of calls but not on the model.
+#pragma once
+
+#include <array>
+#include <mutex>
+
+#include "runtime/device/cuda/staging.h"
+#include "runtime/device/cuda/status.h"
+#include "runtime/device/cuda/stream.h"
+#include "runtime/kernels/cuda/matmul.h"
+#include "runtime/tensor/tensor.h"
+
+namespace tandem::runtime::cuda {
+
+class Context {
+ public:
+  explicit Context(int index);
+
+  int index() const { return index_; }
+  cudaStream_t stream() const { return stream_.get(); }
+  Staging& staging() { return staging_; }
+  Matmul& matmul() { return matmul_; }
+  std::recursive_mutex& mutex() { return mutex_; }
+
+  // Valid until the next call of scratch: the kernels of one Backend call share it.
+  template <typename T>
+  T* scratch(std::int64_t count) {
+    return static_cast<T*>(scratch_bytes(static_cast<std::size_t>(count) * sizeof(T)));
+  }
+  // Valid for the kernels launched by this call.
+  template <typename T>
+  const T* upload(std::span<const T> values) {
+    return static_cast<const T*>(uploads_.put(values.data(), values.size_bytes(), stream()));
+  }
+
+  // A word that kernels set when they were given what no shape check can see.
+  int* fault() const { return static_cast<int*>(fault_.data()); }
+  // Waits for everything; then throws InternalError where a kernel has set the fault.
+  void synchronize();
+  // Copies to the host, hence waits as well.
+  void to_host(void* target, const void* source, std::size_t bytes);
+
+ private:
+  void* scratch_bytes(std::size_t bytes);
+  void raise_fault();
+
+  int index_;
+  std::recursive_mutex mutex_;
+  Stream stream_;
+  Staging staging_;
+  Uploads uploads_{staging_};
+  DeviceMemory scratch_;
+  PinnedMemory fault_{sizeof(int)};
+  Matmul matmul_;
+};
+
+// One call of the backend: the device is current, other threads wait, errors name the call.
+class Call final : public Operation {
+ public:
+  Call(Context& context, const char* name, std::initializer_list<const Tensor*> tensors);
+  std::string describe() const override;
+
+ private:
+  std::lock_guard<std::recursive_mutex> lock_;
+  const char* name_;
+  std::array<const Tensor*, 4> tensors_{};
+};
+
+}  // namespace tandem::runtime::cuda

@@ -1,0 +1,153 @@
+// The attention part of CudaBackend.
+#include <algorithm>
+#include <vector>
+
+#include "runtime/kernels/cuda/cuda_backend.h"
+#include "runtime/kernels/cuda/typed.h"
+#include "runtime/kernels/shape_checks.h"
+
+namespace tandem::runtime::cuda {
+namespace {
+
+void check_head_dim(std::int64_t head_dim) {
+  if (head_dim > kMaxHeadDim)
+    throw_error("attention on cuda serves head sizes up to {}, this model has {}; set device: cpu",
+                kMaxHeadDim, head_dim);
+}
+
+// One per block of queries, or of keys.
+std::vector<AttentionTile> tiles_of(const AttentionShape& shape, std::int64_t head_dim, bool keys) {
+  const int rows = attention_tile(head_dim);
+  const std::span<const std::int32_t> cu_q = shape.cu_seqlens_q, cu_k = shape.cu_seqlens_k;
+  std::vector<AttentionTile> tiles;
+  for (std::size_t s = 0; s + 1 < cu_q.size(); ++s) {
+    AttentionTile tile = {cu_q[s], cu_q[s + 1] - cu_q[s], cu_k[s], cu_k[s + 1] - cu_k[s], 0};
+    for (; tile.first < (keys ? tile.k_count : tile.q_count); tile.first += rows)
+      tiles.push_back(tile);
+  }
+  return tiles;
+}
+
+AttentionBias bias_of(const DistanceBias& bias) {
+  if (!bias.values.defined()) return {};
+  return {pointer<float>(bias.values), bias.values.dim(0), bias.values.dim(1), bias.zero};
+}
+
+template <typename T>
+AttentionInputs<T> inputs_of(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                             const AttentionShape& shape) {
+  return {head_rows<const T>(q), head_rows<const T>(k),
+          head_rows<const T>(v), {shape.causal, shape.window},
+          bias_of(shape.bias),   shape.scale,
+          q.rows.dim(0)};
+}
+
+std::int64_t count_of(const std::vector<AttentionTile>& tiles) {
+  return static_cast<std::int64_t>(tiles.size());
+}
+
+}  // namespace
+
+void CudaBackend::attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                                    const AttentionShape& shape, Tensor& out, Tensor& lse) {
+  check_attention(q, k, v, shape, out, lse);
+  check_head_dim(q.head_dim);
+  const Call call(context_, "attention_forward", {&q.rows, &k.rows, &out});
+  const std::vector<AttentionTile> tiles = tiles_of(shape, q.head_dim, false);
+  const AttentionTile* uploaded = context_.upload(std::span<const AttentionTile>(tiles));
+  by_type(out.dtype(), [&](auto t) {
+    using T = decltype(t);
+    cuda::attention_forward(inputs_of<T>(q, k, v, shape), uploaded, count_of(tiles),
+                            pointer<T>(out), pointer<float>(lse), context_.stream());
+  });
+}
+
+void CudaBackend::attention_backward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
+                                     const Tensor& out, const Tensor& lse, const Tensor& dout,
+                                     const AttentionShape& shape, const HeadsView& dq,
+                                     const HeadsView& dk, const HeadsView& dv) {
+  check_attention(q, k, v, shape, out, lse);
+  check_attention(dq, dk, dv, shape, dout, lse);
+  check_head_dim(q.head_dim);
+  const Call call(context_, "attention_backward", {&q.rows, &k.rows, &out});
+  std::vector<AttentionTile> tiles = tiles_of(shape, q.head_dim, false);
+  const std::int64_t query_tiles = count_of(tiles);
+  const std::vector<AttentionTile> key_tiles = tiles_of(shape, q.head_dim, true);
+  tiles.insert(tiles.end(), key_tiles.begin(), key_tiles.end());
+  const AttentionTile* uploaded = context_.upload(std::span<const AttentionTile>(tiles));
+  const Tensor& bias_grad = shape.bias.grad;
+  const std::int64_t rows = q.heads * q.rows.dim(0),
+                     biases = bias_grad.defined() ? bias_grad.elements() : 0;
+  auto* delta = context_.scratch<float>(rows + query_tiles * biases);
+  float* bias_partial = biases > 0 ? delta + rows : nullptr;
+  if (query_tiles * biases > 0)
+    check(cudaMemsetAsync(bias_partial, 0,
+                          static_cast<std::size_t>(query_tiles * biases) * sizeof(float),
+                          context_.stream()),
+          "cudaMemsetAsync");
+  by_type(out.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const AttentionGradients<T> gradients = {
+        pointer<float>(lse), pointer<T>(out),  pointer<T>(dout), delta,
+        bias_partial,        head_rows<T>(dq), head_rows<T>(dk), head_rows<T>(dv)};
+    cuda::attention_backward(inputs_of<T>(q, k, v, shape), gradients, uploaded, query_tiles,
+                             uploaded + query_tiles, count_of(key_tiles), context_.stream());
+  });
+  if (biases > 0)
+    combine_partials(bias_partial, query_tiles, biases, biases, pointer<float>(bias_grad), false,
+                     context_.stream());
+}
+
+void CudaBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
+                                 std::span<const std::int32_t> slots,
+                                 std::span<const std::int32_t> positions, KvCacheView& cache) {
+  check_cache_write(k, v, slots, positions, cache);
+  if (slots.empty()) return;
+  const Call call(context_, "kv_cache_write", {&k.rows, &cache.keys});
+  const std::int32_t *to_slots = context_.upload(slots), *to_positions = context_.upload(positions);
+  const auto n = static_cast<std::int64_t>(slots.size());
+  by_type(k.rows.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const std::int64_t capacity = cache.keys.dim(1);
+    cuda::kv_cache_write(head_rows<const T>(k), to_slots, to_positions, n, capacity,
+                         pointer<T>(cache.keys), context_.stream());
+    cuda::kv_cache_write(head_rows<const T>(v), to_slots, to_positions, n, capacity,
+                         pointer<T>(cache.values), context_.stream());
+  });
+}
+
+void CudaBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
+                                   std::span<const std::int32_t> slots,
+                                   std::span<const std::int32_t> lengths, float scale,
+                                   std::int64_t window, Tensor& out) {
+  check_decode(q, cache, slots, lengths, out);
+  decode(q, cache, slots, lengths, scale, window, {}, out);
+}
+
+void CudaBackend::attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
+                                          std::span<const std::int32_t> slots,
+                                          std::span<const std::int32_t> lengths, float scale,
+                                          const DistanceBias& bias, Tensor& out) {
+  check_decode(q, cache, slots, lengths, out);
+  check_decode_bias(q, lengths, bias);
+  decode(q, cache, slots, lengths, scale, 0, bias, out);
+}
+
+void CudaBackend::decode(const HeadsView& q, const KvCacheView& cache,
+                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
+                         float scale, std::int64_t window, const DistanceBias& bias, Tensor& out) {
+  check_head_dim(q.head_dim);
+  if (slots.empty()) return;
+  const Call call(context_, "attention_decode", {&q.rows, &cache.keys});
+  const std::int32_t *from_slots = context_.upload(slots), *up_to = context_.upload(lengths);
+  by_type(out.dtype(), [&](auto t) {
+    using T = decltype(t);
+    const DecodeInputs<T> in = {
+        head_rows<const T>(q), pointer<T>(cache.keys), pointer<T>(cache.values), from_slots, up_to,
+        q.rows.dim(0),         cache.keys.dim(1),      cache.keys.dim(2),        scale,      window,
+        bias_of(bias)};
+    cuda::attention_decode(in, pointer<T>(out), context_.stream());
+  });
+}
+
+}  // namespace tandem::runtime::cuda

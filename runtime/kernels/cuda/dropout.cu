@@ -1,0 +1,63 @@
+// Philox4x32-10 as in runtime/base/random.cpp: the same bits for a given index, so that a mask does
+// not depend on the device.
+#include "runtime/kernels/cuda/element.h"
+#include "runtime/kernels/cuda/kernels.h"
+#include "runtime/kernels/cuda/launch.h"
+
+namespace tandem::runtime::cuda {
+
+constexpr unsigned kBlock = 256;
+
+__device__ inline uint4 philox(std::uint64_t key, std::uint64_t counter, std::uint64_t stream) {
+  uint4 c = make_uint4(static_cast<unsigned>(counter), static_cast<unsigned>(counter >> 32),
+                       static_cast<unsigned>(stream), static_cast<unsigned>(stream >> 32));
+  auto k0 = static_cast<unsigned>(key), k1 = static_cast<unsigned>(key >> 32);
+#pragma unroll
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p0 = static_cast<std::uint64_t>(0xD2511F53u) * c.x;
+    const std::uint64_t p1 = static_cast<std::uint64_t>(0xCD9E8D57u) * c.z;
+    c = make_uint4(static_cast<unsigned>(p1 >> 32) ^ c.y ^ k0, static_cast<unsigned>(p1),
+                   static_cast<unsigned>(p0 >> 32) ^ c.w ^ k1, static_cast<unsigned>(p0));
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return c;
+}
+
+__device__ inline unsigned word_of(const uint4& block, unsigned index) {
+  return index == 0 ? block.x : index == 1 ? block.y : index == 2 ? block.z : block.w;
+}
+
+template <typename T>
+__global__ void dropout_kernel(const T* x, std::int64_t n, float p, std::uint64_t key,
+                               std::uint64_t philox_stream, std::uint64_t first_index, T* out,
+                               bool aligned) {
+  const std::int64_t i = global_thread() * kPack;
+  if (i >= n) return;
+  Pack v = load(x + i, n - i, aligned);
+  const float factor = 1.0f / (1.0f - p);
+  std::uint64_t index = first_index + static_cast<std::uint64_t>(i);
+  uint4 block = philox(key, index / 4, philox_stream);
+#pragma unroll
+  for (int j = 0; j < kPack; ++j, ++index) {
+    if (j > 0 && index % 4 == 0) block = philox(key, index / 4, philox_stream);
+    const unsigned bits = word_of(block, static_cast<unsigned>(index % 4));
+    const float uniform = static_cast<float>(bits >> 8) * 0x1.0p-24f;
+    v.v[j] = uniform >= p ? v.v[j] * factor : 0.0f;
+  }
+  store(out + i, v, n - i, aligned);
+}
+
+template <typename T>
+void dropout(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t philox_stream,
+             std::uint64_t first_index, T* out, cudaStream_t stream) {
+  launch(dropout_kernel<T>, grid_for(ceil_div(n, kPack), kBlock), kBlock, 0, stream, x, n, p, key,
+         philox_stream, first_index, out, aligned16(x, out));
+}
+
+template void dropout(const float*, std::int64_t, float, std::uint64_t, std::uint64_t,
+                      std::uint64_t, float*, cudaStream_t);
+template void dropout(const Bf16*, std::int64_t, float, std::uint64_t, std::uint64_t, std::uint64_t,
+                      Bf16*, cudaStream_t);
+
+}  // namespace tandem::runtime::cuda

@@ -1,0 +1,128 @@
+// Element types on the device: fp32 and bf16 are computed with in fp32 and moved eight at a time,
+// in 16-byte words where the address allows. For .cu files only.
+#pragma once
+
+#include "runtime/kernels/cuda/kernels.h"
+
+namespace tandem::runtime::cuda {
+
+constexpr int kPack = 8;
+
+__device__ inline float to_float(float x) {
+  return x;
+}
+__device__ inline float to_float(double x) {
+  return static_cast<float>(x);
+}
+__device__ inline float to_float(Bf16 x) {
+  return __bfloat162float(x);
+}
+
+__device__ inline void assign(float& to, float x) {
+  to = x;
+}
+__device__ inline void assign(double& to, float x) {
+  to = x;
+}
+__device__ inline void assign(Bf16& to, float x) {
+  to = __float2bfloat16_rn(x);
+}
+
+// What is stored of x in type T, as a float.
+template <typename T>
+__device__ inline float rounded(float x) {
+  T stored;
+  assign(stored, x);
+  return to_float(stored);
+}
+
+struct Pack {
+  float v[kPack];
+};
+
+// ---- whole packs at 16-byte aligned addresses
+
+__device__ inline Pack load_whole(const float* p) {
+  const auto* words = reinterpret_cast<const float4*>(p);
+  const float4 a = words[0], b = words[1];
+  return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+}
+__device__ inline float low_half(unsigned word) {
+  return __uint_as_float(word << 16);
+}
+__device__ inline float high_half(unsigned word) {
+  return __uint_as_float(word & 0xffff0000u);
+}
+__device__ inline Pack load_whole(const Bf16* p) {
+  const uint4 w = *reinterpret_cast<const uint4*>(p);
+  return {{low_half(w.x), high_half(w.x), low_half(w.y), high_half(w.y), low_half(w.z),
+           high_half(w.z), low_half(w.w), high_half(w.w)}};
+}
+__device__ inline void store_whole(float* p, const Pack& x) {
+  auto* words = reinterpret_cast<float4*>(p);
+  words[0] = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
+  words[1] = make_float4(x.v[4], x.v[5], x.v[6], x.v[7]);
+}
+__device__ inline unsigned pair_of(float low, float high) {
+  const unsigned a = __bfloat16_as_ushort(__float2bfloat16_rn(low));
+  const unsigned b = __bfloat16_as_ushort(__float2bfloat16_rn(high));
+  return a | b << 16;
+}
+__device__ inline void store_whole(Bf16* p, const Pack& x) {
+  *reinterpret_cast<uint4*>(p) = make_uint4(pair_of(x.v[0], x.v[1]), pair_of(x.v[2], x.v[3]),
+                                            pair_of(x.v[4], x.v[5]), pair_of(x.v[6], x.v[7]));
+}
+
+// ---- the first `count` elements; the others read as 0 and are not written
+
+template <typename T>
+__device__ inline Pack load(const T* p, std::int64_t count, bool aligned) {
+  if (aligned && count >= kPack) return load_whole(p);
+  Pack x;
+#pragma unroll
+  for (int i = 0; i < kPack; ++i) x.v[i] = i < count ? to_float(p[i]) : 0.0f;
+  return x;
+}
+template <typename T>
+__device__ inline void store(T* p, const Pack& x, std::int64_t count, bool aligned) {
+  if (aligned && count >= kPack) return store_whole(p, x);
+#pragma unroll
+  for (int i = 0; i < kPack; ++i)
+    if (i < count) assign(p[i], x.v[i]);
+}
+// fp64 is converted, never computed with.
+__device__ inline Pack load(const double* p, std::int64_t count, bool) {
+  Pack x;
+  for (int i = 0; i < kPack; ++i) x.v[i] = i < count ? to_float(p[i]) : 0.0f;
+  return x;
+}
+__device__ inline void store(double* p, const Pack& x, std::int64_t count, bool) {
+  for (int i = 0; i < kPack; ++i)
+    if (i < count) assign(p[i], x.v[i]);
+}
+
+// Host: true when all are at multiples of 16 bytes (null is).
+template <typename... Ts>
+bool aligned16(const Ts*... pointers) {
+  return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
+}
+// Host: the same for rows of `width` elements, of which every one must start so.
+template <typename... Ts>
+bool aligned_rows(std::int64_t width, const Ts*... pointers) {
+  return width % kPack == 0 && aligned16(pointers...);
+}
+
+__device__ inline std::int64_t global_thread() {
+  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+template <typename T>
+__device__ inline T least(T a, T b) {
+  return b < a ? b : a;
+}
+template <typename T>
+__device__ inline T greatest(T a, T b) {
+  return a < b ? b : a;
+}
+
+}  // namespace tandem::runtime::cuda

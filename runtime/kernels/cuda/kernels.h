@@ -1,0 +1,229 @@
+// The host side of the kernels: each function launches on `stream` what kernels/backend.h says
+// under its name. Shapes and dtypes are settled before (cuda_backend.cpp); T is float or Bf16.
+// Files are named after the sections here.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace tandem::runtime::cuda {
+
+using Bf16 = __nv_bfloat16;
+
+// ---- elementwise.cu
+
+// The low `element_bytes` of `bits` in every element.
+void fill(void* out, std::int64_t n, int element_bytes, std::uint64_t bits, cudaStream_t stream);
+// In and Out: float, double, Bf16; not twice the same.
+template <typename In, typename Out>
+void convert(const In* in, std::int64_t n, Out* out, cudaStream_t stream);
+template <typename A, typename B, typename Out>
+void add(const A* a, const B* b, std::int64_t n, Out* out, cudaStream_t stream);
+template <typename T>
+void scale(T* x, std::int64_t n, float factor, cudaStream_t stream);
+
+// ---- dropout.cu
+
+template <typename T>
+void dropout(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t philox_stream,
+             std::uint64_t first_index, T* out, cudaStream_t stream);
+
+// ---- rows.cu
+
+// Rows outside [first_row, first_row + in_rows) give zeros.
+template <typename In, typename Out>
+void gather(const In* in, const std::int32_t* rows, std::int64_t first_row, std::int64_t in_rows,
+            std::int64_t n, std::int64_t width, Out* out, cudaStream_t stream);
+template <typename T, typename Out>
+void scatter_add(const T* x, const std::int32_t* rows, std::int64_t first_row, std::int64_t n,
+                 std::int64_t out_rows, std::int64_t width, Out* out, cudaStream_t stream);
+void concat_columns(const float* parts, std::int64_t n, std::int64_t width, std::int64_t columns,
+                    float* out, cudaStream_t stream);
+
+// ---- reductions.cu
+
+// Sums over rows go in two steps: `row_blocks(n)` partial sums per column, then their sum.
+std::int64_t row_blocks(std::int64_t n);
+// partial: [row_blocks(n), width].
+template <typename T>
+void column_sum(const T* dy, std::int64_t n, std::int64_t width, float* partial, float* dbias,
+                bool accumulate, cudaStream_t stream);
+// target[j] (+)= Σ_block partial[block · stride + j], blocks in order.
+void combine_partials(const float* partial, std::int64_t blocks, std::int64_t stride,
+                      std::int64_t width, float* target, bool accumulate, cudaStream_t stream);
+constexpr std::int64_t kSumBlocks = 512;
+// partial: [kSumBlocks].
+template <typename T>
+void sum_of_squares(const T* x, std::int64_t n, double* partial, double* result,
+                    cudaStream_t stream);
+// finite (set to 1 before) becomes 0 when an element is not.
+template <typename T>
+void all_finite(const T* x, std::int64_t n, int* finite, cudaStream_t stream);
+void add_dot(const float* a, const float* b, std::int64_t n, float* out, cudaStream_t stream);
+
+// ---- norms.cu; partial: [row_blocks(n), width], twice as wide for layer_norm
+
+template <typename T>
+void rms_norm_forward(const T* x, const T* residual, const float* weight, float eps, std::int64_t n,
+                      std::int64_t width, T* h, T* y, float* rstd, cudaStream_t stream);
+template <typename T>
+void rms_norm_backward(const T* h, const float* weight, const float* rstd, const T* dy,
+                       const T* dh_in, std::int64_t n, std::int64_t width, T* dh, float* partial,
+                       cudaStream_t stream);
+template <typename T>
+void layer_norm_forward(const T* x, const T* residual, const float* weight, const float* bias,
+                        float eps, std::int64_t n, std::int64_t width, T* h, T* y, float* mean,
+                        float* rstd, cudaStream_t stream);
+template <typename T>
+void layer_norm_backward(const T* h, const float* weight, const float* mean, const float* rstd,
+                         const T* dy, const T* dh_in, std::int64_t n, std::int64_t width, T* dh,
+                         float* partial, cudaStream_t stream);
+
+// ---- rope.cu
+
+// Columns [offset, offset + heads · head_dim) of rows of `stride` elements; `data` points at the
+// first head.
+template <typename T>
+struct HeadRows {
+  T* data = nullptr;
+  std::int64_t stride = 0;
+  std::int64_t heads = 0;
+  std::int64_t head_dim = 0;
+};
+// A position outside [0, max_position) leaves its row alone and sets *fault.
+template <typename T>
+void rope(const HeadRows<T>& heads, std::int64_t n, const std::int32_t* positions,
+          std::int64_t max_position, const float* cos, const float* sin, bool inverse, int* fault,
+          cudaStream_t stream);
+
+// ---- activations.cu
+
+enum class Activation { kSilu, kGeluTanh, kGeluErf, kRelu, kTanh };
+template <typename T>
+void activation_forward(Activation activation, const T* x, std::int64_t n, T* y,
+                        cudaStream_t stream);
+// dx = dy · f'(x); of kTanh x is the output.
+template <typename T>
+void activation_backward(Activation activation, const T* x, std::int64_t n, const T* dy, T* dx,
+                         cudaStream_t stream);
+// gate_up [n, 2 · width] = gate|up, out [n, width] = f(gate) · up.
+template <typename T>
+void gated_forward(Activation activation, const T* gate_up, std::int64_t n, std::int64_t width,
+                   T* out, cudaStream_t stream);
+template <typename T>
+void gated_backward(Activation activation, const T* gate_up, const T* dy, std::int64_t n,
+                    std::int64_t width, T* dgate_up, cudaStream_t stream);
+
+// ---- attention_forward.cu, attention_backward.cu
+
+constexpr std::int64_t kMaxHeadDim = 256;
+// Rows of a query or key block: fewer for wide heads, whose rows fill shared memory.
+constexpr int attention_tile(std::int64_t head_dim) {
+  return head_dim <= 128 ? 32 : 16;
+}
+// One block of one sequence: its rows of q (or k) start at `first` of the sequence.
+struct AttentionTile {
+  std::int32_t q_begin, q_count, k_begin, k_count, first;
+};
+struct AttentionMask {
+  bool causal;
+  std::int64_t window;
+};
+// [distances, heads], see DistanceBias; no bias where `values` is null.
+struct AttentionBias {
+  const float* values = nullptr;
+  std::int64_t distances = 0, heads = 0, zero = 0;
+};
+template <typename T>
+struct AttentionInputs {
+  HeadRows<const T> q, k, v;
+  AttentionMask mask;
+  AttentionBias bias;
+  float scale;
+  std::int64_t queries;  // rows of q over all sequences
+};
+// tiles: device, one per block of queries. out [queries, heads · head_dim], lse [heads, queries].
+template <typename T>
+void attention_forward(const AttentionInputs<T>& in, const AttentionTile* tiles,
+                       std::int64_t tile_count, T* out, float* lse, cudaStream_t stream);
+template <typename T>
+struct AttentionGradients {
+  const float* lse;
+  const T* out;
+  const T* dout;
+  float* delta;         // [heads, queries], scratch
+  float* bias_partial;  // [query tiles, distances, heads], zeros before; null: not wanted
+  HeadRows<T> dq, dk, dv;
+};
+template <typename T>
+void attention_backward(const AttentionInputs<T>& in, const AttentionGradients<T>& gradients,
+                        const AttentionTile* query_tiles, std::int64_t query_tile_count,
+                        const AttentionTile* key_tiles, std::int64_t key_tile_count,
+                        cudaStream_t stream);
+
+// ---- decode.cu
+
+template <typename T>
+void kv_cache_write(const HeadRows<const T>& rows, const std::int32_t* slots,
+                    const std::int32_t* positions, std::int64_t n, std::int64_t capacity, T* cache,
+                    cudaStream_t stream);
+template <typename T>
+struct DecodeInputs {
+  HeadRows<const T> q;
+  const T* keys;
+  const T* values;
+  const std::int32_t* slots;
+  const std::int32_t* lengths;
+  std::int64_t rows, capacity, kv_heads;
+  float scale;
+  std::int64_t window;
+  AttentionBias bias;
+};
+template <typename T>
+void attention_decode(const DecodeInputs<T>& in, T* out, cudaStream_t stream);
+
+// ---- softmax.cu
+
+template <typename T>
+void row_max(const T* logits, std::int64_t n, std::int64_t width, float* maximum,
+             cudaStream_t stream);
+template <typename T>
+void softmax_sums(const T* logits, const float* maximum, const std::int32_t* targets,
+                  std::int64_t first_column, std::int64_t n, std::int64_t width, float* sums,
+                  cudaStream_t stream);
+void softmax_stats(const float* maximum, const float* sums, std::int64_t n, float* lse,
+                   float* log_prob, float* entropy, cudaStream_t stream);
+template <typename In, typename Out>
+void softmax_backward(const In* logits, const float* lse, const std::int32_t* targets,
+                      std::int64_t first_column, const float* g_logp, const float* entropy,
+                      const float* g_entropy, std::int64_t n, std::int64_t width, Out* dlogits,
+                      cudaStream_t stream);
+
+// ---- adamw.cu
+
+struct AdamWTask {
+  float one_minus_beta1, beta2, one_minus_beta2, eps;
+  float decay;                 // 1 − learning_rate · weight_decay
+  float step_size;             // learning_rate / (1 − beta1^step)
+  float inverse_sqrt_correct;  // 1 / sqrt(1 − beta2^step)
+  float grad_scale;
+};
+// compute may be null.
+template <typename T>
+void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
+           std::int64_t n, const AdamWTask& task, cudaStream_t stream);
+
+// ---- sample.cu
+
+struct SampleTask {
+  float temperature;
+  std::int64_t top_k;
+  float top_p;
+};
+// uniform may be null when the draw is greedy.
+void sample(const float* logits, std::int64_t n, std::int64_t width, const SampleTask& task,
+            const float* uniform, std::int32_t* tokens, cudaStream_t stream);
+
+}  // namespace tandem::runtime::cuda
