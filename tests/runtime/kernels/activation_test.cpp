@@ -168,7 +168,7 @@ TEST_P(Activation, rope_refuses_a_position_beyond_its_tables) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, Activation, testing::ValuesIn(isas()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Backends, Activation, testing::ValuesIn(backend_names()), name_of_backend);
 
 }  // namespace
 }  // namespace tandem::test

@@ -426,7 +426,7 @@ TEST_P(Attention, a_row_outside_the_cache_is_refused) {
   EXPECT_THROW(write(good, position_above), runtime::InternalError);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, Attention, testing::ValuesIn(isas()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Backends, Attention, testing::ValuesIn(backend_names()), name_of_backend);
 
 }  // namespace
 }  // namespace tandem::test

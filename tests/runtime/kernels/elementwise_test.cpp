@@ -319,7 +319,8 @@ TEST_P(Elementwise, bits_do_not_depend_on_threads) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, Elementwise, testing::ValuesIn(isas()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Backends, Elementwise, testing::ValuesIn(backend_names()),
+                         name_of_backend);
 
 }  // namespace
 }  // namespace tandem::test

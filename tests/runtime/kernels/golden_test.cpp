@@ -222,7 +222,8 @@ TEST_P(GoldenKernels, softmax_of_linear_cross_entropy) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, GoldenKernels, testing::ValuesIn(isas()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Backends, GoldenKernels, testing::ValuesIn(backend_names()),
+                         name_of_backend);
 
 }  // namespace
 }  // namespace tandem::test

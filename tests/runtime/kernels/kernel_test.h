@@ -1,4 +1,6 @@
-// Every kernel test runs once per instruction set that this CPU has.
+// The tests of this folder run over several backends, always with tensors of the host: the CPU's,
+// once per instruction set (cpu_backends.cpp), and the CUDA one, emulated (tests/simt) or on a card
+// (tests/gpu), behind a mirror that copies to the device and back.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,7 +13,6 @@
 
 #include "runtime/base/random.h"
 #include "runtime/kernels/backend.h"
-#include "runtime/kernels/cpu/isa_select.h"
 #include "tests/support/golden.h"
 
 namespace tandem::test {
@@ -21,27 +22,29 @@ using runtime::DType;
 using runtime::Shape;
 using runtime::Tensor;
 
+// ---- defined once per test program
+
+std::vector<std::string> backend_names();
+// Null, with the reason in `absence`, where this machine has none.
+Backend* select_backend(const std::string& name, std::string& absence);
+void restore_backend();
+
 class KernelTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    before_ = runtime::cpu::isa_name();
-    runtime::cpu::select_isa(GetParam());
+    std::string absence;
+    backend_ = select_backend(GetParam(), absence);
+    if (backend_ == nullptr) GTEST_SKIP() << absence;
   }
-  void TearDown() override { runtime::cpu::select_isa(before_); }
+  void TearDown() override { restore_backend(); }
 
-  Backend& kernels() { return runtime::backend_of(runtime::Device{}); }
+  Backend& kernels() { return *backend_; }
 
  private:
-  std::string before_;
+  Backend* backend_ = nullptr;
 };
 
-inline std::vector<std::string> isas() {
-  std::vector<std::string> names;
-  for (const std::string_view name : runtime::cpu::supported_isas()) names.emplace_back(name);
-  return names;
-}
-
-inline std::string isa_of(const testing::TestParamInfo<std::string>& info) {
+inline std::string name_of_backend(const testing::TestParamInfo<std::string>& info) {
   return info.param;
 }
 

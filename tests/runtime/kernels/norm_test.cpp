@@ -169,7 +169,7 @@ TEST_P(Norm, bits_do_not_depend_on_threads) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, Norm, testing::ValuesIn(isas()), isa_of);
+INSTANTIATE_TEST_SUITE_P(Backends, Norm, testing::ValuesIn(backend_names()), name_of_backend);
 
 }  // namespace
 }  // namespace tandem::test

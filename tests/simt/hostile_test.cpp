@@ -1,0 +1,202 @@
+// Shapes at which a GPU's kernels go wrong and a CPU's do not: wide rows that need more threads or
+// more shared memory than a block has, packs that start in the middle of a 16-byte word, more
+// tokens than one search reaches, every head size class. The CPU backend says what is right.
+#include "tests/runtime/kernels/kernel_test.h"
+
+namespace tandem::test {
+namespace {
+
+using runtime::AttentionShape;
+using runtime::HeadsView;
+
+class HostileShapes : public KernelTest {
+ protected:
+  // The same call on both; outputs start equal.
+  void compare(const std::string& name, const std::vector<Tensor>& outputs,
+               const std::function<void(Backend&, std::vector<Tensor>&)>& work, double bound) {
+    std::vector<Tensor> ours, wanted;
+    for (const Tensor& output : outputs) {
+      ours.push_back(output.clone());
+      wanted.push_back(output.clone());
+    }
+    work(kernels(), ours);
+    work(runtime::backend_of(runtime::Device{}), wanted);
+    for (std::size_t i = 0; i < ours.size(); ++i)
+      EXPECT_TRUE(close(fmt::format("{} output {}", name, i), ours[i], wanted[i], bound));
+  }
+};
+
+double bound_of(DType dtype) {
+  return dtype == DType::kF32 ? 1e-5 : 1e-2;
+}
+
+TEST_P(HostileShapes, wide_norms) {
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t width : {4096, 4104, 12289}) {
+      const Shape shape{3, width};
+      const Tensor x = random_tensor(shape, "x", dtype), dy = random_tensor(shape, "dy", dtype),
+                   weight = random_tensor({width}, "w"), bias = random_tensor({width}, "b"), none;
+      Tensor rows = empty_like(x), statistics = Tensor::zeros({3}, DType::kF32),
+             columns = Tensor::zeros({width}, DType::kF32);
+      kernels().fill(rows, 0.0f);
+      compare(
+          "rms_norm", {rows, statistics, rows, columns},
+          [&](Backend& b, std::vector<Tensor>& out) {
+            Tensor h;
+            b.rms_norm_forward(x, none, weight, 1e-5f, h, out[0], out[1]);
+            b.rms_norm_backward(x, weight, out[1], dy, none, out[2], out[3], true);
+          },
+          bound_of(dtype));
+      compare(
+          "layer_norm", {rows, statistics, statistics, rows, columns, columns},
+          [&](Backend& b, std::vector<Tensor>& out) {
+            Tensor h;
+            b.layer_norm_forward(x, none, weight, bias, 1e-5f, h, out[0], out[1], out[2]);
+            b.layer_norm_backward(x, weight, out[1], out[2], dy, none, out[3], out[4], out[5],
+                                  false);
+          },
+          bound_of(dtype));
+    }
+}
+
+// Windows that begin at an odd element: no 16-byte access is possible.
+TEST_P(HostileShapes, windows_that_are_not_aligned) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor whole = random_tensor({4096}, "x", dtype), other = random_tensor({4096}, "y");
+    const Tensor x = whole.slice(3, {8, 40}), y = other.slice(5, {8, 40});
+    const Tensor out = Tensor::zeros({8, 40}, dtype), half = Tensor::zeros({8, 20}, dtype);
+    compare(
+        "add", {out}, [&](Backend& b, auto& o) { b.add(x, y, o[0]); }, bound_of(dtype));
+    compare(
+        "swiglu", {half}, [&](Backend& b, auto& o) { b.swiglu_forward(x, o[0]); }, bound_of(dtype));
+    compare(
+        "gelu", {out}, [&](Backend& b, auto& o) { b.gelu_forward(x, true, o[0]); },
+        bound_of(dtype));
+    compare(
+        "dropout", {out}, [&](Backend& b, auto& o) { b.dropout(x, 0.4f, 3, "d", 5, o[0]); }, 0);
+    compare(
+        "column_sum", {Tensor::zeros({40}, DType::kF32)},
+        [&](Backend& b, auto& o) { b.column_sum(x, o[0], false); }, 1e-5);
+    compare(
+        "row_max", {Tensor::zeros({8}, DType::kF32)},
+        [&](Backend& b, auto& o) { b.row_max(x, o[0]); }, 0);
+    EXPECT_NEAR(kernels().sum_of_squares(x), runtime::backend_of(x).sum_of_squares(x), 1e-9);
+  }
+}
+
+TEST_P(HostileShapes, tokens_beyond_one_search) {
+  const std::int64_t n = 1300, width = 9;
+  std::vector<std::int32_t> values;
+  for (std::int32_t i = 0; i < n; ++i) values.push_back(i < 3 || i > n - 3 ? 1 : 7 + i % 30);
+  const Tensor tokens = Tensor::from(values, {n});
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor dy = random_tensor({n, width}, "dy", dtype);
+    compare(
+        "embedding_backward", {random_tensor({40, width}, "dw")},
+        [&](Backend& b, auto& o) { b.embedding_backward(tokens, dy, 0, o[0]); }, 0);
+    compare(
+        "scatter_add_rows", {random_tensor({40, width}, "dw", dtype)},
+        [&](Backend& b, auto& o) { b.scatter_add_rows(dy, tokens, o[0]); }, 0);
+  }
+}
+
+TEST_P(HostileShapes, wide_logits) {
+  for (const std::int64_t width : {5000, 20011}) {
+    const Tensor logits = random_tensor({2, width}, "x", DType::kF32, 5.0f),
+                 targets = random_indices(2, width, "t"), g = random_tensor({2}, "g");
+    compare(
+        "softmax",
+        {Tensor::zeros({2}, DType::kF32), Tensor::zeros({2, 3}, DType::kF32),
+         Tensor::zeros({2}, DType::kF32), Tensor::zeros({2}, DType::kF32),
+         Tensor::zeros({2}, DType::kF32), Tensor::zeros({2, width}, DType::kBF16)},
+        [&](Backend& b, std::vector<Tensor>& o) {
+          b.row_max(logits, o[0]);
+          b.softmax_sums(logits, o[0], targets, 0, o[1]);
+          b.softmax_stats(o[0], o[1], o[2], o[3], o[4]);
+          b.softmax_backward(logits, o[2], targets, 0, g, o[4], g, o[5]);
+        },
+        1e-3);
+    for (const runtime::SamplingParams& params : {runtime::SamplingParams{1.0f, 0, 1.0f},
+                                                  {0.7f, 50, 1.0f},
+                                                  {1.3f, 0, 0.9f},
+                                                  {1.0f, 1000, 0.5f},
+                                                  {0.0f, 0, 1.0f}}) {
+      const std::vector<float> uniform = {0.3f, 0.81f};
+      std::vector<std::int32_t> ours(2), wanted(2);
+      kernels().sample(logits, params, uniform, ours);
+      runtime::backend_of(logits).sample(logits, params, uniform, wanted);
+      EXPECT_EQ(ours, wanted) << "top_k " << params.top_k << " top_p " << params.top_p;
+    }
+  }
+}
+
+TEST_P(HostileShapes, nan_and_infinity_in_logits_to_draw_from) {
+  const float inf = INFINITY, nan = NAN;
+  const Tensor rows =
+      Tensor::from(std::vector<float>{nan, 1,   nan,   2,    -inf, -inf, -inf, -inf, nan, nan,
+                                      nan, nan, -0.0f, 0.0f, -1,   -inf, 1,    inf,  2,   inf},
+                   {5, 4});
+  for (const runtime::SamplingParams& params :
+       {runtime::SamplingParams{1.0f, 0, 1.0f}, {1.0f, 2, 0.9f}, {0.0f, 0, 1.0f}}) {
+    const std::vector<float> uniform = {0.9f, 0.5f, 0.5f, 0.7f, 0.5f};
+    std::vector<std::int32_t> ours(5), wanted(5);
+    kernels().sample(rows, params, uniform, ours);
+    runtime::backend_of(rows).sample(rows, params, uniform, wanted);
+    EXPECT_EQ(ours, wanted) << "top_k " << params.top_k << " top_p " << params.top_p;
+  }
+}
+
+// Aligned heads of each size class (the odd offsets of the shared tests never take 16-byte access).
+TEST_P(HostileShapes, attention_with_aligned_heads_of_every_size_class) {
+  const std::vector<std::int32_t> borders = {0, 5, 75};
+  const AttentionShape shape{borders, borders, true, 0.2f, 0};
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t d : {64, 72, 128, 136, 256}) {
+      const Tensor qkv = random_tensor({75, 4 * d}, "qkv", dtype),
+                   dout = random_tensor({75, 2 * d}, "dout", dtype);
+      const HeadsView q{qkv, 0, 2, d}, k{qkv, 2 * d, 1, d}, v{qkv, 3 * d, 1, d};
+      compare(
+          fmt::format("attention {}", d),
+          {Tensor::zeros({75, 2 * d}, dtype), Tensor::zeros({2, 75}, DType::kF32),
+           Tensor::zeros({75, 4 * d}, dtype)},
+          [&](Backend& b, std::vector<Tensor>& o) {
+            b.attention_forward(q, k, v, shape, o[0], o[1]);
+            b.attention_backward(q, k, v, o[0], o[1], dout, shape, {o[2], 0, 2, d},
+                                 {o[2], 2 * d, 1, d}, {o[2], 3 * d, 1, d});
+          },
+          bound_of(dtype));
+    }
+}
+
+TEST_P(HostileShapes, decoding_from_long_caches_with_aligned_heads) {
+  const std::int64_t capacity = 300;
+  const std::vector<std::int32_t> slots = {1, 0}, lengths = {300, 129};
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t d : {64, 256}) {
+      const Tensor rows = random_tensor({2, 4 * d}, "q", dtype);
+      const Shape shape{2, capacity, 2, d};
+      const runtime::KvCacheView cache{random_tensor(shape, "k", dtype),
+                                       random_tensor(shape, "v", dtype)};
+      compare(
+          "decode", {Tensor::zeros({2, 4 * d}, dtype)},
+          [&](Backend& b, std::vector<Tensor>& o) {
+            b.attention_decode({rows, 0, 4, d}, cache, slots, lengths, 0.1f, 0, o[0]);
+          },
+          bound_of(dtype));
+    }
+}
+
+TEST_P(HostileShapes, a_head_beyond_the_largest_tile_is_refused_in_words) {
+  const std::vector<std::int32_t> borders = {0, 1};
+  const Tensor rows = random_tensor({1, 264}, "x");
+  Tensor out = Tensor::zeros({1, 264}, DType::kF32), lse = Tensor::zeros({1, 1}, DType::kF32);
+  EXPECT_THROW(kernels().attention_forward({rows, 0, 1, 264}, {rows, 0, 1, 264}, {rows, 0, 1, 264},
+                                           {borders, borders, true, 1.0f, 0}, out, lse),
+               runtime::Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, HostileShapes, testing::ValuesIn(backend_names()),
+                         name_of_backend);
+
+}  // namespace
+}  // namespace tandem::test

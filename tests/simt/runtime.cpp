@@ -1,0 +1,228 @@
+// CUDA's run-time library over the host's memory. Work waits in one queue until the host waits for
+// it, as it may on a card.
+#include <cuda_runtime.h>
+#include <cxxabi.h>
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "tests/simt/emulator.h"
+#include "tests/simt/memory.h"
+#include "tests/simt/scheduler.h"
+
+struct CUstream_st {};
+struct CUevent_st {
+  bool recorded = false;
+};
+
+namespace simt {
+namespace {
+
+struct Card {
+  std::deque<std::function<void()>> queue;
+  std::map<const void*, std::size_t> more_shared;  // what kernels have asked for
+  std::map<const void*, std::string> names;
+  std::set<std::string> executed;
+  std::map<void*, std::size_t> memory;
+  std::size_t limit = std::size_t{1} << 40, used = 0;
+  cudaError_t last_error = cudaSuccess;
+  int device = 0;
+};
+
+Card& card() {
+  static Card& instance = *new Card;  // static objects free memory at the end
+  return instance;
+}
+
+cudaError_t remember(cudaError_t error) {
+  if (error != cudaSuccess) card().last_error = error;
+  return error;
+}
+
+// Owners free memory in destructors, which must not throw: what goes wrong is thrown by the next
+// wait.
+void report_later(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (...) {
+    card().queue.push_front(
+        [failure = std::current_exception()] { std::rethrow_exception(failure); });
+  }
+}
+
+// "void tandem::runtime::cuda::scale_kernel<float>(float*, …)" → "scale_kernel"
+std::string plain_name(std::string name) {
+  name = name.substr(0, name.find_first_of("<("));
+  if (const auto at = name.rfind("::"); at != std::string::npos) name = name.substr(at + 2);
+  if (const auto at = name.rfind(' '); at != std::string::npos) name = name.substr(at + 1);
+  return name;
+}
+
+const std::string& name_of(const void* kernel) {
+  std::string& name = card().names[kernel];
+  if (!name.empty()) return name;
+  Dl_info info = {};
+  name = std::string("?");
+  if (dladdr(kernel, &info) != 0 && info.dli_sname != nullptr) {
+    int status = 0;
+    char* readable = abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, &status);
+    name = plain_name(status == 0 ? readable : info.dli_sname);
+    std::free(readable);
+  }
+  return name;
+}
+
+}  // namespace
+
+void enqueue(std::function<void()> work) {
+  card().queue.push_back(std::move(work));
+}
+
+void drain() {
+  while (!card().queue.empty()) {
+    const std::function<void()> work = std::move(card().queue.front());
+    card().queue.pop_front();
+    work();
+  }
+}
+
+const std::set<std::string>& executed_kernels() {
+  return card().executed;
+}
+
+void set_memory_limit(std::size_t bytes) {
+  card().limit = bytes;
+}
+
+cudaError_t submit(const cudaLaunchConfig_t& config, const void* kernel,
+                   std::function<void()> thread) {
+  const dim3 grid = config.gridDim, block = config.blockDim;
+  const std::size_t threads = static_cast<std::size_t>(block.x) * block.y * block.z;
+  const std::size_t shared_limit = std::max(kPlainSharedBytes, card().more_shared[kernel]);
+  const bool possible = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffu &&
+                        grid.y <= 65535 && grid.z <= 65535 && threads > 0 && threads <= 1024 &&
+                        block.z <= 64 && config.dynamicSmemBytes <= shared_limit;
+  if (!possible) return remember(cudaErrorInvalidConfiguration);
+  enqueue(
+      [launch = Launch{name_of(kernel), grid, block, config.dynamicSmemBytes, std::move(thread)}] {
+        card().executed.insert(launch.name);
+        run(launch);
+      });
+  return cudaSuccess;
+}
+
+}  // namespace simt
+
+using simt::card;
+using simt::remember;
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : remember(cudaErrorInvalidDevice);
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaGetLastError() {
+  return std::exchange(card().last_error, cudaSuccess);
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError";
+}
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation       ? "out of memory"
+         : error == cudaErrorInvalidConfiguration ? "invalid configuration argument"
+                                                  : "emulated error";
+}
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  if (card().used + bytes > card().limit) return remember(cudaErrorMemoryAllocation);
+  *pointer = simt::allocate_guarded(bytes);
+  card().memory[*pointer] = bytes;
+  card().used += bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* pointer) {
+  if (pointer == nullptr) return cudaSuccess;
+  simt::report_later([] { simt::drain(); });
+  const auto found = card().memory.find(pointer);
+  if (found == card().memory.end()) return remember(cudaErrorInvalidValue);
+  card().used -= found->second;
+  simt::report_later([&] { simt::release_guarded(pointer, found->second); });
+  card().memory.erase(found);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned) {
+  *pointer = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+  return *pointer == nullptr ? remember(cudaErrorMemoryAllocation) : cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *total = card().limit;
+  *free = card().limit - card().used;
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                            cudaStream_t) {
+  simt::enqueue([=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+  simt::enqueue([=] { std::memset(to, value, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  simt::drain();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+  return cudaSuccess;  // one queue: all streams are in the order of submission
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->recorded = true;
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->recorded) simt::drain();
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  if (value < 0 || static_cast<std::size_t>(value) > simt::kMaxSharedBytes)
+    return remember(cudaErrorInvalidValue);
+  card().more_shared[kernel] = static_cast<std::size_t>(value);
+  return cudaSuccess;
+}
+cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
+  *name = simt::name_of(kernel).c_str();
+  return cudaSuccess;
+}
