@@ -92,7 +92,8 @@ TEST(ParameterStore, parameters_are_aligned_slices_of_the_flat_buffers) {
     if (!covered[k]) {
       EXPECT_EQ(store.flat_master().span<float>()[k], 0.0f);
     }
-  EXPECT_EQ(store.logical_elements(), 13 * 12 + 32 * 12 + 12 * 16 + 8 + 12 + 12);
+  EXPECT_EQ(store.logical_elements(),
+            13 * 12 + 32 * 12 + 12 * 16 + 8 + 20 * 12 + 20 + 12 * 16 + 12 + 12);
 }
 
 TEST(ParameterStore, compute_copies_are_rounded_masters) {
