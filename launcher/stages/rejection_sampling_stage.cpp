@@ -13,6 +13,7 @@
 #include "rl/model_roles.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/text_file.h"
+#include "runtime/metrics/timers.h"
 
 namespace tandem::launcher {
 
@@ -84,6 +85,7 @@ StageRecord run_rejection_sampling_stage(RunContext& context, const Stage& stage
   const auto& config = std::get<RejectionSamplingStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
+  const runtime::Stopwatch watch;
   const std::filesystem::path path = context.folder_of(stage) / "chosen.jsonl";
   const bool have_chosen =
       mesh->world.broadcast_string(std::filesystem::exists(path) ? "yes" : "no", 0,
@@ -99,6 +101,8 @@ StageRecord run_rejection_sampling_stage(RunContext& context, const Stage& stage
                 objective,
                 example_prompts([&](std::int64_t i) { return chosen.example(i); },
                                 std::min(config.train.samples.count, chosen.size()))});
+  for (auto& [name, value] : record.figures)
+    if (name == "seconds") value = watch.seconds();  // sampling and scoring included
   record.figures.emplace_back("examples", static_cast<double>(chosen.size()));
   return record;
 }

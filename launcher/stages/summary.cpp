@@ -24,17 +24,22 @@ std::string one_line(std::string text, std::size_t limit) {
   return text.substr(0, cut) + "…";
 }
 
+std::size_t longest_name(const Summary& s) {
+  return std::max(s.before.size(), s.after.size());
+}
+
 std::string figure_table(const Summary& s) {
-  std::string text =
-      fmt::format("{:<38}{:>14}{:>14}{:>12}\n", "held-out prompts", s.before, s.after, "change");
+  const std::size_t width = std::max<std::size_t>(14, longest_name(s) + 2);
+  std::string text = fmt::format("{:<38}{:>{}}{:>{}}{:>12}\n", "held-out prompts", s.before, width,
+                                 s.after, width, "change");
   const auto row = [&](std::string_view name, double before, double after) {
-    text +=
-        fmt::format("{:<38}{:>14.3f}{:>14.3f}{:>+12.3f}\n", name, before, after, after - before);
+    text += fmt::format("{:<38}{:>{}.3f}{:>{}.3f}{:>+12.3f}\n", name, before, width, after, width,
+                        after - before);
   };
   if (s.has_reward) {
     row("reward (reward model)", s.figures_before.reward_mean, s.figures_after.reward_mean);
-    text += fmt::format("{:<38}{:>14.3f}{:>14.3f}\n", "  standard deviation over samples",
-                        s.figures_before.reward_std, s.figures_after.reward_std);
+    text += fmt::format("{:<38}{:>{}.3f}{:>{}.3f}\n", "  standard deviation over samples",
+                        s.figures_before.reward_std, width, s.figures_after.reward_std, width);
   }
   if (s.has_lexicon)
     row("sentiment (lexicon, never trained on)", s.figures_before.lexicon_mean,
@@ -42,8 +47,8 @@ std::string figure_table(const Summary& s) {
   row("distinct-2", s.figures_before.distinct_2, s.figures_after.distinct_2);
   row("tokens per answer", s.figures_before.mean_tokens, s.figures_after.mean_tokens);
   row("answers that end by themselves", s.figures_before.eos_rate, s.figures_after.eos_rate);
-  text += fmt::format("{:<38}{:>14}{:>14.3f}\n", "KL to " + s.before + " (nats per answer)", "",
-                      s.figures_after.kl_to_baseline);
+  text += fmt::format("{:<38}{:>{}}{:>{}.3f}\n", "KL to " + s.before + " (nats per answer)", "",
+                      width, s.figures_after.kl_to_baseline, width);
   return text;
 }
 
@@ -52,7 +57,7 @@ std::string sample_texts(const Summary& s, int columns) {
   const auto width = static_cast<std::size_t>(std::max(columns - 28, 40));
   const auto answer = [&](std::string_view model, double reward, const std::string& answer) {
     text +=
-        fmt::format("    {:<10}{}  {}\n", model,
+        fmt::format("    {:<{}}{}  {}\n", model, std::max<std::size_t>(10, longest_name(s)),
                     s.has_reward ? fmt::format("{:>+7.2f}", reward) : "", one_line(answer, width));
   };
   for (const SampleTexts& sample : s.samples) {
