@@ -234,7 +234,7 @@ class Bench {
         4.0 * static_cast<double>(batch * length * c_.num_attention_heads * head_dim()),
         2 * size() * static_cast<double>(batch * length * kv * head_dim()), [&] {
           backend_->attention_decode({q, 0, c_.num_attention_heads, head_dim()}, cache, slots,
-                                     lengths, 0.125f, 0, out);
+                                     lengths, 0.125f, 0, {}, out);
         });
     const Tensor logits = filled({batch, c_.vocab_size}, DType::kF32, 4);
     const std::vector<float> uniform(static_cast<std::size_t>(batch), 0.37f);

@@ -111,6 +111,14 @@ void require_sound_sizes(const FamilyConfig& config, std::int64_t tensor_paralle
   require_divisible("intermediate_size", config.intermediate_size, tensor_parallel);
 }
 
+void require_tied(const FamilyConfig& config) {
+  if (!config.tie_word_embeddings)
+    throw_error(
+        "model.tie_word_embeddings false is not supported for {}, whose output matrix is its "
+        "embedding",
+        config.model_type());
+}
+
 void visit_sizes(runtime::FieldVisitor& v, FamilyConfig& config) {
   v.field({"vocab_size", "rows of the embedding; 0 takes the tokenizer's size", "tokens"},
           config.vocab_size);

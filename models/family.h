@@ -59,7 +59,8 @@ struct FamilyConfig {
 // A family's configuration as a value.
 class AnyConfig {
  public:
-  explicit AnyConfig(std::string_view model_type = "llama");
+  AnyConfig() : AnyConfig("llama") {}
+  explicit AnyConfig(std::string_view model_type);
   AnyConfig(const AnyConfig& other) : config_(other.config_->clone()) {}
   AnyConfig(AnyConfig&& other) noexcept = default;
   AnyConfig& operator=(AnyConfig other) noexcept {
@@ -92,6 +93,8 @@ void require_positive(std::string_view key, std::int64_t value);
 void require_divisible(std::string_view key, std::int64_t value, std::int64_t tensor_parallel);
 // What holds of all families with these sizes: positive, whole heads, divided by the ranks.
 void require_sound_sizes(const FamilyConfig& config, std::int64_t tensor_parallel);
+// Throws Error for an output matrix of its own, in a family that has none.
+void require_tied(const FamilyConfig& config);
 // The keys that all families have.
 void visit_sizes(runtime::FieldVisitor& v, FamilyConfig& config);
 

@@ -47,15 +47,12 @@ void execute(const ValidateCommand& command, const parallel::Group& world) {
 void execute(const PlanCommand& command, const parallel::Group& world) {
   const std::int64_t ranks = command.ranks.value_or(world.size());
   const Recipe recipe = load_recipe(command.recipe, command.overrides, ranks);
-  if (const auto problems = find_problems(recipe, ranks); !problems.empty())
-    throw runtime::Error(problems.front());
-  if (world.rank() == 0) {
-    std::vector<StageMemory> plans;
-    for (const Stage& stage : recipe.stages) plans.push_back(plan_memory(recipe, stage));
-    std::fputs(render(plans).c_str(), stdout);
-  }
+  require_valid(recipe, ranks);
+  MemoryPlanner planner(recipe);
+  const std::vector<StageMemory> plans = planner.plan_all();
+  if (world.rank() == 0) std::fputs(render(plans).c_str(), stdout);
   if (command.memory_gb > 0)
-    require_memory_of_each_rank(recipe, static_cast<std::int64_t>(command.memory_gb * 1e9));
+    require_memory_of_each_rank(planner, plans, static_cast<std::int64_t>(command.memory_gb * 1e9));
 }
 
 void execute(const DocsCommand& command, const parallel::Group& world) {

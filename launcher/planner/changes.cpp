@@ -1,6 +1,7 @@
 // What to change where a plan does not fit.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 
@@ -15,7 +16,6 @@ struct Knobs {
   std::string layout_key, train_key;  // before the keys' own names
   parallel::LayoutConfig* layout = nullptr;
   std::int64_t* micro_batch_size = nullptr;
-  std::int64_t samples = 1;  // of a replica in one update
   train::Recompute* recompute = nullptr;
   runtime::DType* precision = nullptr;
 };
@@ -23,20 +23,16 @@ struct Knobs {
 template <typename Config>
 std::optional<Knobs> knobs_of(const std::string& name, Config& config) {
   if constexpr (std::is_same_v<Config, PpoStage>) {
-    parallel::LayoutConfig& layout = config.placement.policy.layout;
     return Knobs{.layout_key = name + ".placement.policy.layout.",
                  .train_key = name + ".",
-                 .layout = &layout,
+                 .layout = &config.placement.policy.layout,
                  .micro_batch_size = &config.ppo.micro_batch_size,
-                 .samples = config.ppo.rollout_batch_size / config.ppo.num_mini_batches /
-                            layout.data_parallel,
                  .recompute = &config.ppo.recompute};
   } else if constexpr (requires { config.train; }) {
     return Knobs{.layout_key = name + ".layout.",
                  .train_key = name + ".",
                  .layout = &config.layout,
                  .micro_batch_size = &config.train.micro_batch_size,
-                 .samples = config.train.global_batch_size / config.layout.data_parallel,
                  .recompute = &config.train.recompute,
                  .precision = &config.train.precision};
   }
@@ -57,8 +53,7 @@ std::vector<std::vector<Change>> changes_for(const Knobs& knobs) {
     for (std::int64_t zero = knobs.layout->zero_stage + 1; zero <= 2; ++zero)
       groups[0].push_back({fmt::format("{}zero_stage={}", knobs.layout_key, zero),
                            [zero](Knobs& k) { k.layout->zero_stage = zero; }});
-  const std::int64_t size = *knobs.micro_batch_size > 0 ? *knobs.micro_batch_size : knobs.samples;
-  for (std::int64_t half = size / 2; half >= 1; half /= 2)
+  for (std::int64_t half = *knobs.micro_batch_size / 2; half >= 1; half /= 2)
     groups[1].push_back({fmt::format("{}micro_batch_size={}", knobs.train_key, half),
                          [half](Knobs& k) { *k.micro_batch_size = half; }});
   if (*knobs.recompute == train::Recompute::kNone)
@@ -73,7 +68,7 @@ std::vector<std::vector<Change>> changes_for(const Knobs& knobs) {
 // A stage whose keys are changed one after the other.
 class Trial {
  public:
-  Trial(const Recipe& recipe, const Stage& stage) : recipe_(recipe), stage_(stage) {}
+  Trial(MemoryPlanner& planner, const Stage& stage) : planner_(planner), stage_(stage) {}
 
   std::optional<Knobs> knobs() {
     return std::visit([&](auto& config) { return knobs_of(stage_.name, config); }, stage_.config);
@@ -82,27 +77,25 @@ class Trial {
     Knobs changed = *knobs();
     change.apply(changed);
   }
-  bool fits(std::int64_t limit) const {
-    return plan_memory(recipe_, stage_).peak_of_a_rank() <= limit;
-  }
+  bool fits(std::int64_t limit) const { return planner_.plan(stage_).peak_of_a_rank() <= limit; }
 
  private:
-  const Recipe& recipe_;
+  MemoryPlanner& planner_;
   Stage stage_;
 };
 
 }  // namespace
 
-std::vector<std::string> changes_that_fit(const Recipe& recipe, const Stage& stage,
-                                          std::int64_t limit, std::size_t count) {
+std::vector<std::string> changes_that_fit(MemoryPlanner& planner, const Stage& stage,
+                                          std::int64_t limit) {
   std::vector<std::string> fitting;
-  Trial all(recipe, stage);
+  Trial all(planner, stage);
   const auto knobs = all.knobs();
   if (!knobs) return fitting;
   std::string together;
   for (const auto& group : changes_for(*knobs)) {
     for (const Change& change : group) {
-      Trial alone(recipe, stage);
+      Trial alone(planner, stage);
       alone.apply(change);
       if (!alone.fits(limit)) continue;
       fitting.push_back(change.text);
@@ -113,7 +106,7 @@ std::vector<std::string> changes_that_fit(const Recipe& recipe, const Stage& sta
     together += (together.empty() ? "" : " ") + group.back().text;
   }
   if (fitting.empty() && !together.empty() && all.fits(limit)) fitting.push_back(together);
-  if (fitting.size() > count) fitting.resize(count);
+  fitting.resize(std::min<std::size_t>(fitting.size(), 3));
   return fitting;
 }
 

@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "data/batch.h"
-#include "launcher/planner/model_sizes.h"
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/training_stage.h"
 #include "models/generation/generate.h"
@@ -67,9 +66,12 @@ std::int64_t share(std::int64_t total, std::int64_t parts) {
   return (total + parts - 1) / parts;
 }
 
-class Planner {
+using ModelUse = std::function<void(models::Model&)>;
+constexpr auto kNothing = [](models::Model&) {};
+
+class RolePlanner {
  public:
-  explicit Planner(const Recipe& recipe) : recipe_(recipe) {}
+  explicit RolePlanner(MemoryPlanner& planner) : planner_(planner) {}
 
   // One update of two micro-batches, if a step has as many, and what happens between updates.
   struct Training {
@@ -78,13 +80,13 @@ class Planner {
     LayoutConfig layout;
     models::BuildOptions options;
     std::int64_t micro_batches = 1;
-    std::function<void(models::Model&)> micro_batch{};
-    std::function<void(models::Model&)> generate = [](models::Model&) {};
+    ModelUse micro_batch{};
+    ModelUse generate = kNothing;
   };
 
   std::unique_ptr<models::Model> build(const std::string& from, models::BuildOptions options) {
     options.device = kMeta;
-    return planned_sizes(recipe_, from)->make(options);
+    return planner_.sizes_of(from)->make(options);
   }
 
   RoleMemory trained(const Training& job, const Mesh& mesh) {
@@ -104,10 +106,9 @@ class Planner {
     return memory;
   }
 
-  RoleMemory frozen(
-      const std::string& role, const std::string& from, const LayoutConfig& layout,
-      const models::BuildOptions& options, const std::function<void(models::Model&)>& score,
-      const std::function<void(models::Model&)>& generate = [](models::Model&) {}) {
+  RoleMemory frozen(const std::string& role, const std::string& from, const LayoutConfig& layout,
+                    const models::BuildOptions& options, const ModelUse& score,
+                    const ModelUse& generate = kNothing) {
     RoleMemory memory{.role = role, .layout = layout.str(), .ranks = layout.ranks()};
     Gauge gauge;
     const auto model = build(from, options);
@@ -118,27 +119,33 @@ class Planner {
   }
 
  private:
-  const Recipe& recipe_;
+  MemoryPlanner& planner_;
 };
 
-constexpr auto kNothing = [](models::Model&) {};
+// What a role works on at a time: see rl::kRoleBatchTokens.
+data::Batch role_batch(std::int64_t length, std::int64_t prompt = 0) {
+  return full_batch(std::max<std::int64_t>(1, rl::kRoleBatchTokens / length), length, prompt);
+}
 
 void score_on_paper(models::Model& model, std::int64_t length) {
-  const data::Batch batch =
-      full_batch(std::max<std::int64_t>(1, rl::kRoleBatchTokens / length), length);
+  const data::Batch batch = role_batch(length);
   train::with_scores(model, batch, train::last_token_rows(batch));
 }
 
 void log_probs_on_paper(models::Model& model, std::int64_t length, std::int64_t prompt) {
-  train::with_log_probs(
-      model, full_batch(std::max<std::int64_t>(1, rl::kRoleBatchTokens / length), length, prompt),
-      1.0f);
+  train::with_log_probs(model, role_batch(length, prompt), 1.0f);
+}
+
+// As many prompts as are sampled together.
+void sample_on_paper(models::Model& model, const rl::SamplingConfig& sampling) {
+  generate_on_paper(model, models::GenerateOptions{}.batch_size, sampling.prompt_length,
+                    sampling.response_length);
 }
 
 // The plan of one stage, by kind.
 class StagePlanner {
  public:
-  StagePlanner(const Recipe& recipe, const Stage& stage) : planner_(recipe), stage_(stage) {}
+  StagePlanner(MemoryPlanner& planner, const Stage& stage) : planner_(planner), stage_(stage) {}
 
   StageMemory plan() {
     memory_.stage = stage_.name;
@@ -151,10 +158,10 @@ class StagePlanner {
   void add(const PretrainStage& stage) { add_tokens(stage); }
   void add(const SftStage& stage) { add_tokens(stage); }
 
-  Planner::Training training(const TrainingStage& stage, models::Head head) {
+  RolePlanner::Training training(const TrainingStage& stage, models::Head head) {
     const Mesh mesh = planned(stage.layout);
     const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
-    micro_ = stage.train.micro_batch_size > 0 ? stage.train.micro_batch_size : own;
+    micro_ = stage.train.micro_batch_size;
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,
@@ -172,7 +179,7 @@ class StagePlanner {
   }
 
   void add_tokens(const TrainingStage& stage) {
-    Planner::Training job = training(stage, models::Head::kLanguageModel);
+    RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     job.micro_batch = [&](models::Model& model) {
       train::token_loss(model, full_batch(micro_, stage.train.sequence_length), 1, true);
     };
@@ -181,7 +188,7 @@ class StagePlanner {
   }
 
   void add(const RewardStage& stage) {
-    Planner::Training job = training(stage, models::Head::kScalar);
+    RolePlanner::Training job = training(stage, models::Head::kScalar);
     job.micro_batch = [&](models::Model& model) {
       train::reward_loss(model, full_batch(2 * micro_, stage.train.sequence_length), 1, {}, false,
                          true);
@@ -190,14 +197,14 @@ class StagePlanner {
   }
 
   void add(const DpoStage& stage) {
-    Planner::Training job = training(stage, models::Head::kLanguageModel);
+    RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     const data::Batch pairs = full_batch(2 * micro_, stage.train.sequence_length);
     job.micro_batch = [&](models::Model& model) {
       const std::vector<float> reference(static_cast<std::size_t>(2 * micro_), 0.0f);
       train::dpo_step(model, pairs, reference, 1, {0.1, 0.0}, true);
     };
     job.generate = samples(stage);
-    memory_.roles_share_ranks = true;
+    memory_.places = RolePlaces::kTogether;
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
     memory_.roles.push_back(planner_.frozen(
         "reference", stage.reference_from, stage.layout,
@@ -208,7 +215,7 @@ class StagePlanner {
   void add(const PpoStage& stage) {
     const rl::PpoConfig& ppo = stage.ppo;
     const std::int64_t length = ppo.prompt_length + ppo.response_length;
-    memory_.roles_share_ranks = stage.placement.shared;
+    memory_.places = stage.placement.shared ? RolePlaces::kTogether : RolePlaces::kApart;
     add_policy(stage, length);
     add_critic(stage, length);
     add_frozen_role(stage, Role::kReference, stage.reference_from, [&](models::Model& model) {
@@ -219,14 +226,14 @@ class StagePlanner {
   }
 
   // Layout and options of a role, and how many samples of a minibatch it takes at a time.
-  Planner::Training role(const PpoStage& stage, Role role, const std::string& from) {
+  RolePlanner::Training role(const PpoStage& stage, Role role, const std::string& from) {
     const LayoutConfig& layout =
         placement_of(stage, stage.placement.shared ? Role::kPolicy : role).layout;
     const models::Head head =
         role == Role::kPolicy ? models::Head::kLanguageModel : models::Head::kScalar;
     const std::int64_t own = share(share(stage.ppo.rollout_batch_size, stage.ppo.num_mini_batches),
                                    layout.data_parallel);
-    micro_ = stage.ppo.micro_batch_size > 0 ? stage.ppo.micro_batch_size : own;
+    micro_ = stage.ppo.micro_batch_size;
     return {.role = name_of(role),
             .from = from,
             .layout = layout,
@@ -237,7 +244,7 @@ class StagePlanner {
 
   void add_policy(const PpoStage& stage, std::int64_t length) {
     const rl::PpoConfig& ppo = stage.ppo;
-    Planner::Training job = role(stage, Role::kPolicy, stage.from);
+    RolePlanner::Training job = role(stage, Role::kPolicy, stage.from);
     job.micro_batch = [&](models::Model& model) {
       train::with_log_probs(model, full_batch(micro_, length, ppo.prompt_length), 1.0f,
                             [](const train::TokenLogProbs& now) { return now.log_probs; });
@@ -250,7 +257,7 @@ class StagePlanner {
   }
 
   void add_critic(const PpoStage& stage, std::int64_t length) {
-    Planner::Training job = role(stage, Role::kCritic, stage.critic_from);
+    RolePlanner::Training job = role(stage, Role::kCritic, stage.critic_from);
     job.micro_batch = [&](models::Model& model) {
       const data::Batch batch = full_batch(micro_, length);
       std::vector<std::int32_t> rows(batch.tokens.size());
@@ -263,7 +270,7 @@ class StagePlanner {
   }
 
   void add_frozen_role(const PpoStage& stage, Role role, const std::string& from,
-                       const std::function<void(models::Model&)>& score) {
+                       const ModelUse& score) {
     const LayoutConfig& layout =
         placement_of(stage, stage.placement.shared ? Role::kPolicy : role).layout;
     const models::Head head =
@@ -291,9 +298,7 @@ class StagePlanner {
     RoleMemory memory{
         .role = "sampling", .layout = stage.layout.str(), .ranks = stage.layout.ranks()};
     memory.parameters = gauge.held();
-    memory.generation = gauge.transient([&] {
-      generate_on_paper(*sampler, 64, stage.sampling.prompt_length, stage.sampling.response_length);
-    });
+    memory.generation = gauge.transient([&] { sample_on_paper(*sampler, stage.sampling); });
     memory.activations = gauge.transient([&] { score_on_paper(*reward, length); });
     memory_.roles.push_back(memory);
   }
@@ -302,12 +307,10 @@ class StagePlanner {
     const Mesh mesh = planned(stage.layout);
     const auto options = frozen_options(stage.precision, mesh, models::Head::kLanguageModel);
     const std::int64_t length = stage.sampling.prompt_length + stage.sampling.response_length;
-    memory_.roles_share_ranks = true;
-    memory_.roles.push_back(planner_.frozen(
-        "model", stage.from, stage.layout, options, kNothing, [&](models::Model& model) {
-          generate_on_paper(model, 64, stage.sampling.prompt_length,
-                            stage.sampling.response_length);
-        }));
+    memory_.places = RolePlaces::kTogether;
+    memory_.roles.push_back(
+        planner_.frozen("model", stage.from, stage.layout, options, kNothing,
+                        [&](models::Model& model) { sample_on_paper(model, stage.sampling); }));
     memory_.roles.push_back(planner_.frozen(
         "baseline", stage.baseline_from, stage.layout, options, [&](models::Model& model) {
           log_probs_on_paper(model, length, stage.sampling.prompt_length);
@@ -321,7 +324,7 @@ class StagePlanner {
 
   static Mesh planned(const LayoutConfig& layout) { return parallel::planned_mesh(layout, 0); }
 
-  Planner planner_;
+  RolePlanner planner_;
   const Stage& stage_;
   StageMemory memory_;
   std::int64_t micro_ = 1;
@@ -336,14 +339,12 @@ std::int64_t StageMemory::peak_of_a_rank() const {
     transient = std::max(transient, role.transient());
     peak = std::max(peak, role.peak());
   }
-  return roles_share_ranks ? held + transient : peak;
+  return places == RolePlaces::kTogether ? held + transient : peak;
 }
 
 std::int64_t StageMemory::peak_of(std::int64_t rank) const {
-  if (roles.empty()) return 0;
-  // Without separate placement all roles have the same ranks.
-  const bool placed = !roles_share_ranks && roles.size() > 1 && roles.front().role == "policy";
-  if (!placed) return rank < roles.front().ranks ? peak_of_a_rank() : 0;
+  if (places != RolePlaces::kApart)
+    return !roles.empty() && rank < roles.front().ranks ? peak_of_a_rank() : 0;
   for (const RoleMemory& role : roles) {
     if (rank < role.ranks) return role.peak();
     rank -= role.ranks;
@@ -351,15 +352,16 @@ std::int64_t StageMemory::peak_of(std::int64_t rank) const {
   return 0;
 }
 
-std::int64_t StageMemory::peak_of_all() const {
-  std::int64_t ranks = 0, sum = 0;
-  for (const RoleMemory& role : roles) ranks += role.ranks;
-  for (std::int64_t rank = 0; rank < ranks; ++rank) sum += peak_of(rank);
-  return sum;
+MemoryPlanner::MemoryPlanner(const Recipe& recipe) : context_(recipe, parallel::local_group()) {}
+
+StageMemory MemoryPlanner::plan(const Stage& stage) {
+  return StagePlanner(*this, stage).plan();
 }
 
-StageMemory plan_memory(const Recipe& recipe, const Stage& stage) {
-  return StagePlanner(recipe, stage).plan();
+std::vector<StageMemory> MemoryPlanner::plan_all() {
+  std::vector<StageMemory> plans;
+  for (const Stage& stage : recipe().stages) plans.push_back(plan(stage));
+  return plans;
 }
 
 }  // namespace tandem::launcher

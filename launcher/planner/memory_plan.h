@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "launcher/recipe/recipe.h"
+#include "launcher/stages/context.h"
+#include "models/family.h"
 
 namespace tandem::launcher {
 
@@ -30,27 +32,51 @@ struct RoleMemory {
   std::int64_t peak() const { return held() + transient(); }
 };
 
+// How the roles of a stage lie on its ranks.
+enum class RolePlaces {
+  kInTurn,    // all on the same ranks, one gone before the next comes
+  kTogether,  // all on the same ranks, at the same time
+  kApart,     // each on ranks of its own, in their order
+};
+
 struct StageMemory {
   std::string stage;
-  bool roles_share_ranks = false;  // every rank holds all of the roles
+  RolePlaces places = RolePlaces::kInTurn;
   std::vector<RoleMemory> roles;
 
   // Of the rank that needs most.
   std::int64_t peak_of_a_rank() const;
-  // Over all ranks of the stage.
-  std::int64_t peak_of_all() const;
   // Of rank `rank` of the run; 0 where it has nothing to do.
   std::int64_t peak_of(std::int64_t rank) const;
 };
 
-// Of one stage of a resolved recipe; no roles for a stage without a model.
-StageMemory plan_memory(const Recipe& recipe, const Stage& stage);
+// Plans the stages of a resolved recipe.
+class MemoryPlanner {
+ public:
+  // The recipe must outlive the planner.
+  explicit MemoryPlanner(const Recipe& recipe);
+
+  const Recipe& recipe() const { return context_.recipe(); }
+  // A stage of the recipe, or one that was changed; no roles for a stage without a model.
+  StageMemory plan(const Stage& stage);
+  std::vector<StageMemory> plan_all();
+  // The sizes of the model that a key such as `from` means: of a stage of the recipe (which ends in
+  // a model like the one it starts from), a directory, or, when empty, the recipe's model. The
+  // vocabulary of a tokenizer that is yet to be trained is as large as its stage may make it.
+  // Throws Error for a directory without a model.
+  models::AnyConfig sizes_of(const std::string& from);
+
+ private:
+  std::int64_t vocabulary();
+
+  RunContext context_;
+};
 
 // Changes to keys of a stage, cheapest first, any one of which (or, last, all together) brings the
-// need of a rank to at most `limit` bytes; at most `count`. "pretrain.layout.zero_stage=1", or
+// need of a rank to at most `limit` bytes; at most three. "pretrain.layout.zero_stage=1", or
 // several such joined by blanks.
-std::vector<std::string> changes_that_fit(const Recipe& recipe, const Stage& stage,
-                                          std::int64_t limit, std::size_t count = 3);
+std::vector<std::string> changes_that_fit(MemoryPlanner& planner, const Stage& stage,
+                                          std::int64_t limit);
 
 // "1.4 GB"
 std::string format_bytes(std::int64_t bytes);

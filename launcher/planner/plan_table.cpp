@@ -27,7 +27,7 @@ std::string render(const std::vector<StageMemory>& stages) {
                           role.layout, role.ranks, cell(role.parameters), cell(role.gradients),
                           cell(role.optimizer), cell(role.activations), cell(role.generation),
                           cell(role.peak()));
-    if (stage.roles_share_ranks && stage.roles.size() > 1)
+    if (stage.places == RolePlaces::kTogether && stage.roles.size() > 1)
       text += fmt::format("{:<24}{:<99}\n", stage.stage + " together",
                           fmt::format("{:>99}", cell(stage.peak_of_a_rank())));
   }

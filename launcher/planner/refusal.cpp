@@ -4,7 +4,6 @@
 
 #include <fstream>
 
-#include "launcher/planner/memory_plan.h"
 #include "runtime/base/error.h"
 
 namespace tandem::launcher {
@@ -27,9 +26,9 @@ std::int64_t available_memory() {
 }
 
 // "; set a, or b, or c", each of which would be enough.
-std::string advice(const Recipe& recipe, const Stage& stage, std::int64_t limit) {
+std::string advice(MemoryPlanner& planner, const Stage& stage, std::int64_t limit) {
   std::string text;
-  for (const std::string& change : changes_that_fit(recipe, stage, limit))
+  for (const std::string& change : changes_that_fit(planner, stage, limit))
     text += (text.empty() ? "; set " : ", or ") + change;
   return text.empty() ? "; use more ranks for each copy of the model (tensor_parallel)" : text;
 }
@@ -42,26 +41,29 @@ void require_memory(const Recipe& recipe, const parallel::Group& world) {
   const auto hosts = world.all_gather_strings(host, "host names");
   for (std::size_t rank = 0; rank < hosts.size(); ++rank)
     if (hosts[rank] == host) here.push_back(static_cast<std::int64_t>(rank));
-  const auto ranks_here = static_cast<std::int64_t>(here.size());
   const std::int64_t available = available_memory();
-  if (available == 0) return;
+  if (available == 0 || here.front() != world.rank()) return;
+  const auto ranks_here = static_cast<std::int64_t>(here.size());
+  MemoryPlanner planner(recipe);
   for (const Stage& stage : recipe.stages) {
-    const StageMemory plan = plan_memory(recipe, stage);
+    const StageMemory plan = planner.plan(stage);
     std::int64_t need = 0;
     for (const std::int64_t rank : here) need += plan.peak_of(rank);
     if (need <= available) continue;
     runtime::throw_error("stage '{}' needs {} on {} ({} ranks), which has {} free{}", stage.name,
                          format_bytes(need), host, ranks_here, format_bytes(available),
-                         advice(recipe, stage, available / ranks_here));
+                         advice(planner, stage, available / ranks_here));
   }
 }
 
-void require_memory_of_each_rank(const Recipe& recipe, std::int64_t limit) {
-  for (const Stage& stage : recipe.stages) {
-    const std::int64_t need = plan_memory(recipe, stage).peak_of_a_rank();
+void require_memory_of_each_rank(MemoryPlanner& planner, const std::vector<StageMemory>& plans,
+                                 std::int64_t limit) {
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const std::int64_t need = plans[i].peak_of_a_rank();
+    const Stage& stage = planner.recipe().stages[i];
     if (need > limit)
       runtime::throw_error("stage '{}' needs {} on a rank, more than {}{}", stage.name,
-                           format_bytes(need), format_bytes(limit), advice(recipe, stage, limit));
+                           format_bytes(need), format_bytes(limit), advice(planner, stage, limit));
   }
 }
 

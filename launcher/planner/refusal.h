@@ -1,16 +1,18 @@
 // Ends a run that cannot fit before anything is allocated.
 #pragma once
 
-#include "launcher/recipe/recipe.h"
+#include "launcher/planner/memory_plan.h"
 #include "parallel/comm/communicator.h"
 
 namespace tandem::launcher {
 
-// Collective. Throws Error naming the stage, what it needs on a machine, what that machine has free
-// and what to change. Ranks on the same machine share its memory.
+// Collective. On the first rank of a machine, throws Error naming the stage, what it needs on that
+// machine, what is free there and what to change. Ranks on the same machine share its memory.
 void require_memory(const Recipe& recipe, const parallel::Group& world);
 
-// Throws Error when a rank of a stage needs more than `limit` bytes.
-void require_memory_of_each_rank(const Recipe& recipe, std::int64_t limit);
+// Throws Error when a rank of a stage needs more than `limit` bytes. `plans` are those of all
+// stages.
+void require_memory_of_each_rank(MemoryPlanner& planner, const std::vector<StageMemory>& plans,
+                                 std::int64_t limit);
 
 }  // namespace tandem::launcher

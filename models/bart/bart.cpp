@@ -34,10 +34,7 @@ void BartConfig::validate(std::int64_t tensor_parallel) const {
   require_positive("decoder_intermediate_size", decoder_intermediate_size);
   require_positive("num_decoder_layers", num_decoder_layers);
   require_divisible("decoder_intermediate_size", decoder_intermediate_size, tensor_parallel);
-  if (!tie_word_embeddings)
-    runtime::throw_error(
-        "model.tie_word_embeddings false is not supported for bart, whose output matrix is its "
-        "embedding");
+  require_tied(*this);
 }
 
 void BartConfig::read(const ConfigFile& file) {

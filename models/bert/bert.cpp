@@ -22,10 +22,7 @@ void BertConfig::visit_fields(runtime::FieldVisitor& v) {
 void BertConfig::validate(std::int64_t tensor_parallel) const {
   require_sound_sizes(*this, tensor_parallel);
   require_positive("type_vocab_size", type_vocab_size);
-  if (!tie_word_embeddings)
-    runtime::throw_error(
-        "model.tie_word_embeddings false is not supported for bert, whose output matrix is its "
-        "embedding");
+  require_tied(*this);
 }
 
 void BertConfig::read(const ConfigFile& file) {

@@ -29,13 +29,9 @@ Tensor attend(const SelfAttention& a, const Tensor& qkv, std::int64_t layer, con
   for (std::int32_t& length : lengths) ++length;
   Tensor out =
       Tensor::empty({qkv.dim(0), a.heads.heads * a.heads.head_dim}, qkv.dtype(), qkv.device());
-  const float scale = runtime::attention_scale(options, a.heads);
-  if (pass.distance_bias.defined()) {
-    backend.attention_decode_biased(a.heads.q(qkv), cache, use.slots, lengths, scale,
-                                    {pass.distance_bias, {}, pass.bias_zero}, out);
-  } else {
-    backend.attention_decode(a.heads.q(qkv), cache, use.slots, lengths, scale, a.window, out);
-  }
+  backend.attention_decode(a.heads.q(qkv), cache, use.slots, lengths,
+                           runtime::attention_scale(options, a.heads), a.window,
+                           {pass.distance_bias, {}, pass.bias_zero}, out);
   return out;
 }
 
@@ -64,7 +60,7 @@ Tensor decode(const CrossAttention& a, const Tensor& q, std::int64_t layer, cons
   Tensor out = empty_like(q);
   backend_of(q).attention_decode({q, 0, a.heads.heads, a.heads.head_dim},
                                  use.cache->encoder_layer(layer), use.slots, lengths,
-                                 runtime::attention_scale({.scale = a.scale}, a.heads), 0, out);
+                                 runtime::attention_scale({.scale = a.scale}, a.heads), 0, {}, out);
   return out;
 }
 

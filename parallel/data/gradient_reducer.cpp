@@ -74,8 +74,7 @@ void GradientReducer::send(Bucket& bucket) {
     bucket.work = dp_.all_reduce(bucket.grads, ReduceOp::kSum, "gradient bucket");
     return;
   }
-  const std::int64_t part = bucket.flat->elements / dp_.size();
-  Tensor own = bucket.grads.slice(dp_.rank() * part, {part});
+  Tensor own = store_.own_part(*bucket.flat, bucket.grads);
   bucket.work = dp_.reduce_scatter(bucket.grads, own, ReduceOp::kSum, "gradient bucket");
 }
 
@@ -86,8 +85,7 @@ void GradientReducer::settle(Bucket& bucket) {
   bucket.work.wait();
   bucket.in_flight = false;
   if (!divides(bucket)) return;
-  const std::int64_t part = bucket.flat->elements / dp_.size();
-  const Tensor sum = bucket.grads.slice(dp_.rank() * part, {part});
+  const Tensor sum = store_.own_part(*bucket.flat, bucket.grads);
   Tensor kept = store_.owned_grads(*bucket.flat);
   if (first_)
     runtime::backend_of(kept).copy(sum, kept);

@@ -163,9 +163,7 @@ void ParameterStore::gather_values() {
   for (const FlatBucket& bucket : layout_.buckets()) {
     if (!bucket.divided) continue;
     Tensor whole = values.slice(bucket.begin, {bucket.elements});
-    const std::int64_t part = bucket.elements / dp().size();
-    works.push_back(
-        dp().all_gather(whole.slice(dp().rank() * part, {part}), whole, "updated weights"));
+    works.push_back(dp().all_gather(own_part(bucket, whole), whole, "updated weights"));
   }
   for (Work& work : works) work.wait();
 }
@@ -185,10 +183,15 @@ void ParameterStore::detach_grads(const FlatBucket& bucket) {
   for (const std::size_t i : bucket.items) parameters_[i]->parameter.leaf.grad = Tensor();
 }
 
+Tensor ParameterStore::own_part(const FlatBucket& bucket, const Tensor& whole) const {
+  const std::int64_t part = bucket.elements / dp().size();
+  return whole.slice(dp().rank() * part, {part});
+}
+
 Tensor ParameterStore::owned_grads(const FlatBucket& bucket) const {
-  const std::int64_t part = bucket.divided ? bucket.elements / dp().size() : bucket.elements;
-  if (divides_gradients()) return grad_.slice(layout_.owned_begin(bucket), {part});
-  return grad_.slice(bucket.begin + (bucket.divided ? dp().rank() * part : 0), {part});
+  const Tensor whole = bucket_grads(bucket);
+  if (whole.defined()) return bucket.divided ? own_part(bucket, whole) : whole;
+  return grad_.slice(layout_.owned_begin(bucket), {bucket.elements / dp().size()});
 }
 
 void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,

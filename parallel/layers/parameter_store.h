@@ -113,6 +113,8 @@ class ParameterStore {
   runtime::Tensor bucket_grads(const FlatBucket& bucket) const;
   void attach_grads(const FlatBucket& bucket, const runtime::Tensor& grads);
   void detach_grads(const FlatBucket& bucket);
+  // This replica's part of `whole`, which holds a divided bucket.
+  runtime::Tensor own_part(const FlatBucket& bucket, const runtime::Tensor& whole) const;
   // Where the bucket's own part is kept until the update.
   runtime::Tensor owned_grads(const FlatBucket& bucket) const;
   // Replicas hold different parts: what is collected needs all of them.

@@ -49,7 +49,6 @@ Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const G
 
 Tensor row_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const Group& tp) {
   if (tp.size() == 1) return runtime::linear(x, weight, bias);
-  if (bias == nullptr) return reduce_from_tp(runtime::linear(x, weight), tp);
   // The first rank's partial sum brings the bias in; its gradient is whole on every rank.
   Tensor y;
   {

@@ -150,15 +150,15 @@ class Backend {
   // tanh: GPT-2's gelu_new; else exact erf.
   virtual void gelu_forward(const Tensor& x, bool tanh, Tensor& y) = 0;
   virtual void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) = 0;
-  // Of a device that lacks one of the following, the call throws.
   // out[n, f] = gelu(gate) * up for gate_up [n, 2f] = gate|up. (Shazeer 2020)
-  virtual void geglu_forward(const Tensor& gate_up, bool tanh, Tensor& out);
-  virtual void geglu_backward(const Tensor& gate_up, bool tanh, const Tensor& dy, Tensor& dgate_up);
-  virtual void relu_forward(const Tensor& x, Tensor& y);
-  virtual void relu_backward(const Tensor& x, const Tensor& dy, Tensor& dx);
-  virtual void tanh_forward(const Tensor& x, Tensor& y);
+  virtual void geglu_forward(const Tensor& gate_up, bool tanh, Tensor& out) = 0;
+  virtual void geglu_backward(const Tensor& gate_up, bool tanh, const Tensor& dy,
+                              Tensor& dgate_up) = 0;
+  virtual void relu_forward(const Tensor& x, Tensor& y) = 0;
+  virtual void relu_backward(const Tensor& x, const Tensor& dy, Tensor& dx) = 0;
+  virtual void tanh_forward(const Tensor& x, Tensor& y) = 0;
   // From the output: dx = dy·(1 − y²).
-  virtual void tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx);
+  virtual void tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx) = 0;
 
   // ---- attention
 
@@ -176,17 +176,12 @@ class Backend {
   virtual void kv_cache_write(const HeadsView& k, const HeadsView& v,
                               std::span<const std::int32_t> slots,
                               std::span<const std::int32_t> positions, KvCacheView& cache) = 0;
-  // One new query per row: out[i] attends to cache[slots[i], 0 .. lengths[i]).
+  // One new query per row, at position lengths[i] − 1: out[i] attends to cache[slots[i], 0 ..
+  // lengths[i]).
   virtual void attention_decode(const HeadsView& q, const KvCacheView& cache,
                                 std::span<const std::int32_t> slots,
                                 std::span<const std::int32_t> lengths, float scale,
-                                std::int64_t window, Tensor& out) = 0;
-  // The same with a bias by distance: the query of row i is at position lengths[i] − 1. Throws on a
-  // device that lacks it.
-  virtual void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
-                                       std::span<const std::int32_t> slots,
-                                       std::span<const std::int32_t> lengths, float scale,
-                                       const DistanceBias& bias, Tensor& out);
+                                std::int64_t window, const DistanceBias& bias, Tensor& out) = 0;
 
   // ---- softmax over (a slice of) the vocabulary
 

@@ -2,16 +2,10 @@
 
 #include <algorithm>
 
+#include "runtime/kernels/typed.h"
+
 namespace tandem::runtime {
 namespace {
-
-// Rows and columns of a tensor seen as a matrix: the last dimension is the width.
-std::int64_t width_of(const Tensor& x) {
-  return x.dim(-1);
-}
-std::int64_t rows_of(const Tensor& x) {
-  return width_of(x) == 0 ? 0 : x.elements() / width_of(x);
-}
 
 bool is_compute_type(const Tensor& x) {
   return x.dtype() == DType::kF32 || x.dtype() == DType::kBF16;
@@ -150,12 +144,6 @@ void check_swiglu(const Tensor& gate_up, const Tensor& half) {
                "SwiGLU of {} with {}", gate_up.str(), half.str());
 }
 
-void check_decode_bias(const HeadsView& q, std::span<const std::int32_t> lengths,
-                       const DistanceBias& bias) {
-  const auto longest = std::ranges::max_element(lengths);
-  check_bias(bias, q.heads, 0, longest == lengths.end() ? 0 : std::max(0, *longest - 1));
-}
-
 void check_attention(const HeadsView& q, const HeadsView& k, const HeadsView& v,
                      const AttentionShape& shape, const Tensor& out, const Tensor& lse) {
   check_heads(q);
@@ -196,7 +184,8 @@ void check_cache_write(const HeadsView& k, const HeadsView& v, std::span<const s
 }
 
 void check_decode(const HeadsView& q, const KvCacheView& cache, std::span<const std::int32_t> slots,
-                  std::span<const std::int32_t> lengths, const Tensor& out) {
+                  std::span<const std::int32_t> lengths, const DistanceBias& bias,
+                  const Tensor& out) {
   check_heads(q);
   check_cache(cache, slots, q.rows.dim(0));
   const Tensor& keys = cache.keys;
@@ -206,6 +195,8 @@ void check_decode(const HeadsView& q, const KvCacheView& cache, std::span<const 
                    lengths.size() == slots.size() && all_within(lengths, 0, keys.dim(1) + 1),
                "{} query heads of {} in {} with {} lengths against cache {} into {}", q.heads,
                q.head_dim, q.rows.str(), lengths.size(), keys.str(), out.str());
+  const auto longest = std::ranges::max_element(lengths);
+  check_bias(bias, q.heads, 0, longest == lengths.end() ? 0 : std::max(0, *longest - 1));
 }
 
 void check_softmax(const Tensor& logits, const Tensor& targets,

@@ -33,9 +33,8 @@ void check_attention(const HeadsView& q, const HeadsView& k, const HeadsView& v,
 void check_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
                        std::span<const std::int32_t> positions, const KvCacheView& cache);
 void check_decode(const HeadsView& q, const KvCacheView& cache, std::span<const std::int32_t> slots,
-                  std::span<const std::int32_t> lengths, const Tensor& out);
-void check_decode_bias(const HeadsView& q, std::span<const std::int32_t> lengths,
-                       const DistanceBias& bias);
+                  std::span<const std::int32_t> lengths, const DistanceBias& bias,
+                  const Tensor& out);
 // Logits [n, v] with targets int32 [n] (may be undefined) and fp32 statistics [n].
 void check_softmax(const Tensor& logits, const Tensor& targets,
                    std::initializer_list<const Tensor*> statistics);

@@ -180,7 +180,7 @@ TEST_P(HostileShapes, decoding_from_long_caches_with_aligned_heads) {
       compare(
           "decode", {Tensor::zeros({2, 4 * d}, dtype)},
           [&](Backend& b, std::vector<Tensor>& o) {
-            b.attention_decode({rows, 0, 4, d}, cache, slots, lengths, 0.1f, 0, o[0]);
+            b.attention_decode({rows, 0, 4, d}, cache, slots, lengths, 0.1f, 0, {}, o[0]);
           },
           bound_of(dtype));
     }

@@ -199,9 +199,10 @@ class MirrorBackend final : public Backend {
   }
   void attention_decode(const HeadsView& q, const KvCacheView& cache,
                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, Tensor& out) override {
+                        float scale, std::int64_t window, const DistanceBias& bias,
+                        Tensor& out) override {
     each("attention_decode", [&](Backend& backend, Copies& on) {
-      backend.attention_decode(on(q), on(cache), slots, lengths, scale, window, on(out));
+      backend.attention_decode(on(q), on(cache), slots, lengths, scale, window, on(bias), on(out));
     });
   }
   void row_max(const Tensor& logits, Tensor& maximum) override {
@@ -284,14 +285,6 @@ class MirrorBackend final : public Backend {
   void tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx) override {
     each("tanh_backward",
          [&](Backend& backend, Copies& on) { backend.tanh_backward(on(y), on(dy), on(dx)); });
-  }
-  void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
-                               std::span<const std::int32_t> slots,
-                               std::span<const std::int32_t> lengths, float scale,
-                               const DistanceBias& bias, Tensor& out) override {
-    each("attention_decode_biased", [&](Backend& backend, Copies& on) {
-      backend.attention_decode_biased(on(q), on(cache), slots, lengths, scale, on(bias), on(out));
-    });
   }
 
  private:

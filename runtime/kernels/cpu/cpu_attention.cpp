@@ -24,14 +24,6 @@ AttentionTask task_of(const AttentionShape& shape) {
           task_of(shape.bias)};
 }
 
-void decode(const HeadsView& q, const KvCacheView& cache, const DecodeTask& task, Tensor& out) {
-  by_type(out.dtype(), [&](auto t) {
-    using T = decltype(t);
-    typed<T>().attention_decode(head_rows<const T>(q), pointer<T>(cache.keys),
-                                pointer<T>(cache.values), task, pointer<T>(out));
-  });
-}
-
 }  // namespace
 
 void CpuBackend::attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
@@ -83,24 +75,21 @@ void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
 void CpuBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
                                   std::span<const std::int32_t> slots,
                                   std::span<const std::int32_t> lengths, float scale,
-                                  std::int64_t window, Tensor& out) {
-  check_decode(q, cache, slots, lengths, out);
-  decode(q, cache,
-         {slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1), cache.keys.dim(2), scale,
-          window},
-         out);
-}
-
-void CpuBackend::attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
-                                         std::span<const std::int32_t> slots,
-                                         std::span<const std::int32_t> lengths, float scale,
-                                         const DistanceBias& bias, Tensor& out) {
-  check_decode(q, cache, slots, lengths, out);
-  check_decode_bias(q, lengths, bias);
-  decode(q, cache,
-         {slots.data(), lengths.data(), q.rows.dim(0), cache.keys.dim(1), cache.keys.dim(2), scale,
-          0, task_of(bias)},
-         out);
+                                  std::int64_t window, const DistanceBias& bias, Tensor& out) {
+  check_decode(q, cache, slots, lengths, bias, out);
+  const DecodeTask task{.slots = slots.data(),
+                        .lengths = lengths.data(),
+                        .rows = q.rows.dim(0),
+                        .capacity = cache.keys.dim(1),
+                        .kv_heads = cache.keys.dim(2),
+                        .scale = scale,
+                        .window = window,
+                        .bias = task_of(bias)};
+  by_type(out.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().attention_decode(head_rows<const T>(q), pointer<T>(cache.keys),
+                                pointer<T>(cache.values), task, pointer<T>(out));
+  });
 }
 
 }  // namespace tandem::runtime::cpu

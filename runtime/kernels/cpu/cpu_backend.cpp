@@ -22,16 +22,6 @@ Backend& cpu_backend() {
 }  // namespace tandem::runtime
 
 namespace tandem::runtime::cpu {
-namespace {
-
-std::int64_t width_of(const Tensor& x) {
-  return x.dim(-1);
-}
-std::int64_t rows_of(const Tensor& x) {
-  return width_of(x) == 0 ? 0 : x.elements() / width_of(x);
-}
-
-}  // namespace
 
 // ---- memory and element-wise
 
@@ -365,17 +355,7 @@ void CpuBackend::softmax_backward(const Tensor& logits, const Tensor& lse, const
 void CpuBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
                        Tensor& compute, const AdamWStep& step) {
   check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
-  const auto steps = static_cast<double>(step.step);
-  AdamWTask task;
-  task.one_minus_beta1 = static_cast<float>(1.0 - step.beta1);
-  task.beta2 = static_cast<float>(step.beta2);
-  task.one_minus_beta2 = static_cast<float>(1.0 - step.beta2);
-  task.eps = static_cast<float>(step.eps);
-  task.decay = static_cast<float>(1.0 - step.learning_rate * step.weight_decay);
-  task.step_size = static_cast<float>(step.learning_rate / (1.0 - std::pow(step.beta1, steps)));
-  task.inverse_sqrt_correct =
-      static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, steps)));
-  task.grad_scale = static_cast<float>(step.grad_scale);
+  const AdamWTask task = adamw_task(step);
   by_type(grad.dtype(), [&](auto t) {
     using T = decltype(t);
     typed<T>().adamw(pointer<float>(master), pointer<T>(grad), pointer<float>(exp_avg),

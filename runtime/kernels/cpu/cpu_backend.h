@@ -65,11 +65,8 @@ class CpuBackend final : public Backend {
                       std::span<const std::int32_t> positions, KvCacheView& cache) override;
   void attention_decode(const HeadsView& q, const KvCacheView& cache,
                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, Tensor& out) override;
-  void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
-                               std::span<const std::int32_t> slots,
-                               std::span<const std::int32_t> lengths, float scale,
-                               const DistanceBias& bias, Tensor& out) override;
+                        float scale, std::int64_t window, const DistanceBias& bias,
+                        Tensor& out) override;
 
   void row_max(const Tensor& logits, Tensor& maximum) override;
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,

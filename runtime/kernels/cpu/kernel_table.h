@@ -6,19 +6,11 @@
 
 #include <cstdint>
 
+#include "runtime/kernels/kernel_arguments.h"
+
 namespace tandem::runtime::cpu {
 
 using Bf16Bits = std::uint16_t;
-
-// Columns [offset, offset + heads * head_dim) of rows of `stride` elements; `data` points at the
-// first head.
-template <typename T>
-struct HeadRows {
-  T* data = nullptr;
-  std::int64_t stride = 0;
-  std::int64_t heads = 0;
-  std::int64_t head_dim = 0;
-};
 
 // [distances, heads], see DistanceBias; no bias where `values` is null.
 struct BiasTask {
@@ -48,17 +40,6 @@ struct DecodeTask {
   float scale = 1.0f;
   std::int64_t window = 0;
   BiasTask bias = {};
-};
-
-struct AdamWTask {
-  float one_minus_beta1;
-  float beta2;
-  float one_minus_beta2;
-  float eps;
-  float decay;                 // 1 − learning_rate · weight_decay
-  float step_size;             // learning_rate / (1 − beta1^step)
-  float inverse_sqrt_correct;  // 1 / sqrt(1 − beta2^step)
-  float grad_scale;
 };
 
 template <typename T>

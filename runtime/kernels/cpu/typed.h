@@ -1,16 +1,11 @@
-// From a tensor's dtype to the C++ type of a kernel.
+// runtime/kernels/typed.h with the CPU's type for bf16, which is read as its bits, and the kernels
+// of a type.
 #pragma once
 
-#include "runtime/kernels/backend.h"
 #include "runtime/kernels/cpu/isa_select.h"
+#include "runtime/kernels/typed.h"
 
 namespace tandem::runtime::cpu {
-
-// Null for an undefined tensor. bf16 is read as its bits.
-template <typename T>
-T* pointer(const Tensor& tensor) {
-  return tensor.defined() ? static_cast<T*>(tensor.raw()) : nullptr;
-}
 
 template <typename T>
 const TypedKernels<T>& typed() {
@@ -36,21 +31,13 @@ const MixedKernels<In, Out>& mixed() {
 // body(T{}) with T = float or Bf16Bits.
 template <typename Body>
 auto by_type(DType dtype, const Body& body) {
-  TANDEM_CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
-               "a kernel for fp32 and bf16 was given {}", name_of(dtype));
-  return dtype == DType::kF32 ? body(float{}) : body(Bf16Bits{});
+  return by_type_with<Bf16Bits>(dtype, body);
 }
 
 // body(In{}, Out{})
 template <typename Body>
 auto by_types(DType in, DType out, const Body& body) {
-  return by_type(in, [&](auto a) { return by_type(out, [&](auto b) { return body(a, b); }); });
-}
-
-template <typename T>
-HeadRows<T> head_rows(const HeadsView& view) {
-  auto* data = static_cast<std::remove_const_t<T>*>(view.rows.raw());
-  return {data + view.offset, view.rows.dim(1), view.heads, view.head_dim};
+  return by_types_with<Bf16Bits>(in, out, body);
 }
 
 }  // namespace tandem::runtime::cpu

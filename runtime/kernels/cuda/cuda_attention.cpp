@@ -119,23 +119,8 @@ void CudaBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
 void CudaBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
                                    std::span<const std::int32_t> slots,
                                    std::span<const std::int32_t> lengths, float scale,
-                                   std::int64_t window, Tensor& out) {
-  check_decode(q, cache, slots, lengths, out);
-  decode(q, cache, slots, lengths, scale, window, {}, out);
-}
-
-void CudaBackend::attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
-                                          std::span<const std::int32_t> slots,
-                                          std::span<const std::int32_t> lengths, float scale,
-                                          const DistanceBias& bias, Tensor& out) {
-  check_decode(q, cache, slots, lengths, out);
-  check_decode_bias(q, lengths, bias);
-  decode(q, cache, slots, lengths, scale, 0, bias, out);
-}
-
-void CudaBackend::decode(const HeadsView& q, const KvCacheView& cache,
-                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                         float scale, std::int64_t window, const DistanceBias& bias, Tensor& out) {
+                                   std::int64_t window, const DistanceBias& bias, Tensor& out) {
+  check_decode(q, cache, slots, lengths, bias, out);
   check_head_dim(q.head_dim);
   if (slots.empty()) return;
   const Call call(context_, "attention_decode", {&q.rows, &cache.keys});

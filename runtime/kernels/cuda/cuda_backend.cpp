@@ -1,7 +1,6 @@
 #include "runtime/kernels/cuda/cuda_backend.h"
 
 #include <array>
-#include <cmath>
 #include <cstring>
 #include <mutex>
 
@@ -442,17 +441,7 @@ void CudaBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Ten
                         Tensor& compute, const AdamWStep& step) {
   check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
   const Call call(context_, "adamw", {&master, &grad});
-  const auto steps = static_cast<double>(step.step);
-  AdamWTask task{};
-  task.one_minus_beta1 = static_cast<float>(1.0 - step.beta1);
-  task.beta2 = static_cast<float>(step.beta2);
-  task.one_minus_beta2 = static_cast<float>(1.0 - step.beta2);
-  task.eps = static_cast<float>(step.eps);
-  task.decay = static_cast<float>(1.0 - step.learning_rate * step.weight_decay);
-  task.step_size = static_cast<float>(step.learning_rate / (1.0 - std::pow(step.beta1, steps)));
-  task.inverse_sqrt_correct =
-      static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, steps)));
-  task.grad_scale = static_cast<float>(step.grad_scale);
+  const AdamWTask task = adamw_task(step);
   by_type(grad.dtype(), [&](auto t) {
     cuda::adamw(pointer<float>(master), pointer<decltype(t)>(grad), pointer<float>(exp_avg),
                 pointer<float>(exp_avg_sq), pointer<Bf16>(compute), master.elements(), task,

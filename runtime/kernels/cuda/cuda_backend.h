@@ -69,11 +69,8 @@ class CudaBackend final : public Backend {
                       std::span<const std::int32_t> positions, KvCacheView& cache) override;
   void attention_decode(const HeadsView& q, const KvCacheView& cache,
                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, Tensor& out) override;
-  void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
-                               std::span<const std::int32_t> slots,
-                               std::span<const std::int32_t> lengths, float scale,
-                               const DistanceBias& bias, Tensor& out) override;
+                        float scale, std::int64_t window, const DistanceBias& bias,
+                        Tensor& out) override;
 
   void row_max(const Tensor& logits, Tensor& maximum) override;
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
@@ -102,9 +99,6 @@ class CudaBackend final : public Backend {
   void gate(const char* name, Activation activation, const Tensor& gate_up, Tensor& out);
   void gate_backward(const char* name, Activation activation, const Tensor& gate_up,
                      const Tensor& dy, Tensor& dgate_up);
-  void decode(const HeadsView& q, const KvCacheView& cache, std::span<const std::int32_t> slots,
-              std::span<const std::int32_t> lengths, float scale, std::int64_t window,
-              const DistanceBias& bias, Tensor& out);
   void add_rows(const Tensor& x, const Tensor& rows, std::int64_t first_row, Tensor& out);
 
   Context context_;

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "runtime/kernels/kernel_arguments.h"
+
 namespace tandem::runtime::cuda {
 
 using Bf16 = __nv_bfloat16;
@@ -83,15 +85,6 @@ void layer_norm_backward(const T* h, const float* weight, const float* mean, con
 
 // ---- rope.cu
 
-// Columns [offset, offset + heads · head_dim) of rows of `stride` elements; `data` points at the
-// first head.
-template <typename T>
-struct HeadRows {
-  T* data = nullptr;
-  std::int64_t stride = 0;
-  std::int64_t heads = 0;
-  std::int64_t head_dim = 0;
-};
 // A position outside [0, max_position) leaves its row alone and sets *fault.
 template <typename T>
 void rope(const HeadRows<T>& heads, std::int64_t n, const std::int32_t* positions,
@@ -203,13 +196,6 @@ void softmax_backward(const In* logits, const float* lse, const std::int32_t* ta
 
 // ---- adamw.cu
 
-struct AdamWTask {
-  float one_minus_beta1, beta2, one_minus_beta2, eps;
-  float decay;                 // 1 − learning_rate · weight_decay
-  float step_size;             // learning_rate / (1 − beta1^step)
-  float inverse_sqrt_correct;  // 1 / sqrt(1 − beta2^step)
-  float grad_scale;
-};
 // compute may be null.
 template <typename T>
 void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,

@@ -116,15 +116,9 @@ class MetaBackend final : public Backend {
   }
   void attention_decode(const HeadsView& q, const KvCacheView& cache,
                         std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, Tensor& out) override {
-    check_decode(q, cache, slots, lengths, out);
-  }
-  void attention_decode_biased(const HeadsView& q, const KvCacheView& cache,
-                               std::span<const std::int32_t> slots,
-                               std::span<const std::int32_t> lengths, float scale,
-                               const DistanceBias& bias, Tensor& out) override {
-    check_decode(q, cache, slots, lengths, out);
-    check_decode_bias(q, lengths, bias);
+                        float scale, std::int64_t window, const DistanceBias& bias,
+                        Tensor& out) override {
+    check_decode(q, cache, slots, lengths, bias, out);
   }
 
   void row_max(const Tensor& logits, Tensor& maximum) override {

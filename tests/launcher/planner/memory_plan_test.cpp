@@ -31,7 +31,7 @@ Recipe recipe_with(const std::string& keys, std::int64_t ranks = 4) {
 
 StageMemory plan(const std::string& keys) {
   const Recipe recipe = recipe_with(keys);
-  return plan_memory(recipe, recipe.stages[1]);
+  return MemoryPlanner(recipe).plan(recipe.stages[1]);
 }
 
 RoleMemory model(const std::string& keys) {
@@ -71,30 +71,32 @@ TEST(MemoryPlan, ranks_that_do_nothing_need_nothing) {
   EXPECT_EQ(stage.peak_of(0), stage.peak_of_a_rank());
   EXPECT_EQ(stage.peak_of(1), stage.peak_of_a_rank());
   EXPECT_EQ(stage.peak_of(2), 0);
-  EXPECT_EQ(stage.peak_of_all(), 2 * stage.peak_of_a_rank());
   const Recipe recipe = recipe_with("");
-  EXPECT_TRUE(plan_memory(recipe, recipe.stages[0]).roles.empty());
+  EXPECT_TRUE(MemoryPlanner(recipe).plan(recipe.stages[0]).roles.empty());
 }
 
 TEST(MemoryPlan, names_the_changes_that_are_enough) {
   const Recipe recipe = recipe_with(", micro_batch_size: 2, layout: {data_parallel: 4}");
   const Stage& stage = recipe.stages[1];
-  const std::int64_t need = plan_memory(recipe, stage).peak_of_a_rank();
-  EXPECT_THAT(changes_that_fit(recipe, stage, need - 1),
+  MemoryPlanner planner(recipe);
+  const std::int64_t need = planner.plan(stage).peak_of_a_rank();
+  EXPECT_THAT(changes_that_fit(planner, stage, need - 1),
               ElementsAre("pretrain.layout.zero_stage=1", "pretrain.micro_batch_size=1",
                           "pretrain.recompute=full"));
-  EXPECT_THAT(changes_that_fit(recipe, stage, need - 5 * kParameters),
+  EXPECT_THAT(changes_that_fit(planner, stage, need - 5 * kParameters),
               ElementsAre("pretrain.layout.zero_stage=1"));
-  EXPECT_THAT(changes_that_fit(recipe, stage, need - 8 * kParameters),
+  EXPECT_THAT(changes_that_fit(planner, stage, need - 8 * kParameters),
               ElementsAre(HasSubstr("pretrain.layout.zero_stage=2")));
-  EXPECT_TRUE(changes_that_fit(recipe, stage, 1000).empty());
+  EXPECT_TRUE(changes_that_fit(planner, stage, 1000).empty());
 }
 
 TEST(MemoryPlan, a_stage_that_does_not_fit_is_refused_with_what_to_change) {
   const Recipe recipe = recipe_with(", micro_batch_size: 8");
-  require_memory_of_each_rank(recipe, 1 << 30);
+  MemoryPlanner planner(recipe);
+  const std::vector<StageMemory> plans = planner.plan_all();
+  require_memory_of_each_rank(planner, plans, 1 << 30);
   try {
-    require_memory_of_each_rank(recipe, plan_memory(recipe, recipe.stages[1]).peak_of_a_rank() - 1);
+    require_memory_of_each_rank(planner, plans, plans[1].peak_of_a_rank() - 1);
     FAIL() << "accepted";
   } catch (const runtime::Error& error) {
     EXPECT_EQ(error.exit_code(), 2);

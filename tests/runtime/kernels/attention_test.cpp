@@ -347,7 +347,7 @@ TEST_P(Attention, decoding_from_a_cache_equals_the_full_forward) {
       kernels().gather_rows(qkv, last, queries);
       kernels().gather_rows(full, last, wanted);
       kernels().attention_decode({queries, 0, c.heads, c.head_dim}, cache, slots, lengths, 0.25f,
-                                 c.window, out);
+                                 c.window, {}, out);
       EXPECT_TRUE(close("decoded", out, wanted, dtype == DType::kF32 ? 2e-6 : 8e-3));
     }
 }
@@ -376,8 +376,8 @@ TEST_P(Attention, decoding_with_a_bias_equals_the_full_forward) {
            wanted = Tensor::empty({2, q_width}, dtype), out = empty_like(wanted);
     kernels().gather_rows(qkv, last, queries);
     kernels().gather_rows(full, last, wanted);
-    kernels().attention_decode_biased({queries, 0, heads, head_dim}, cache, slots, lengths, 0.25f,
-                                      bias, out);
+    kernels().attention_decode({queries, 0, heads, head_dim}, cache, slots, lengths, 0.25f, 0, bias,
+                               out);
     EXPECT_TRUE(close("decoded", out, wanted, dtype == DType::kF32 ? 2e-6 : 8e-3));
   }
 }

@@ -145,7 +145,7 @@ TEST_P(Elementwise, no_rows_at_all) {
   kernels().rope({none, 0, 1, 4}, indices, table.view({20, 2}), table.view({20, 2}), false);
   runtime::KvCacheView cache{random_tensor({1, 2, 1, 4}, "k"), random_tensor({1, 2, 1, 4}, "v")};
   kernels().kv_cache_write({none, 0, 1, 4}, {none, 4, 1, 4}, {}, {}, cache);
-  kernels().attention_decode({none, 0, 2, 4}, cache, {}, {}, 1.0f, 0, out);
+  kernels().attention_decode({none, 0, 2, 4}, cache, {}, {}, 1.0f, 0, {}, out);
   kernels().sample(none, {}, {}, {});
   Tensor dot = Tensor::zeros({1}, DType::kF32);
   kernels().add_dot(none, out, dot);

@@ -183,7 +183,7 @@ const std::map<std::string, Call>& calls() {
          const Tensor q = a({2, 8});
          const KvCacheView cache{a({2, 3, 1, 4}), a({2, 3, 1, 4})};
          Tensor out = a({2, 8});
-         b.attention_decode({q, 0, 2, 4}, cache, kSlots, kLengths, 1.0f, 0, out);
+         b.attention_decode({q, 0, 2, 4}, cache, kSlots, kLengths, 1.0f, 0, {}, out);
        }},
       {"row_max",
        [](Backend& b, Arguments& a) {
@@ -335,7 +335,7 @@ TEST(MetaBackend, refuses_borders_and_cache_rows_that_do_not_exist) {
     Tensor one = Tensor::zeros({1, 8}, kFloat, device);
     const auto decode = [&](std::int32_t slot, std::int32_t length) {
       const std::vector<std::int32_t> slots = {slot}, lengths = {length};
-      backend.attention_decode(q, cache, slots, lengths, 1.0f, 0, one);
+      backend.attention_decode(q, cache, slots, lengths, 1.0f, 0, {}, one);
     };
     decode(1, 3);
     EXPECT_THROW(decode(2, 1), InternalError);

@@ -1,0 +1,48 @@
+// From tensors and their dtypes to the pointers and C++ types of kernels, for every device.
+#pragma once
+
+#include <type_traits>
+
+#include "runtime/kernels/backend.h"
+#include "runtime/kernels/kernel_arguments.h"
+
+namespace tandem::runtime {
+
+// Rows and columns of a tensor seen as a matrix: the last dimension is the width.
+inline std::int64_t width_of(const Tensor& x) {
+  return x.dim(-1);
+}
+inline std::int64_t rows_of(const Tensor& x) {
+  return width_of(x) == 0 ? 0 : x.elements() / width_of(x);
+}
+
+// Null for an undefined tensor.
+template <typename T>
+T* pointer(const Tensor& tensor) {
+  return tensor.defined() ? static_cast<T*>(tensor.raw()) : nullptr;
+}
+
+// body(T{}) with T = float or the device's type for bf16.
+template <typename Bf16, typename Body>
+auto by_type_with(DType dtype, const Body& body) {
+  TANDEM_CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
+               "a kernel for fp32 and bf16 was given {}", name_of(dtype));
+  return dtype == DType::kF32 ? body(float{}) : body(Bf16{});
+}
+
+// body(In{}, Out{})
+template <typename Bf16, typename Body>
+auto by_types_with(DType in, DType out, const Body& body) {
+  return by_type_with<Bf16>(
+      in, [&](auto a) { return by_type_with<Bf16>(out, [&](auto b) { return body(a, b); }); });
+}
+
+template <typename T>
+HeadRows<T> head_rows(const HeadsView& view) {
+  // Null where there are no rows.
+  auto* data = static_cast<std::remove_const_t<T>*>(view.rows.raw());
+  return {data == nullptr ? nullptr : data + view.offset, view.rows.dim(1), view.heads,
+          view.head_dim};
+}
+
+}  // namespace tandem::runtime
