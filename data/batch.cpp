@@ -52,6 +52,19 @@ void BatchBuilder::add_completion(std::span<const TokenId> tokens, std::int64_t 
   }
 }
 
+void BatchBuilder::add_pair(std::span<const TokenId> text, std::span<const TokenId> targets,
+                            TokenId start, std::int64_t record) {
+  TANDEM_CHECK(!text.empty(), "an empty text for the encoder (record {})", record);
+  EncoderTexts& encoder = batch_.encoder;
+  encoder.tokens.insert(encoder.tokens.end(), text.begin(), text.end());
+  for (std::size_t i = 0; i < text.size(); ++i)
+    encoder.positions.push_back(static_cast<std::int32_t>(i));
+  encoder.cu_seqlens.push_back(static_cast<std::int32_t>(encoder.tokens.size()));
+  std::vector<TokenId> shifted{start};
+  shifted.insert(shifted.end(), targets.begin(), targets.end() - 1);
+  add_sequence(shifted, targets, std::vector<float>(targets.size(), 1.0f), record);
+}
+
 void BatchBuilder::add_prompt(std::span<const TokenId> tokens, std::int64_t record) {
   open_sequence(tokens, record);
   batch_.targets.resize(batch_.tokens.size(), kNoToken);

@@ -10,6 +10,13 @@
 
 namespace tandem::data {
 
+// Texts that an encoder reads, token-packed.
+struct EncoderTexts {
+  std::vector<TokenId> tokens;                 // [tokens]
+  std::vector<std::int32_t> positions;         // [tokens], from 0 in each sequence
+  std::vector<std::int32_t> cu_seqlens = {0};  // [sequences + 1]
+};
+
 struct Batch {
   std::vector<TokenId> tokens;                 // [tokens]
   std::vector<std::int32_t> positions;         // [tokens], from 0 in each sequence
@@ -18,9 +25,14 @@ struct Batch {
   std::vector<float> weights;    // [tokens]: 0 where there is no target
   std::vector<std::int64_t>
       records;                 // [sequences]: the record of the data set that a sequence came from
+  EncoderTexts encoder;        // of encoder-decoders: as many sequences as the others; else none
   std::vector<float> margins;  // [pairs]: of preference batches only, one per pair
 
   std::int64_t token_count() const { return static_cast<std::int64_t>(tokens.size()); }
+  // What the model reads in all: the encoder's tokens too.
+  std::int64_t read_count() const {
+    return token_count() + static_cast<std::int64_t>(encoder.tokens.size());
+  }
   std::int64_t sequence_count() const { return static_cast<std::int64_t>(records.size()); }
   std::int64_t sequence_length(std::int64_t sequence) const {
     return cu_seqlens[sequence + 1] - cu_seqlens[sequence];
@@ -41,6 +53,10 @@ class BatchBuilder {
   // the last token.
   void add_completion(std::span<const TokenId> tokens, std::int64_t prompt_length,
                       std::int64_t record, TokenId next = kNoToken);
+  // For encoder-decoders: the encoder reads `text`, and the decoder, which begins with `start`, is
+  // to write all of `targets`.
+  void add_pair(std::span<const TokenId> text, std::span<const TokenId> targets, TokenId start,
+                std::int64_t record);
   // No targets at all.
   void add_prompt(std::span<const TokenId> tokens, std::int64_t record);
   void add_margin(float margin) { batch_.margins.push_back(margin); }

@@ -33,17 +33,17 @@ Sampler::Sampler(const Options& options) : options_(options) {
     throw_error("global_batch_size is {}; it must be at least 1", options.global_batch_size);
 }
 
-std::vector<std::int64_t> Sampler::batch(std::int64_t shard, std::int64_t shard_count) const {
+std::vector<SampleId> Sampler::batch(std::int64_t shard, std::int64_t shard_count) const {
   TANDEM_CHECK(shard >= 0 && shard < shard_count, "shard {} of {}", shard, shard_count);
   validate_batch_sizes(options_.global_batch_size, 1, shard_count);
   const std::int64_t count = options_.global_batch_size / shard_count;
-  std::vector<std::int64_t> indices(count);
+  std::vector<SampleId> samples;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t place = state_.cursor + shard * count + i;
-    indices[i] =
-        sample(state_.epoch + place / options_.dataset_size, place % options_.dataset_size);
+    const std::int64_t epoch = state_.epoch + place / options_.dataset_size;
+    samples.emplace_back(sample(epoch, place % options_.dataset_size), epoch);
   }
-  return indices;
+  return samples;
 }
 
 std::int64_t Sampler::sample(std::int64_t epoch, std::int64_t place) const {

@@ -8,6 +8,16 @@
 
 namespace tandem::data {
 
+// A sample, and the pass over the data in which it is taken: noise is drawn anew in each. An index
+// alone stands for pass 0, as evaluations use it.
+struct SampleId {
+  std::int64_t index = 0;
+  std::int64_t epoch = 0;
+
+  SampleId(std::int64_t index, std::int64_t epoch = 0) : index(index), epoch(epoch) {}
+  bool operator==(const SampleId&) const = default;
+};
+
 struct SamplerState {
   std::int64_t epoch = 0;
   std::int64_t cursor = 0;  // samples of this epoch already taken, by all shards together
@@ -33,10 +43,10 @@ class Sampler {
   explicit Sampler(const Options& options);
 
   // Shard `shard`'s part of the global batch at the cursor, [global_batch_size / shard_count]
-  // indices in [0, dataset_size): the parts of shards 0, 1, … put together are the global batch. A
+  // samples of [0, dataset_size): the parts of shards 0, 1, … put together are the global batch. A
   // batch that reaches the end of an epoch takes the rest from the next epoch. Throws Error when
   // the batch does not divide by shard_count.
-  std::vector<std::int64_t> batch(std::int64_t shard, std::int64_t shard_count) const;
+  std::vector<SampleId> batch(std::int64_t shard, std::int64_t shard_count) const;
   // Moves the cursor past the global batch. Every shard does this once per step.
   void advance();
 

@@ -226,9 +226,12 @@ bool build_token_file(const DataConfig& config, const Tokenizer& tokenizer,
   Record record;
   while (reader->next(record)) {
     tokens.clear();
-    if (special.bos != kNoToken) tokens.push_back(special.bos);
-    tokenizer.encode(record.fields[0].text, {.parse_special_tokens = false}, tokens);
-    if (special.eos != kNoToken) tokens.push_back(special.eos);
+    tokenizer.encode(record.fields[0].text,
+                     {.add_special_tokens = true, .parse_special_tokens = false}, tokens);
+    if (special.bos != kNoToken && (tokens.empty() || tokens.front() != special.bos))
+      tokens.insert(tokens.begin(), special.bos);
+    if (special.eos != kNoToken && (tokens.empty() || tokens.back() != special.eos))
+      tokens.push_back(special.eos);
     writer.add_document(tokens);
     if (progress) progress(reader->bytes_done(), reader->bytes_total());
   }

@@ -62,10 +62,10 @@ using BytesProgress = std::function<void(std::int64_t done, std::int64_t total)>
 // sampled content, the reader's settings, and the tokenizer.
 std::uint64_t corpus_fingerprint(const DataConfig& config, const Tokenizer& tokenizer);
 
-// Tokenises every document (bos if the tokenizer has one, text, eos if it has one) into `path`,
-// unless a file with the right fingerprint is there already. Returns whether it wrote. Only one
-// process may do this at a time: with several ranks, rank 0 calls it and the others wait at a
-// barrier before they open the file.
+// Tokenises every document (with what the tokenizer's template puts around a text, and bos and eos
+// where it has them and the template does not) into `path`, unless a file with the right
+// fingerprint is there already. Returns whether it wrote. Only one process may do this at a time:
+// with several ranks, rank 0 calls it and the others wait at a barrier before they open the file.
 bool build_token_file(const DataConfig& config, const Tokenizer& tokenizer,
                       const std::filesystem::path& path, const BytesProgress& progress = {});
 

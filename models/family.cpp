@@ -85,6 +85,12 @@ AnyConfig read_config(const std::string& path) {
   return config;
 }
 
+void FamilyConfig::set_special_tokens(std::int64_t bos, std::int64_t eos, std::int64_t pad) {
+  bos_token_id = bos;
+  eos_token_id = eos;
+  pad_token_id = pad;
+}
+
 void require_positive(std::string_view key, std::int64_t value) {
   if (value <= 0) throw_error("model.{} must be positive, got {}", key, value);
 }

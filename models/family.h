@@ -40,6 +40,9 @@ struct FamilyConfig {
   virtual ~FamilyConfig() = default;
   virtual std::string_view model_type() const = 0;
   virtual ModelKind kind() const = 0;
+  virtual TextObjective text_objective() const = 0;
+  // Takes over a tokenizer's special tokens; −1 where it has none.
+  virtual void set_special_tokens(std::int64_t bos, std::int64_t eos, std::int64_t pad);
   virtual std::unique_ptr<FamilyConfig> clone() const = 0;
   // The recipe's keys of this family, in the recipe's `model` section.
   virtual void visit_fields(runtime::FieldVisitor& v) = 0;

@@ -29,6 +29,14 @@ enum class ModelKind {
   kEncoderDecoder,  // reads one text and writes another
 };
 
+// How text without labels is made into exercises.
+enum class TextObjective {
+  kCausal,          // each token is predicted from those before it
+  kMasked,          // an encoder finds out tokens that are hidden
+  kSpanCorruption,  // an encoder-decoder writes the spans that are missing
+  kInfilling,       // an encoder-decoder writes a whole text, of which it reads a disordered part
+};
+
 // The text that an encoder-decoder reads: as many sequences as the decoder's, token-packed.
 struct EncoderInput {
   runtime::Tensor tokens;                // int32 [m]; undefined: none
@@ -86,6 +94,8 @@ class Model {
   virtual ~Model() = default;
 
   virtual ModelKind kind() const = 0;
+  // What the family was published with.
+  virtual TextObjective text_objective() const = 0;
 
   // Hidden states as the output matrix or scalar head reads them, [n, hidden]: of the decoder where
   // there is one. Recorded on the current tape. With `cache`, keys and values are stored too, and

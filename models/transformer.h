@@ -15,6 +15,7 @@ class Transformer : public Model {
   parallel::VocabShard vocab() override;
   runtime::Leaf& scalar_head() override;
   ModelKind kind() const override { return config_->kind(); }
+  TextObjective text_objective() const override { return config_->text_objective(); }
   KvCache make_cache(std::int64_t slots, std::int64_t capacity,
                      std::int64_t encoder_capacity) const override;
   parallel::ParameterStore& parameters() override { return store_; }

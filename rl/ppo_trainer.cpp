@@ -178,8 +178,8 @@ class PpoRun {
   // This replica's prompts of the batch at the cursor.
   std::vector<std::vector<std::int32_t>> own_prompts() const {
     std::vector<std::vector<std::int32_t>> prompts;
-    for (const std::int64_t index : prompts_.batch(mesh_.dp.rank(), mesh_.dp.size())) {
-      const auto tokens = parts_.prompts->prompt(index);
+    for (const data::SampleId& sample : prompts_.batch(mesh_.dp.rank(), mesh_.dp.size())) {
+      const auto tokens = parts_.prompts->prompt(sample.index);
       prompts.emplace_back(tokens.begin(), tokens.end());
     }
     return prompts;

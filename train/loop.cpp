@@ -45,10 +45,10 @@ void sum_over_replicas(const parallel::Mesh& mesh, Metrics& metrics) {
 }
 
 std::vector<data::Batch> micro_batches_of(const data::Dataset& dataset,
-                                          const std::vector<std::int64_t>& indices,
+                                          const std::vector<data::SampleId>& samples,
                                           std::int64_t micro_batch_size) {
   std::vector<data::Batch> batches;
-  const std::span<const std::int64_t> all(indices);
+  const std::span<const data::SampleId> all(samples);
   const auto size = static_cast<std::size_t>(micro_batch_size);
   for (std::size_t begin = 0; begin < all.size(); begin += size)
     batches.push_back(
@@ -176,7 +176,7 @@ class TrainingRun {
     std::vector<double> counts(2, 0.0);
     for (const data::Batch& batch : batches) {
       counts[0] += objective_.weight(batch);
-      counts[1] += static_cast<double>(batch.token_count());
+      counts[1] += static_cast<double>(batch.read_count());
     }
     sum_over_replicas(mesh_, counts);
     const double learning_rate =
@@ -263,9 +263,9 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   const std::int64_t size =
       max_samples > 0 ? std::min(max_samples, dataset.size()) : dataset.size();
   const data::IndexRange range = data::shard_range(size, mesh.dp.rank(), mesh.dp.size());
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(range.end - range.begin));
-  std::iota(indices.begin(), indices.end(), range.begin);
-  const auto batches = micro_batches_of(dataset, indices, micro_batch_size);
+  std::vector<data::SampleId> samples;
+  for (std::int64_t i = range.begin; i < range.end; ++i) samples.emplace_back(i);
+  const auto batches = micro_batches_of(dataset, samples, micro_batch_size);
   double weight = 0;
   for (const data::Batch& batch : batches) weight += objective.weight(batch);
   weight = mesh.dp.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
@@ -274,8 +274,8 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
     add_shares(metrics, objective.micro_batch(model, batch, weight, false));
   // A replica without samples still takes part in the sum, with the names that the others have.
   if (metrics.empty())
-    metrics = objective.micro_batch(model, data::make_batch(dataset, std::vector<std::int64_t>{0}),
-                                    weight, false);
+    metrics = objective.micro_batch(
+        model, data::make_batch(dataset, std::vector<data::SampleId>{0}), weight, false);
   if (range.begin == range.end)
     for (auto& entry : metrics) entry.second = 0;
   sum_over_replicas(mesh, metrics);

@@ -65,8 +65,12 @@ std::vector<float> every_second(const std::vector<float>& values, std::size_t fi
 }  // namespace
 
 models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device) {
-  return {device_vector(batch.tokens, device), device_vector(batch.positions, device),
-          batch.cu_seqlens};
+  models::ModelInput input{device_vector(batch.tokens, device),
+                           device_vector(batch.positions, device), batch.cu_seqlens};
+  if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty())
+    input.encoder = {device_vector(texts.tokens, device), device_vector(texts.positions, device),
+                     texts.cu_seqlens};
+  return input;
 }
 
 double target_weight(const data::Batch& batch) {

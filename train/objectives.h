@@ -19,8 +19,8 @@ models::ModelInput to_model_input(const data::Batch& batch, runtime::Device devi
 // over the global batch.
 double target_weight(const data::Batch& batch);
 
-// Causal language modelling and SFT: Σ weight·nll / global_weight. Returns the share of the mean
-// loss in nats. With `backward` false nothing is recorded (evaluation).
+// Language modelling, SFT and all noise (data/noise): Σ weight·nll / global_weight. Returns the
+// share of the mean loss in nats. With `backward` false nothing is recorded (evaluation).
 double token_loss(models::Model& model, const data::Batch& batch, double global_weight,
                   bool backward);
 

@@ -8,11 +8,12 @@
 
 namespace tandem::data {
 
-Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices) {
+Batch make_batch(const Dataset& dataset, std::span<const SampleId> samples) {
   BatchBuilder builder;
-  for (const std::int64_t index : indices) {
-    TANDEM_CHECK(index >= 0 && index < dataset.size(), "sample {} of {}", index, dataset.size());
-    dataset.append(index, builder);
+  for (const SampleId& sample : samples) {
+    TANDEM_CHECK(sample.index >= 0 && sample.index < dataset.size(), "sample {} of {}",
+                 sample.index, dataset.size());
+    dataset.append(sample, builder);
   }
   return builder.take();
 }

@@ -3,13 +3,14 @@
 //
 //   Batch batch = make_batch(dataset, sampler.batch(shard, shards));
 //
-// Implementations: PretrainDataset, SftDataset, PreferenceDataset, PromptDataset.
+// Implementations: PretrainDataset, NoisyDataset, SftDataset, PreferenceDataset, PromptDataset.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
 #include "data/batch.h"
+#include "data/sampler.h"
 
 namespace tandem::data {
 
@@ -17,10 +18,10 @@ class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual std::int64_t size() const = 0;
-  virtual void append(std::int64_t index, BatchBuilder& batch) const = 0;
+  virtual void append(const SampleId& sample, BatchBuilder& batch) const = 0;
 };
 
-Batch make_batch(const Dataset& dataset, std::span<const std::int64_t> indices);
+Batch make_batch(const Dataset& dataset, std::span<const SampleId> samples);
 
 // Training and held-out samples of one source. The held-out records are
 // round(validation_fraction × records), at least one if the fraction is not 0, chosen by a

@@ -13,10 +13,10 @@ PreferenceDataset::PreferenceDataset(ExampleStore examples, std::vector<float> m
                size());
 }
 
-void PreferenceDataset::append(std::int64_t index, BatchBuilder& batch) const {
-  for (const ExampleView& example : {chosen(index), rejected(index)})
+void PreferenceDataset::append(const SampleId& sample, BatchBuilder& batch) const {
+  for (const ExampleView& example : {chosen(sample.index), rejected(sample.index)})
     batch.add_completion(example.tokens, example.prompt_length, example.record);
-  batch.add_margin(margin(index));
+  batch.add_margin(margin(sample.index));
 }
 
 namespace {

@@ -18,7 +18,7 @@ class PreferenceDataset : public Dataset {
   PreferenceDataset(ExampleStore examples, std::vector<float> margins);
 
   std::int64_t size() const override { return static_cast<std::int64_t>(margins_.size()); }
-  void append(std::int64_t index, BatchBuilder& batch) const override;
+  void append(const SampleId& sample, BatchBuilder& batch) const override;
   ExampleView chosen(std::int64_t index) const { return examples_[2 * index]; }
   ExampleView rejected(std::int64_t index) const { return examples_[2 * index + 1]; }
   float margin(std::int64_t index) const { return margins_[index]; }

@@ -17,9 +17,9 @@ PackPlan plan_part(const TokenFile& tokens, const std::vector<bool>& held_out, b
 
 }  // namespace
 
-void PretrainDataset::append(std::int64_t index, BatchBuilder& batch) const {
+void PretrainDataset::append(const SampleId& sample, BatchBuilder& batch) const {
   std::vector<TokenId> tokens;
-  for (const Segment& segment : plan_.pack(index)) {
+  for (const Segment& segment : plan_.pack(sample.index)) {
     // One token more than the segment where the document goes on: the last target.
     const std::int64_t left = tokens_->document_length(segment.document) - segment.begin;
     const bool goes_on = left > segment.length;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "data/datasets/dataset.h"
 #include "data/packing.h"
@@ -18,8 +19,12 @@ class PretrainDataset : public Dataset {
       : tokens_(std::move(tokens)), plan_(std::move(plan)) {}
 
   std::int64_t size() const override { return plan_.size(); }
-  void append(std::int64_t index, BatchBuilder& batch) const override;
+  void append(const SampleId& sample, BatchBuilder& batch) const override;
   const PackPlan& plan() const { return plan_; }
+  // Appends the tokens of a segment.
+  void read(const Segment& segment, std::vector<TokenId>& tokens) const {
+    tokens_->read(segment.document, segment.begin, segment.length, tokens);
+  }
 
  private:
   std::shared_ptr<const TokenFile> tokens_;  // shared by the training and the validation part

@@ -7,8 +7,8 @@
 
 namespace tandem::data {
 
-void PromptDataset::append(std::int64_t index, BatchBuilder& batch) const {
-  batch.add_prompt(prompt(index), record(index));
+void PromptDataset::append(const SampleId& sample, BatchBuilder& batch) const {
+  batch.add_prompt(prompt(sample.index), record(sample.index));
 }
 
 Split<PromptDataset> load_prompts(const DataConfig& config, const ChatTemplate& chat,

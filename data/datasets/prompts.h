@@ -16,7 +16,7 @@ class PromptDataset : public Dataset {
 
   std::int64_t size() const override { return prompts_.size(); }
   // One sequence without targets.
-  void append(std::int64_t index, BatchBuilder& batch) const override;
+  void append(const SampleId& sample, BatchBuilder& batch) const override;
   std::span<const TokenId> prompt(std::int64_t index) const { return prompts_[index].tokens; }
   std::int64_t record(std::int64_t index) const { return prompts_[index].record; }
 

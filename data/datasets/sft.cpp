@@ -4,8 +4,8 @@
 
 namespace tandem::data {
 
-void SftDataset::append(std::int64_t index, BatchBuilder& batch) const {
-  const ExampleView example = examples_[index];
+void SftDataset::append(const SampleId& sample, BatchBuilder& batch) const {
+  const ExampleView example = examples_[sample.index];
   batch.add_completion(example.tokens, example.prompt_length, example.record);
 }
 

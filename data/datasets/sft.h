@@ -16,7 +16,7 @@ class SftDataset : public Dataset {
   explicit SftDataset(ExampleStore examples) : examples_(std::move(examples)) {}
 
   std::int64_t size() const override { return examples_.size(); }
-  void append(std::int64_t index, BatchBuilder& batch) const override;
+  void append(const SampleId& sample, BatchBuilder& batch) const override;
   ExampleView example(std::int64_t index) const { return examples_[index]; }
 
  private:

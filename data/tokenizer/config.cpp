@@ -19,6 +19,10 @@ void TokenizerConfig::visit_fields(runtime::FieldVisitor& v) {
   v.field({"special_tokens",
            "further tokens that are never split, such as the marks of a chat template"},
           special_tokens);
+  v.field(
+      {"extra_ids",
+       "sentinels <extra_id_0>, <extra_id_1>, … for the objective span_corruption (T5 has 100)"},
+      extra_ids);
 }
 
 std::vector<std::string> all_special_tokens(const TokenizerConfig& config) {
@@ -31,6 +35,7 @@ std::vector<std::string> all_special_tokens(const TokenizerConfig& config) {
   add(config.eos_token);
   add(config.pad_token);
   for (const std::string& token : config.special_tokens) add(token);
+  for (std::int64_t i = 0; i < config.extra_ids; ++i) add("<extra_id_" + std::to_string(i) + ">");
   return tokens;
 }
 
@@ -46,6 +51,7 @@ void validate(const TokenizerConfig& config) {
         config.eos_token);
   if (std::count(config.special_tokens.begin(), config.special_tokens.end(), ""))
     throw_error("special_tokens has an empty entry; remove it");
+  if (config.extra_ids < 0) throw_error("extra_ids is {}; use 0 for none", config.extra_ids);
   const auto smallest = static_cast<std::int64_t>(256 + all_special_tokens(config).size());
   if (config.vocab_size < smallest)
     throw_error("vocab_size {} is too small: the 256 bytes and {} special tokens need at least {}",

@@ -16,11 +16,13 @@ struct TokenizerConfig {
   std::string eos_token = "<|endoftext|>";
   std::string pad_token = "<|pad|>";
   std::vector<std::string> special_tokens = {};
+  std::int64_t extra_ids = 0;
 
   void visit_fields(runtime::FieldVisitor& v);
 };
 
-// Every special token once, in the order of their ids: bos, eos, pad, then special_tokens.
+// Every special token once, in the order of their ids: bos, eos, pad, then special_tokens, then
+// <extra_id_0>, <extra_id_1>, ….
 std::vector<std::string> all_special_tokens(const TokenizerConfig& config);
 
 // Throws Error when the vocabulary cannot hold the 256 bytes and the special tokens, or a special

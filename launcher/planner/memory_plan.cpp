@@ -8,6 +8,7 @@
 
 #include "data/batch.h"
 #include "launcher/stages/ppo_roles.h"
+#include "launcher/stages/text_noise.h"
 #include "launcher/stages/training_stage.h"
 #include "models/generation/generate.h"
 #include "rl/model_roles.h"
@@ -84,9 +85,11 @@ class RolePlanner {
     ModelUse generate = kNothing;
   };
 
+  models::AnyConfig sizes_of(const std::string& from) { return planner_.sizes_of(from); }
+
   std::unique_ptr<models::Model> build(const std::string& from, models::BuildOptions options) {
     options.device = kMeta;
-    return planner_.sizes_of(from)->make(options);
+    return sizes_of(from)->make(options);
   }
 
   RoleMemory trained(const Training& job, const Mesh& mesh) {
@@ -142,6 +145,17 @@ void sample_on_paper(models::Model& model, const rl::SamplingConfig& sampling) {
                     sampling.response_length);
 }
 
+// A vocabulary for texts that are all one token: noise over them has the sizes of noise over any
+// text.
+data::NoiseVocabulary vocabulary_on_paper() {
+  data::NoiseVocabulary vocabulary;
+  vocabulary.size = 1;
+  vocabulary.mask = 0;
+  vocabulary.sentinels.resize(100, 0);
+  vocabulary.special = vocabulary.continues_word = vocabulary.ends_sentence = {false};
+  return vocabulary;
+}
+
 // The plan of one stage, by kind.
 class StagePlanner {
  public:
@@ -155,8 +169,24 @@ class StagePlanner {
 
  private:
   void add(const TokenizerStage&) {}
-  void add(const PretrainStage& stage) { add_tokens(stage); }
-  void add(const SftStage& stage) { add_tokens(stage); }
+  void add(const PretrainStage& stage) {
+    add_tokens(stage, pretraining_batch(stage), planner_.sizes_of(stage.from)->kind());
+  }
+  void add(const SftStage& stage) { add_causal(stage); }
+
+  // Full sequences under the stage's noise.
+  data::Batch pretraining_batch(const PretrainStage& stage) {
+    const models::AnyConfig sizes = planner_.sizes_of(stage.from);
+    const auto noise = make_noise(stage.objective_for(sizes->text_objective()), stage.noise,
+                                  vocabulary_on_paper(), 0);
+    const train::TrainConfig& train = stage.train;
+    if (noise == nullptr) return full_batch(train.micro_batch_size, train.sequence_length);
+    const std::vector<data::TokenId> text(static_cast<std::size_t>(train.sequence_length), 0);
+    data::Draws draws(runtime::Philox(0, "memory plan"));
+    data::BatchBuilder batch;
+    for (std::int64_t i = 0; i < train.micro_batch_size; ++i) noise->append(text, draws, i, batch);
+    return batch.take();
+  }
 
   RolePlanner::Training training(const TrainingStage& stage, models::Head head) {
     const Mesh mesh = planned(stage.layout);
@@ -178,12 +208,16 @@ class StagePlanner {
     };
   }
 
-  void add_tokens(const TrainingStage& stage) {
+  void add_causal(const TrainingStage& stage) {
+    add_tokens(stage, full_batch(stage.train.micro_batch_size, stage.train.sequence_length),
+               models::ModelKind::kDecoder);
+  }
+
+  void add_tokens(const TrainingStage& stage, const data::Batch& micro_batch,
+                  models::ModelKind kind) {
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
-    job.micro_batch = [&](models::Model& model) {
-      train::token_loss(model, full_batch(micro_, stage.train.sequence_length), 1, true);
-    };
-    job.generate = samples(stage);
+    job.micro_batch = [&](models::Model& model) { train::token_loss(model, micro_batch, 1, true); };
+    if (kind != models::ModelKind::kEncoder) job.generate = samples(stage);
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
   }
 
@@ -287,7 +321,7 @@ class StagePlanner {
     tuning.from = stage.from;
     tuning.train = stage.train;
     tuning.layout = stage.layout;
-    add_tokens(tuning);
+    add_causal(tuning);
     // The models that sample and judge are gone before training begins: the stage's peak is the
     // larger of the two.
     Gauge gauge;

@@ -319,27 +319,56 @@ class Checker {
           rows, stage.tokenizer.vocab_size, stage_name());
   }
 
-  // All training so far predicts next tokens.
-  void check_decoder() {
-    if (recipe_.model.from.empty() && recipe_.model.sizes->kind() != models::ModelKind::kDecoder)
+  // Whether a stage's model is, by way of earlier stages, the recipe's `model` with its sizes. A
+  // chain that does not end, because a stage names itself or a later one, is reported elsewhere.
+  bool starts_from_sizes(std::string from) const {
+    for (std::size_t links = 0; links <= recipe_.stages.size(); ++links) {
+      const Stage* stage = recipe_.find_stage(from);
+      if (stage == nullptr) return from.empty() && recipe_.model.from.empty();
+      from = stage->from();
+    }
+    return false;
+  }
+
+  // For stages that predict next tokens.
+  void check_decoder(const std::string& from) {
+    if (starts_from_sizes(from) && recipe_.model.sizes->kind() != models::ModelKind::kDecoder)
       add("model.model_type",
-          "'model_type' {} is no decoder, but stage '{}' trains a model to predict the next token; "
-          "choose a decoder such as llama or gpt2",
+          "'model_type' {} is no decoder, but stage '{}' predicts the next token; choose a decoder "
+          "such as llama or gpt2",
           recipe_.model.sizes->model_type(), stage_name());
   }
 
+  void check_objective(const PretrainStage& stage) {
+    train::require_within(stage.noise.density, 0.0, 0.9, "noise.density", complain());
+    train::require_within(stage.noise.mean_span_length, 1.0, 100.0, "noise.mean_span_length",
+                          complain());
+    if (!starts_from_sizes(stage.from)) return;
+    const models::FamilyConfig& model = *recipe_.model.sizes;
+    const models::TextObjective objective = stage.objective_for(model.text_objective());
+    if (!suits(objective, model.kind()))
+      add(at("objective"), "a {} cannot be trained on the objective '{}'; use '{}'",
+          model.model_type(), name_of(objective), name_of(model.text_objective()));
+  }
+
   void check_common(const TrainingStage& stage, bool from_sizes_allowed) {
-    if (from_sizes_allowed) check_decoder();
     check_start(stage.from, from_sizes_allowed);
     check_data("data", stage.data);
     check_optional_data("validation", stage.validation);
     check_training(stage.train, stage.layout);
   }
 
-  void check(const PretrainStage& stage) { check_common(stage, true); }
-  void check(const SftStage& stage) { check_common(stage, false); }
+  void check(const PretrainStage& stage) {
+    check_objective(stage);
+    check_common(stage, true);
+  }
+  void check(const SftStage& stage) {
+    check_decoder(stage.from);
+    check_common(stage, false);
+  }
 
   void check(const RewardStage& stage) {
+    check_decoder(stage.from);
     check_common(stage, false);
     train::check(stage.reward, complain());
     if (stage.reward.use_margin && stage.data.margin_field.empty())
@@ -348,12 +377,14 @@ class Checker {
   }
 
   void check(const DpoStage& stage) {
+    check_decoder(stage.from);
     check_common(stage, false);
     if (!stage.reference_from.empty()) check_source("reference_from", stage.reference_from, false);
     train::check(stage.dpo, complain());
   }
 
   void check(const PpoStage& stage) {
+    check_decoder(stage.from);
     check_start(stage.from, false);
     if (!stage.reference_from.empty()) check_source("reference_from", stage.reference_from, false);
     check_reward_source(stage.reward_from);
@@ -443,6 +474,7 @@ class Checker {
   }
 
   void check(const RejectionSamplingStage& stage) {
+    check_decoder(stage.from);
     check_start(stage.from, false);
     check_reward_source(stage.reward_from);
     check_data("prompts", stage.prompts);
@@ -456,6 +488,7 @@ class Checker {
   }
 
   void check(const EvaluateStage& stage) {
+    check_decoder(stage.from);
     check_start(stage.from, false);
     if (!stage.baseline_from.empty()) check_source("baseline_from", stage.baseline_from, false);
     if (!stage.reward_from.empty()) check_source("reward_from", stage.reward_from, true);

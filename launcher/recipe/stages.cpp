@@ -59,6 +59,10 @@ constexpr std::string_view kRewardFromHelp =
 constexpr std::string_view kLayoutHelp =
     "how the model is laid over the ranks; default: `data_parallel` over all ranks";
 
+// PretrainObjective's names: auto, then those of models::TextObjective in their order.
+constexpr std::array<std::string_view, 5> kObjectives{"auto", "causal", "masked", "span_corruption",
+                                                      "infilling"};
+
 }  // namespace
 
 void TokenizerStage::visit_fields(FieldVisitor& v) {
@@ -74,6 +78,38 @@ void TrainingStage::visit_fields(FieldVisitor& v) {
            validation);
   train.visit_fields(v);
   v.nested({"layout", kLayoutHelp}, layout);
+}
+
+bool suits(models::TextObjective objective, models::ModelKind kind) {
+  switch (objective) {
+    case models::TextObjective::kCausal:
+      return kind == models::ModelKind::kDecoder;
+    case models::TextObjective::kMasked:
+      return kind == models::ModelKind::kEncoder;
+    case models::TextObjective::kSpanCorruption:
+    case models::TextObjective::kInfilling:
+      return kind == models::ModelKind::kEncoderDecoder;
+  }
+  return false;
+}
+
+std::string_view name_of(models::TextObjective objective) {
+  return kObjectives[static_cast<std::size_t>(objective) + 1];
+}
+
+models::TextObjective PretrainStage::objective_for(models::TextObjective family) const {
+  if (objective == PretrainObjective::kAuto) return family;
+  return static_cast<models::TextObjective>(static_cast<int>(objective) - 1);
+}
+
+void PretrainStage::visit_fields(FieldVisitor& v) {
+  TrainingStage::visit_fields(v);
+  v.choice({"objective",
+            "how text is made into exercises: the next token (causal, for decoders), hidden tokens "
+            "(masked, for encoders), missing spans or a whole disordered text (span_corruption, "
+            "infilling; for encoder-decoders); auto: what the family was published with"},
+           objective, std::span(kObjectives));
+  v.nested({"noise", "what is hidden from the model, for all objectives but causal"}, noise);
 }
 
 void RewardStage::visit_fields(FieldVisitor& v) {

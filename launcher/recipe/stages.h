@@ -12,7 +12,9 @@
 #include <variant>
 
 #include "data/config.h"
+#include "data/noise/noise.h"
 #include "data/tokenizer/config.h"
+#include "models/model.h"
 #include "parallel/mesh/mesh.h"
 #include "rl/config.h"
 #include "runtime/base/dtype.h"
@@ -41,7 +43,23 @@ struct TrainingStage {
   void visit_fields(runtime::FieldVisitor& v);
 };
 
-struct PretrainStage : TrainingStage {};
+// Whether models of this kind can be trained on it.
+bool suits(models::TextObjective objective, models::ModelKind kind);
+// "span_corruption": as a recipe writes it.
+std::string_view name_of(models::TextObjective objective);
+
+// kAuto: what the model's family was published with. The others are models::TextObjective's.
+enum class PretrainObjective { kAuto, kCausal, kMasked, kSpanCorruption, kInfilling };
+
+struct PretrainStage : TrainingStage {
+  PretrainObjective objective = PretrainObjective::kAuto;
+  data::NoiseConfig noise;
+
+  // What a model is trained on whose family has this objective.
+  models::TextObjective objective_for(models::TextObjective family) const;
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
 struct SftStage : TrainingStage {};
 
 struct RewardStage : TrainingStage {

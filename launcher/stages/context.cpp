@@ -14,9 +14,8 @@ std::unique_ptr<models::Model> fresh_model(RunContext& context,
   const data::Tokenizer& tokenizer = context.tokenizer();
   models::AnyConfig config = context.recipe().model.sizes;
   if (config->vocab_size == 0) config->vocab_size = tokenizer.vocab_size();
-  config->bos_token_id = tokenizer.special_ids().bos;
-  config->eos_token_id = tokenizer.special_ids().eos;
-  config->pad_token_id = tokenizer.special_ids().pad;
+  const data::SpecialTokenIds& special = tokenizer.special_ids();
+  config->set_special_tokens(special.bos, special.eos, special.pad);
   auto model = config->make(options);
   model->parameters().initialize(context.seed());
   return model;
@@ -64,6 +63,16 @@ std::unique_ptr<models::Model> build_model(RunContext& context, const std::strin
         "{}: the model has {} token embeddings, the tokenizer {} tokens; use the model's own "
         "tokenizer (tokenizer_from)",
         directory.string(), model->vocab_size(), tokenizer.vocab_size());
+  return model;
+}
+
+std::unique_ptr<models::Model> build_decoder(RunContext& context, const std::string& from,
+                                             const models::BuildOptions& options) {
+  auto model = build_model(context, from, options);
+  if (model->kind() != models::ModelKind::kDecoder)
+    runtime::throw_error(
+        "{}: no decoder, which a stage needs that predicts the next token",
+        context.model_directory(from.empty() ? context.recipe().model.from : from).string());
   return model;
 }
 

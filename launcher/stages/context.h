@@ -48,5 +48,8 @@ class RunContext {
 // its own `from`, or fresh weights drawn from the recipe's seed.
 std::unique_ptr<models::Model> build_model(RunContext& context, const std::string& from,
                                            const models::BuildOptions& options);
+// The same for stages that predict next tokens. Throws Error for a model of another kind.
+std::unique_ptr<models::Model> build_decoder(RunContext& context, const std::string& from,
+                                             const models::BuildOptions& options);
 
 }  // namespace tandem::launcher

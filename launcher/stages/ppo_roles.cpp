@@ -49,15 +49,15 @@ const RolePlacement& placement_of(const PpoStage& config, Role role) {
 std::unique_ptr<train::Engine> build_policy(RunContext& context, const PpoStage& config,
                                             const parallel::Mesh& mesh) {
   return std::make_unique<train::Engine>(
-      build_model(context, config.from,
-                  role_options(config, Role::kPolicy, mesh, models::Head::kLanguageModel)),
+      build_decoder(context, config.from,
+                    role_options(config, Role::kPolicy, mesh, models::Head::kLanguageModel)),
       mesh, adamw_options(config.ppo.optimizer));
 }
 
 std::unique_ptr<rl::ModelCritic> build_critic(RunContext& context, const PpoStage& config,
                                               const parallel::Mesh& mesh, rl::RoleGroup& group) {
-  auto model = build_model(context, config.critic_from,
-                           role_options(config, Role::kCritic, mesh, models::Head::kScalar));
+  auto model = build_decoder(context, config.critic_from,
+                             role_options(config, Role::kCritic, mesh, models::Head::kScalar));
   zero_scalar_head(*model);
   auto engine = std::make_unique<train::Engine>(std::move(model), mesh,
                                                 adamw_options(config.ppo.critic_optimizer));
@@ -69,15 +69,15 @@ std::unique_ptr<rl::ModelReference> build_reference(RunContext& context, const P
                                                     const parallel::Mesh& mesh,
                                                     rl::RoleGroup& group) {
   auto model =
-      build_model(context, config.reference_from,
-                  role_options(config, Role::kReference, mesh, models::Head::kLanguageModel));
+      build_decoder(context, config.reference_from,
+                    role_options(config, Role::kReference, mesh, models::Head::kLanguageModel));
   return std::make_unique<rl::ModelReference>(std::move(model), mesh, group);
 }
 
 std::unique_ptr<rl::ModelReward> build_reward(RunContext& context, const PpoStage& config,
                                               const parallel::Mesh& mesh, rl::RoleGroup& group) {
-  auto model = build_model(context, config.reward_from,
-                           role_options(config, Role::kReward, mesh, models::Head::kScalar));
+  auto model = build_decoder(context, config.reward_from,
+                             role_options(config, Role::kReward, mesh, models::Head::kScalar));
   return std::make_unique<rl::ModelReward>(std::move(model), mesh, group);
 }
 

@@ -66,11 +66,11 @@ void choose_responses(RunContext& context, const RejectionSamplingStage& config,
   };
   std::vector<rl::Rollout> rollouts;
   {
-    const auto policy = build_model(context, config.from, frozen(models::Head::kLanguageModel));
+    const auto policy = build_decoder(context, config.from, frozen(models::Head::kLanguageModel));
     rollouts = sample_answers(context, *policy, mesh, prompts, config.num_samples, config.sampling);
   }
   rl::RoleGroup group(mesh.world);
-  rl::ModelReward reward(build_model(context, config.reward_from, frozen(models::Head::kScalar)),
+  rl::ModelReward reward(build_decoder(context, config.reward_from, frozen(models::Head::kScalar)),
                          mesh, group);
   group.during([&] {
     const std::vector<float> scores = reward.score(rl::sequence_batch(rollouts)).get();
@@ -95,9 +95,9 @@ StageRecord run_rejection_sampling_stage(RunContext& context, const Stage& stage
   TokenObjective objective(chosen, nullptr);
   StageRecord record = run_training_job(
       context, {stage, config.train, *mesh,
-                build_model(context, config.from,
-                            trained_options(config.train.precision, config.train.recompute, *mesh,
-                                            models::Head::kLanguageModel)),
+                build_decoder(context, config.from,
+                              trained_options(config.train.precision, config.train.recompute, *mesh,
+                                              models::Head::kLanguageModel)),
                 objective,
                 example_prompts([&](std::int64_t i) { return chosen.example(i); },
                                 std::min(config.train.samples.count, chosen.size()))});

@@ -88,10 +88,12 @@ void write_samples(RunContext& context, models::Model& model, const parallel::Me
   std::vector<std::int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto generated = models::generate(model, prompts, ids, options);
+  // What an encoder-decoder reads and writes is full of special tokens that say what is missing.
+  const bool skip_special = model.kind() == models::ModelKind::kDecoder;
   for (std::size_t i = 0; i < prompts.size(); ++i)
     sink.sample({{"step", step},
-                 {"prompt", tokenizer.decode(prompts[i], true)},
-                 {"text", tokenizer.decode(generated[i].tokens, true)}});
+                 {"prompt", tokenizer.decode(prompts[i], skip_special)},
+                 {"text", tokenizer.decode(generated[i].tokens, skip_special)}});
 }
 
 }  // namespace tandem::launcher

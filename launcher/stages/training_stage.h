@@ -38,7 +38,34 @@ class StageObjective : public train::Objective {
   const data::Dataset* validation_;
 };
 
-// Next-token prediction of every target: all tokens in pretraining, completions in fine-tuning.
+// Training and validation data of a stage; validation may be empty.
+template <typename T>
+struct StageData {
+  T training;
+  std::unique_ptr<T> validation;
+
+  const data::Dataset* validation_or_null() const {
+    return validation != nullptr && validation->size() > 0 ? validation.get() : nullptr;
+  }
+};
+
+// `load` reads one source into a Split. A validation source of its own wins over a held-out
+// fraction.
+template <typename Load>
+auto load_data(const TrainingStage& stage, const Load& load) {
+  auto split = load(stage.data);
+  using T = decltype(split.train);
+  StageData<T> data{std::move(split.train), nullptr};
+  if (!stage.validation.path.empty()) {
+    data.validation = std::make_unique<T>(load(stage.validation).train);
+  } else if (stage.data.validation_fraction > 0) {
+    data.validation = std::make_unique<T>(std::move(split.validation));
+  }
+  return data;
+}
+
+// Prediction of every target: what noise hides or all tokens in pretraining, completions in
+// fine-tuning.
 class TokenObjective final : public StageObjective {
  public:
   using StageObjective::StageObjective;

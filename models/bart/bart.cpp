@@ -29,6 +29,11 @@ void BartConfig::visit_fields(runtime::FieldVisitor& v) {
   v.field({"initializer_range", "standard deviation of initial weights"}, initializer_range);
 }
 
+void BartConfig::set_special_tokens(std::int64_t bos, std::int64_t eos, std::int64_t pad) {
+  FamilyConfig::set_special_tokens(bos, eos, pad);
+  if (eos >= 0) decoder_start_token_id = eos;
+}
+
 void BartConfig::validate(std::int64_t tensor_parallel) const {
   require_sound_sizes(*this, tensor_parallel);
   require_positive("decoder_intermediate_size", decoder_intermediate_size);

@@ -17,9 +17,12 @@ struct BartConfig final : FamilyConfig {
   BartConfig() { intermediate_size = 1024; }
   std::string_view model_type() const override { return "bart"; }
   ModelKind kind() const override { return ModelKind::kEncoderDecoder; }
+  TextObjective text_objective() const override { return TextObjective::kInfilling; }
   std::unique_ptr<FamilyConfig> clone() const override {
     return std::make_unique<BartConfig>(*this);
   }
+  // Its decoder starts with eos.
+  void set_special_tokens(std::int64_t bos, std::int64_t eos, std::int64_t pad) override;
   void visit_fields(runtime::FieldVisitor& v) override;
   void validate(std::int64_t tensor_parallel) const override;
   void read(const ConfigFile& file) override;

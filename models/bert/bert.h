@@ -15,6 +15,7 @@ struct BertConfig final : FamilyConfig {
   BertConfig() { intermediate_size = 1024; }
   std::string_view model_type() const override { return "bert"; }
   ModelKind kind() const override { return ModelKind::kEncoder; }
+  TextObjective text_objective() const override { return TextObjective::kMasked; }
   std::unique_ptr<FamilyConfig> clone() const override {
     return std::make_unique<BertConfig>(*this);
   }

@@ -14,6 +14,7 @@ struct Gpt2Config final : FamilyConfig {
   Gpt2Config() { intermediate_size = 1024; }
   std::string_view model_type() const override { return "gpt2"; }
   ModelKind kind() const override { return ModelKind::kDecoder; }
+  TextObjective text_objective() const override { return TextObjective::kCausal; }
   std::unique_ptr<FamilyConfig> clone() const override {
     return std::make_unique<Gpt2Config>(*this);
   }

@@ -46,6 +46,7 @@ struct LlamaConfig final : FamilyConfig {
 
   std::string_view model_type() const override;
   ModelKind kind() const override { return ModelKind::kDecoder; }
+  TextObjective text_objective() const override { return TextObjective::kCausal; }
   std::unique_ptr<FamilyConfig> clone() const override {
     return std::make_unique<LlamaConfig>(*this);
   }

@@ -40,6 +40,11 @@ void T5Config::visit_fields(runtime::FieldVisitor& v) {
   v.field({"tie_word_embeddings", "use the embedding as output matrix too"}, tie_word_embeddings);
 }
 
+void T5Config::set_special_tokens(std::int64_t bos, std::int64_t eos, std::int64_t pad) {
+  FamilyConfig::set_special_tokens(bos, eos, pad);
+  if (pad >= 0) decoder_start_token_id = pad;
+}
+
 void T5Config::validate(std::int64_t tensor_parallel) const {
   require_positive("hidden_size", hidden_size);
   require_positive("intermediate_size", intermediate_size);

@@ -23,7 +23,10 @@ struct T5Config final : FamilyConfig {
   T5Config();
   std::string_view model_type() const override { return "t5"; }
   ModelKind kind() const override { return ModelKind::kEncoderDecoder; }
+  TextObjective text_objective() const override { return TextObjective::kSpanCorruption; }
   std::unique_ptr<FamilyConfig> clone() const override { return std::make_unique<T5Config>(*this); }
+  // Its decoder starts with pad.
+  void set_special_tokens(std::int64_t bos, std::int64_t eos, std::int64_t pad) override;
   void visit_fields(runtime::FieldVisitor& v) override;
   void validate(std::int64_t tensor_parallel) const override;
   void read(const ConfigFile& file) override;

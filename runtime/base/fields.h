@@ -47,8 +47,12 @@ class FieldVisitor {
   // An enum whose enumerators 0, 1, … are written as `names`.
   template <typename Enum>
   void choice(const FieldInfo& info, Enum& value, std::initializer_list<std::string_view> names) {
+    choice(info, value, std::span(names.begin(), names.size()));
+  }
+  template <typename Enum>
+  void choice(const FieldInfo& info, Enum& value, std::span<const std::string_view> names) {
     int index = static_cast<int>(value);
-    visit_choice(info, index, std::span(names.begin(), names.size()));
+    visit_choice(info, index, names);
     value = static_cast<Enum>(index);
   }
 

@@ -29,7 +29,7 @@ std::vector<std::int64_t> order(Sampler& sampler, std::int64_t steps, std::int64
     for (std::int64_t shard = 0; shard < shards; ++shard) {
       const auto part = sampler.batch(shard, shards);
       EXPECT_EQ(std::ssize(part), sampler.global_batch_size() / shards);
-      indices.insert(indices.end(), part.begin(), part.end());
+      for (const SampleId& sample : part) indices.push_back(sample.index);
     }
     sampler.advance();
   }
@@ -93,8 +93,13 @@ TEST(Sampler, a_batch_larger_than_the_data_spans_epochs) {
   Sampler sampler = make_sampler(3, 8);
   const auto batch = sampler.batch(0, 1);
   for (int epoch = 0; epoch < 2; ++epoch) {
-    const auto begin = batch.begin() + epoch * 3;
-    EXPECT_EQ(std::set(begin, begin + 3).size(), 3u);
+    std::set<std::int64_t> indices;
+    for (int i = 0; i < 3; ++i) {
+      const SampleId& sample = batch[static_cast<std::size_t>(epoch * 3 + i)];
+      EXPECT_EQ(sample.epoch, epoch);
+      indices.insert(sample.index);
+    }
+    EXPECT_EQ(indices.size(), 3u);
   }
   sampler.advance();
   EXPECT_EQ(sampler.state(), (SamplerState{2, 2}));

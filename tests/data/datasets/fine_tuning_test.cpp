@@ -62,7 +62,7 @@ TEST(Sft, prompt_tokens_are_not_predicted) {
                    "\n");
   const auto split = load_sft(setup.config, setup.chat(), 16);
   ASSERT_EQ(split.train.size(), 1);
-  const Batch batch = make_batch(split.train, std::vector<std::int64_t>{0});
+  const Batch batch = make_batch(split.train, std::vector<SampleId>{0});
   const TokenId c = *setup.tokenizer.token_to_id("c"), d = *setup.tokenizer.token_to_id("d");
   EXPECT_EQ(setup.text_of(batch.tokens), "abcd<|endoftext|>");
   EXPECT_THAT(batch.targets,
@@ -133,7 +133,7 @@ TEST(Preferences, a_pair_is_two_sequences_with_the_same_prompt) {
   setup.config.margin_field = "gap";
   const auto split = load_preferences(setup.config, setup.chat(), 16);
   ASSERT_EQ(split.train.size(), 2);
-  const Batch batch = make_batch(split.train, std::vector<std::int64_t>{1, 0});
+  const Batch batch = make_batch(split.train, std::vector<SampleId>{1, 0});
   ASSERT_EQ(batch.sequence_count(), 4);
   const std::string expected[] = {"cx<|endoftext|>", "cyz<|endoftext|>", "abgood<|endoftext|>",
                                   "abno<|endoftext|>"};
@@ -197,7 +197,7 @@ TEST(Prompts, keep_their_end_or_their_start) {
   EXPECT_EQ(setup.text_of(end.train.prompt(1)), "xy");
   const auto start = load_prompts(setup.config, setup.chat(), 4, PromptKeep::kStart);
   EXPECT_EQ(setup.text_of(start.train.prompt(0)), "abcd");
-  const Batch batch = make_batch(end.train, std::vector<std::int64_t>{1, 0});
+  const Batch batch = make_batch(end.train, std::vector<SampleId>{1, 0});
   EXPECT_EQ(batch.target_count(), 0);
   EXPECT_THAT(batch.cu_seqlens, ElementsAre(0, 2, 6));
   EXPECT_THAT(batch.records, ElementsAre(1, 0));

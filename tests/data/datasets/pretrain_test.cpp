@@ -36,8 +36,8 @@ std::string corpus() {
 }
 
 Batch whole_set(const Dataset& dataset) {
-  std::vector<std::int64_t> all(static_cast<std::size_t>(dataset.size()));
-  std::iota(all.begin(), all.end(), 0);
+  std::vector<SampleId> all;
+  for (std::int64_t i = 0; i < dataset.size(); ++i) all.emplace_back(i);
   return make_batch(dataset, all);
 }
 
@@ -47,7 +47,7 @@ TEST(Pretrain, attention_never_leaves_a_document) {
   const auto [train, validation] = make_pretrain_datasets(tokens, 16, 0.0);
   EXPECT_EQ(validation.size(), 0);
   for (std::int64_t i = 0; i < train.size(); ++i) {
-    const Batch batch = make_batch(train, std::vector{i});
+    const Batch batch = make_batch(train, std::vector<SampleId>{i});
     ASSERT_EQ(batch.cu_seqlens.front(), 0);
     ASSERT_EQ(batch.cu_seqlens.back(), batch.token_count());
     EXPECT_LE(batch.token_count(), 16);

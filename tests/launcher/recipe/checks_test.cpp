@@ -31,6 +31,34 @@ TEST(RecipeChecks, find_nothing_in_recipes_that_work) {
   EXPECT_NO_THROW(require_valid(test::read(rlhf_text(), {.world_size = 2}), 2));
 }
 
+TEST(RecipeChecks, objectives_suit_the_family) {
+  const auto of_family = [](const std::string& family, const std::string& keys,
+                            const std::string& stages = "") {
+    return with_data("model: {model_type: " + family +
+                     "}\nstages:\n  - tokenizer: {data: DATA}\n  - pretrain: {data: DATA" + keys +
+                     "}\n" + stages);
+  };
+  expect_said({
+      {of_family("bert", ", objective: causal"),
+       "my.yaml:4: a bert cannot be trained on the objective 'causal'; use 'masked'"},
+      {of_family("t5", ", objective: masked"),
+       "my.yaml:4: a t5 cannot be trained on the objective 'masked'; use 'span_corruption'"},
+      {of_family("llama", ", objective: infilling"),
+       "my.yaml:4: a llama cannot be trained on the objective 'infilling'; use 'causal'"},
+      {of_family("bert", ", noise: {density: 1}"),
+       "my.yaml:4: 'noise.density' must be in [0, 0.9], got 1"},
+      {of_family("bart", ", noise: {mean_span_length: 0}"),
+       "my.yaml:4: 'noise.mean_span_length' must be in [1, 100], got 0"},
+      {of_family("t5", "", "  - dpo: {data: DATA}\n"),
+       "my.yaml:1: 'model_type' t5 is no decoder, but stage 'dpo' predicts the next token; choose a "
+       "decoder such as llama or gpt2"},
+      {of_family("bert", ", objective: hidden"),
+       "my.yaml:4: 'objective' must be one of auto, causal, masked, span_corruption, infilling; got "
+       "'hidden'"},
+  });
+  EXPECT_EQ(problems(of_family("bart", ", objective: span_corruption")), "");
+}
+
 TEST(RecipeChecks, ranges_of_plain_values) {
   expect_said({
       {pretrain_text("", "timeout: 0\n"), "my.yaml:2: 'timeout' must be positive, got 0"},

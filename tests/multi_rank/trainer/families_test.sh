@@ -45,5 +45,51 @@ contains "a key of another family" "$(trainer_lines)" "unknown key 'num_key_valu
 run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" model.model_type=gpt3
 contains "an unknown family" "$(trainer_lines)" "'model_type' must be one of llama, mistral, qwen2, qwen3, gpt2, bert, t5, bart; got 'gpt3'"
 run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" model.model_type=bert
-contains "an encoder" "$(trainer_lines)" "'model_type' bert is no decoder"
+contains "an encoder with a reward model" "$(trainer_lines)" "'model_type' bert is no decoder"
+run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" pretrain.objective=masked
+contains "a decoder that is to find hidden tokens" "$(trainer_lines)" "a gpt2 cannot be trained on the objective 'masked'; use 'causal'"
+
+# Encoders and encoder-decoders learn from texts with noise, with the same losses on two replicas and on two
+# tensor-parallel ranks.
+write_noise_recipe() { # write_noise_recipe FAMILY OBJECTIVE TOKENS SIZES
+  cat >"$work/$1.yaml" <<END
+name: $1
+precision: fp32
+model: {model_type: $1, hidden_size: 32, intermediate_size: 64, num_attention_heads: 4, num_hidden_layers: 2, $4}
+stages:
+  - tokenizer: {data: $work/data/text.txt, vocab_size: 400, $3}
+  - pretrain:
+      data: {path: $work/data/text.txt, validation_fraction: 0.05}
+      objective: $2
+      steps: 24
+      global_batch_size: 8
+      micro_batch_size: 2
+      sequence_length: 48
+      optimizer: {learning_rate: 0.003}
+      eval_every: 12
+      samples: {max_new_tokens: 4}
+      layout: {data_parallel: 1}
+END
+}
+write_noise_recipe bert masked 'special_tokens: [<mask>]' 'max_position_embeddings: 64'
+write_noise_recipe t5 span_corruption 'extra_ids: 16' 'num_decoder_layers: 2, head_dim: 8'
+write_noise_recipe bart infilling 'special_tokens: [<mask>]' 'num_decoder_layers: 2, decoder_intermediate_size: 64, max_position_embeddings: 64'
+for family in bert t5 bart; do
+  for layout in "one 1 data_parallel=1" "dp2 2 data_parallel=2" "tp2 2 tensor_parallel=2"; do
+    read -r name ranks change <<<"$layout"
+    run_trainer "$ranks" "$work/$family.yaml" "run_dir=$work/$family-$name" "pretrain.layout.$change"
+    equal "$family $name" 0 "$status"
+    [[ $status -eq 0 ]] || tail -n 20 "$work/log"
+  done
+  for name in dp2 tp2; do
+    worst=$(paste <(losses "$work/$family-one") <(losses "$work/$family-$name") |
+      awk '{ d = ($1 - $2) / $1; if (d < 0) d = -d; if (d > worst) worst = d; if (NR == 1) first = $1; last = $1 }
+           END { print (NR >= 24 && worst < 1e-4 && last < first) ? "equal, and falls" : NR " " worst " " first " " last }')
+    equal "losses of $family $name" "equal, and falls" "$worst"
+  done
+done
+contains "what T5 is asked" "$(cat "$work"/t5-one/pretrain/samples.jsonl)" "<extra_id_0>"
+contains "what BART is asked" "$(cat "$work"/bart-one/pretrain/samples.jsonl)" "<mask>"
+run_trainer 1 "$work/bert.yaml" "run_dir=$work/none" "tokenizer.special_tokens=[]"
+contains "no mask token" "$(trainer_lines)" "add <mask> to the tokenizer stage's special_tokens"
 finish

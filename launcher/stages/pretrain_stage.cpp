@@ -1,0 +1,93 @@
+// Pretraining: a corpus, tokenised once, from which every family learns by its own objective.
+#include <algorithm>
+
+#include "data/datasets/pretrain.h"
+#include "data/noise/noisy_dataset.h"
+#include "data/token_file.h"
+#include "launcher/stages/stages.h"
+#include "launcher/stages/text_noise.h"
+#include "launcher/stages/training_stage.h"
+
+namespace tandem::launcher {
+
+using data::Dataset;
+
+namespace {
+
+// What a decoder goes on from in samples.
+constexpr std::size_t kPromptTokens = 6;
+
+StageData<data::PretrainDataset> load_texts(RunContext& context, const Stage& stage,
+                                            const parallel::Mesh& mesh) {
+  const auto& config = std::get<PretrainStage>(stage.config);
+  return load_data(config, [&](const data::DataConfig& source) {
+    const bool validation = &source == &config.validation;
+    const std::filesystem::path path =
+        context.folder_of(stage) / (validation ? "validation.tokens" : "training.tokens");
+    if (mesh.is_first_rank()) data::build_token_file(source, context.tokenizer(), path);
+    mesh.world.barrier("tokenise the corpus");
+    auto tokens = std::make_shared<const data::TokenFile>(data::TokenFile::open(path));
+    return data::make_pretrain_datasets(std::move(tokens), config.train.sequence_length,
+                                        source.validation_fraction);
+  });
+}
+
+models::TextObjective objective_of(const PretrainStage& config, const models::Model& model) {
+  const models::TextObjective objective = config.objective_for(model.text_objective());
+  if (!suits(objective, model.kind()))
+    runtime::throw_error("the model cannot be trained on the objective '{}'; use '{}'",
+                         name_of(objective), name_of(model.text_objective()));
+  return objective;
+}
+
+// A decoder's samples go on from the beginnings of texts; an encoder-decoder's answer what its
+// encoder reads; an encoder writes nothing.
+SamplePrompts sample_prompts(const models::Model& model, const Dataset& dataset,
+                             const train::SamplesConfig& config) {
+  SamplePrompts prompts;
+  if (model.kind() == models::ModelKind::kEncoder) return prompts;
+  for (std::int64_t i = 0; i < std::min(config.count, dataset.size()); ++i) {
+    const data::SampleId sample[] = {i};
+    const data::Batch batch = data::make_batch(dataset, sample);
+    const bool reads = model.kind() == models::ModelKind::kEncoderDecoder;
+    const auto& tokens = reads ? batch.encoder.tokens : batch.tokens;
+    const auto whole =
+        static_cast<std::size_t>(reads ? batch.encoder.cu_seqlens[1] : batch.cu_seqlens[1]);
+    const auto room = static_cast<std::size_t>(
+        std::max<std::int64_t>(0, model.max_positions() - config.max_new_tokens));
+    const std::size_t length = std::min({whole, room, reads ? whole : kPromptTokens});
+    if (length == 0) continue;
+    prompts.emplace_back(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(length));
+  }
+  return prompts;
+}
+
+}  // namespace
+
+StageRecord run_pretrain_stage(RunContext& context, const Stage& stage) {
+  const auto& config = std::get<PretrainStage>(stage.config);
+  const auto mesh = stage_mesh(context, stage, config.layout);
+  if (!mesh) return {};
+  auto model = build_model(context, config.from,
+                           trained_options(config.train.precision, config.train.recompute, *mesh,
+                                           models::Head::kLanguageModel));
+  const std::unique_ptr<data::Noise> noise = make_noise(
+      objective_of(config, *model), config.noise,
+      data::noise_vocabulary(context.tokenizer(), config.noise), model->decoder_start_token());
+  const auto texts = load_texts(context, stage, *mesh);
+
+  const auto run = [&](const Dataset& training, const Dataset* validation) {
+    TokenObjective objective(training, validation);
+    const Dataset& shown = validation != nullptr ? *validation : training;
+    SamplePrompts prompts = sample_prompts(*model, shown, config.train.samples);
+    return run_training_job(
+        context, {stage, config.train, *mesh, std::move(model), objective, std::move(prompts)});
+  };
+  if (noise == nullptr) return run(texts.training, texts.validation_or_null());
+  const data::NoisyDataset training(texts.training, *noise, context.seed());
+  if (texts.validation_or_null() == nullptr) return run(training, nullptr);
+  const data::NoisyDataset validation(*texts.validation, *noise, context.seed());
+  return run(training, &validation);
+}
+
+}  // namespace tandem::launcher
