@@ -184,6 +184,17 @@ TEST(Tokenizer, a_missing_or_damaged_file_is_named) {
               StartsWith(path + ": not valid JSON (near byte"));
 }
 
+TEST(Tokenizer, a_unigram_without_unknown_token_refuses_what_it_has_no_token_for) {
+  const json document = {
+      {"model",
+       {{"type", "Unigram"},
+        {"vocab", json::array({json::array({"a", -1.5}), json::array({"ab", -2.0})})}}}};
+  const Tokenizer tokenizer({.tokenizer_json = document.dump()});
+  EXPECT_EQ(tokenizer.encode("aba"), (std::vector<TokenId>{1, 0}));
+  EXPECT_EQ(error_of([&] { tokenizer.encode("abxyab"); }),
+            "the tokenizer has no token for 'xy' and no unknown token; take it out of the text");
+}
+
 // The error of a tokenizer.json after `change`.
 std::string error_after(const std::function<void(json&)>& change) {
   json document = json::parse(small_tokenizer().files().tokenizer_json);
@@ -191,24 +202,92 @@ std::string error_after(const std::function<void(json&)>& change) {
   return error_of([&] { Tokenizer({.tokenizer_json = document.dump()}, "t.json"); });
 }
 
+json split_with(const json& pattern, const std::string& behavior) {
+  return {{"type", "Split"}, {"pattern", pattern}, {"behavior", behavior}, {"invert", false}};
+}
+
+TEST(Tokenizer, mistakes_in_the_parts_are_named_by_key) {
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = split_with({{"Regex", "a(b"}}, "Isolated");
+              }),
+              StartsWith("t.json: pre_tokenizer.pattern.Regex is not understood at offset 3 of "
+                         "'a(b': "));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = split_with({{"String", "a"}}, "Doubled");
+              }),
+              HasSubstr("pre_tokenizer.behavior 'Doubled' is not supported (supported: Removed,"));
+  EXPECT_THAT(
+      error_after([](json& d) {
+        d["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "x"}};
+      }),
+      HasSubstr("normalizer.pattern.String is empty"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = {{"type", "Sequence"},
+                                      {"pretokenizers", {d["pre_tokenizer"], d["pre_tokenizer"]}}};
+              }),
+              HasSubstr("pre_tokenizer.pretokenizers[1] of type 'ByteLevel' is not supported after "
+                        "a ByteLevel"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = {{"type", "Metaspace"},
+                                      {"replacement", "_"},
+                                      {"add_prefix_space", false},
+                                      {"prepend_scheme", "always"}};
+              }),
+              HasSubstr("pre_tokenizer.add_prefix_space contradicts prepend_scheme 'always'"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"]["unk_token"] = "<unk>";
+              }),
+              HasSubstr("model.unk_token '<unk>' is not in the vocabulary"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"] = {{"type", "WordPiece"}, {"vocab", {{"a", 0}}}};
+              }),
+              HasSubstr("model.unk_token is missing"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"] = {
+                    {"type", "Unigram"},
+                    {"vocab", json::array({json::array({"a", 0.5}), json::array({"b"})})}};
+              }),
+              HasSubstr("model.vocab[1] is not a token and its score"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"] = {{"type", "Unigram"},
+                              {"vocab", json::array({json::array({"a", 0.5})})},
+                              {"unk_id", 1}};
+              }),
+              HasSubstr("model.unk_id is not in the vocabulary"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["post_processor"] = {{"type", "BertProcessing"}, {"sep", {"[SEP]"}}};
+              }),
+              HasSubstr("post_processor.cls is missing"));
+}
+
 TEST(Tokenizer, what_is_not_supported_or_broken_is_named_by_key) {
   EXPECT_EQ(error_after([](json&) {}), "no error");
+  EXPECT_THAT(error_after([](json& d) {
+                d["normalizer"] = {{"type", "Precompiled"}};
+              }),
+              StartsWith("t.json: normalizer of type 'Precompiled' is not supported (supported: "
+                         "BertNormalizer, "));
   EXPECT_EQ(error_after([](json& d) {
-              d["normalizer"] = {{"type", "NFC"}};
+              d["pre_tokenizer"] = nullptr;
+              d["model"]["type"] = "WordLevel";
             }),
-            "t.json: normalizer of type 'NFC' is not supported (supported: none)");
-  EXPECT_EQ(error_after([](json& d) { d["model"]["type"] = "Unigram"; }),
-            "t.json: model of type 'Unigram' is not supported (supported: BPE)");
-  EXPECT_THAT(error_after([](json& d) { d["pre_tokenizer"]["type"] = "Metaspace"; }),
-              HasSubstr("pre_tokenizer of type 'Metaspace' is not supported"));
-  EXPECT_THAT(error_after([](json& d) { d["decoder"]["type"] = "WordPiece"; }),
-              HasSubstr("decoder of type 'WordPiece' is not supported"));
-  EXPECT_THAT(error_after([](json& d) { d["model"]["byte_fallback"] = true; }),
-              HasSubstr("model.byte_fallback is not supported"));
+            "t.json: model of type 'WordLevel' is not supported (supported: BPE, Unigram, "
+            "WordPiece)");
+  EXPECT_THAT(error_after([](json& d) { d["model"]["type"] = "Unigram"; }),
+              HasSubstr("pre_tokenizer of type 'ByteLevel' is not supported with a model of type "
+                        "'Unigram'"));
+  EXPECT_THAT(error_after([](json& d) { d["pre_tokenizer"]["type"] = "UnicodeScripts"; }),
+              HasSubstr("pre_tokenizer of type 'UnicodeScripts' is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d["decoder"]["type"] = "CTC"; }),
+              HasSubstr("decoder of type 'CTC' is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["end_of_word_suffix"] = "</w>"; }),
+              HasSubstr("model.end_of_word_suffix is not supported"));
   EXPECT_THAT(error_after([](json& d) { d["model"]["dropout"] = 0.1; }),
               HasSubstr("model.dropout is not supported; set it to null"));
-  EXPECT_THAT(error_after([](json& d) { d["added_tokens"][0]["single_word"] = true; }),
-              HasSubstr("added_tokens[0].single_word is not supported"));
   EXPECT_THAT(error_after([](json& d) { d.erase("model"); }), HasSubstr("model is missing"));
   EXPECT_THAT(error_after([](json& d) { d["model"]["merges"][1] = "three little words"; }),
               HasSubstr("model.merges[1] is not a pair of tokens"));
