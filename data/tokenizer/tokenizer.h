@@ -62,6 +62,8 @@ struct TokenizerParts;  // tokenizer_parts.h
 class Tokenizer {
  public:
   // Reads tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json.
+  // Without a tokenizer.json one is composed from vocab.json and merges.txt or from vocab.txt
+  // (vocabulary_files.h).
   // Throws Error naming the file and the key for what is missing, malformed or not supported.
   static Tokenizer load(const std::filesystem::path& directory);
   // `origin` names the files in errors.

@@ -9,11 +9,11 @@ from importlib.metadata import version
 from bpe_cases import RUNS, WHITESPACE, WRITTEN, written
 from bpe_corpus import corpus
 from fixture import DATA, write_json_rows
-from tokenizer_kinds import KINDS
+from tokenizer_kinds import FILES, KINDS
 
 GENERATED = 20000
 BLOCK = 100
-FULL = 60  # generated strings whose ids are written out
+FULL = 30  # generated strings whose ids are written out
 MASK = (1 << 64) - 1
 PIECES = """ſ 'ſ 'S 'Ve x'LL İ ı ß ẞ Σς ﬁ Ⅷ ① ½ ² １２３ ｶﾞ ㎏ Å Å é é ộ ộ ạ̈ 각 한 가 क्षि ด็ 👨‍👩‍👧‍👦 🏳️‍🌈 👍🏽 🇩🇪 ☕ ❤️ <s> </s> <unk>
 [CLS] [SEP] [UNK] [MASK] <|endoftext|> <tool> <TOOL> tool <0x41> ▁ ▁▁ ## ##ing don't do not n't 12345 1,000.50 3e-4 _a_ «x» “q” …
@@ -69,22 +69,22 @@ def cases(tokenizer, texts: list[str], full: int) -> dict[str, object]:
         if (i + 1) % BLOCK == 0 or i + 1 == len(texts):
             blocks.append(f"{state:016x}")
             state = 0xCBF29CE484222325
-    return {"versions": {"tokenizers": version("tokenizers")}, "block": BLOCK, "hashes": blocks, "rows": rows}
+    return {"versions": {name: version(name) for name in ("tokenizers", "transformers")}, "block": BLOCK, "hashes": blocks, "rows": rows}
 
 
 def generate() -> None:
     directory = DATA / "tokenizers"
     directory.mkdir(parents=True, exist_ok=True)
     parts = fragments()
-    first = [text for text in written() if len(text) < 120] + [run[:90] for run in RUNS]
+    first = [text for text in written() if len(text) < 90] + [run[:60] for run in RUNS]
     write_json_rows(directory / "texts.json", {"generated": GENERATED, "written": first, "fragments": parts})
     texts = first + list(generated(parts))
     lines = corpus().split("\n") + WHITESPACE + [" ".join(PIECES)] * 3
     for name, build in KINDS.items():
         tokenizer = build(lines)
-        document = json.loads(tokenizer.to_str())
         folder = directory / name
         folder.mkdir(exist_ok=True)
-        (folder / "tokenizer.json").write_text(
-            json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        whole = json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")) + "\n"
+        for file, text in FILES.pop(id(tokenizer), {"tokenizer.json": whole}).items():
+            (folder / file).write_text(text, encoding="utf-8")
         write_json_rows(directory / f"{name}.json", cases(tokenizer, texts, len(first) + FULL))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
@@ -184,6 +187,39 @@ def digits_gpt2(lines: list[str]) -> Tokenizer:
         pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=True)]))
 
 
+def from_files(files: dict[str, str]) -> Tokenizer:
+    """What transformers makes of a directory without tokenizer.json. The files become the kind's."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    FILES[id(tokenizer)] = files
+    return tokenizer
+
+
+def bert_files(lines: list[str]) -> Tokenizer:
+    vocabulary = bert_cased(lines[::2]).get_vocab(with_added_tokens=False)
+    return from_files({"vocab.txt": "".join(name + "\n" for name in sorted(vocabulary, key=vocabulary.get)),
+                       "tokenizer_config.json": '{"tokenizer_class": "BertTokenizer", "do_lower_case": false}\n'})
+
+
+def merges_files(lines: list[str], **config) -> Tokenizer:
+    model = json.loads(digits_gpt2(lines[::2]).to_str())["model"]
+    merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
+    return from_files({"vocab.json": json.dumps(model["vocab"], ensure_ascii=False),
+                       "merges.txt": "#version: 0.2\n" + merges, "tokenizer_config.json": json.dumps(config) + "\n"})
+
+
+def gpt2_files(lines: list[str]) -> Tokenizer:
+    return merges_files(lines, tokenizer_class="GPT2Tokenizer", pad_token="<pad>")
+
+
+def roberta_files(lines: list[str]) -> Tokenizer:
+    return merges_files(lines, tokenizer_class="RobertaTokenizer", add_prefix_space=True)
+
+
+FILES: dict[int, dict[str, str]] = {}  # of the tokenizers that are no tokenizer.json
+
 KINDS = {build.__name__: build for build in (
     bert_uncased, bert_cased, llama2, llama2_metaspace, bpe_words, bpe_unknown, unigram, unigram_bytes, llama3, qwen2,
-    split_cases, split_behaviors, digits_gpt2)}
+    split_cases, split_behaviors, digits_gpt2, bert_files, gpt2_files, roberta_files)}

@@ -174,6 +174,35 @@ TEST(Tokenizer, files_come_back_byte_for_byte) {
   EXPECT_EQ(loaded.encode("the cat"), tokenizer.encode("the cat"));
 }
 
+TEST(Tokenizer, directories_from_before_tokenizer_json_are_read_and_saved_as_one) {
+  const Files files;
+  files.write("vocab.txt", "[PAD]\r\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ncat\n##s\n");
+  const Tokenizer bert = Tokenizer::load(files.folder());
+  EXPECT_EQ(bert.encode("CATS dog", {.add_special_tokens = true}),
+            (std::vector<TokenId>{2, 5, 6, 1, 3}));
+  EXPECT_EQ(bert.special_ids().pad, 0);
+  EXPECT_EQ(bert.special_ids().unk, 1);
+  bert.save(files.folder());
+  EXPECT_EQ(Tokenizer::load(files.folder()).fingerprint(), bert.fingerprint());
+
+  const Files merges;
+  merges.write("vocab.json", R"({"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3})");
+  merges.write("merges.txt", "#version: 0.2\na b\n");
+  const Tokenizer gpt2 = Tokenizer::load(merges.folder());
+  EXPECT_EQ(gpt2.encode("aba<|endoftext|>"), (std::vector<TokenId>{2, 0, 3}));
+  EXPECT_EQ(gpt2.special_ids().eos, 3);
+  merges.write("merges.txt", "#version: 0.2\na b\nb\n");
+  EXPECT_THAT(error_of([&] { Tokenizer::load(merges.folder()); }),
+              HasSubstr("vocab.json with merges.txt: model.merges[1] is not a pair of tokens"));
+  merges.write("merges.txt", "a \xFF\n");
+  EXPECT_THAT(error_of([&] { Tokenizer::load(merges.folder()); }),
+              HasSubstr("vocab.json with merges.txt: not UTF-8 at byte 2"));
+  merges.write("merges.txt", "a b\n");
+  merges.write("tokenizer_config.json", R"({"add_bos_token": true})");
+  EXPECT_THAT(error_of([&] { Tokenizer::load(merges.folder()); }),
+              HasSubstr("(tokenizer_config.json): add_bos_token is not supported without"));
+}
+
 TEST(Tokenizer, a_missing_or_damaged_file_is_named) {
   const Files files;
   const std::string path = (files.folder() / "tokenizer.json").string();
