@@ -13,6 +13,12 @@ NormalizerPtr read_bert(const JsonObject& part) {
   return make_bert_normalizer(options);
 }
 
+NormalizerPtr read_precompiled(const JsonObject& part) {
+  auto normalizer = make_precompiled(part.string("precompiled_charsmap"));
+  if (!normalizer) part.fail_key("precompiled_charsmap", "is damaged");
+  return normalizer;
+}
+
 NormalizerPtr read_part(const JsonObject& part, const std::string& type) {
   if (type == "BertNormalizer") return read_bert(part);
   if (type == "Lowercase") return make_lowercase();
@@ -21,14 +27,16 @@ NormalizerPtr read_part(const JsonObject& part, const std::string& type) {
   if (type == "NFKC") return make_unicode_form(UnicodeForm::kNfkc);
   if (type == "NFKD") return make_unicode_form(UnicodeForm::kNfkd);
   if (type == "Nmt") return make_nmt();
+  if (type == "Precompiled") return read_precompiled(part);
   if (type == "StripAccents") return make_strip_accents();
   if (type == "Strip")
     return make_strip(part.boolean("strip_left", true), part.boolean("strip_right", true));
   if (type == "Prepend") return make_prepend(part.string("prepend"));
   if (type == "Replace") return make_replace(read_pattern(part), part.string("content"));
-  refuse_type(part, type,
-              "BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Prepend, Replace, Sequence, "
-              "Strip, StripAccents");
+  refuse_type(
+      part, type,
+      "BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, "
+      "Sequence, Strip, StripAccents");
 }
 
 }  // namespace

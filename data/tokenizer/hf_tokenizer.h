@@ -2,8 +2,8 @@
 //
 // Read from tokenizer.json:
 // - model: BPE (byte-level or of characters, byte_fallback), WordPiece, Unigram;
-// - normalizer: BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Prepend, Replace, Strip,
-//   StripAccents;
+// - normalizer: BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend,
+//   Replace, Strip, StripAccents;
 // - pre_tokenizer: BertPreTokenizer, ByteLevel (last, with BPE), Digits, Metaspace, Punctuation,
 //   Split, Whitespace, WhitespaceSplit;
 // - decoder: ByteFallback, ByteLevel (first), Fuse, Metaspace, Replace, Strip, WordPiece, or none;

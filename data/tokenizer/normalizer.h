@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/tokenizer/finder.h"
@@ -41,6 +42,8 @@ NormalizerPtr make_prepend(std::string prefix);
 NormalizerPtr make_replace(std::unique_ptr<Finder> finder, std::string content);
 // SentencePiece's nmt rules for controls and white space.
 NormalizerPtr make_nmt();
+// SentencePiece's precompiled_charsmap. nullptr when it is damaged.
+NormalizerPtr make_precompiled(std::string_view charsmap_base64);
 NormalizerPtr make_normalizer_sequence(std::vector<NormalizerPtr> parts);
 
 }  // namespace tandem::data

@@ -69,7 +69,7 @@ def cases(tokenizer, texts: list[str], full: int) -> dict[str, object]:
         if (i + 1) % BLOCK == 0 or i + 1 == len(texts):
             blocks.append(f"{state:016x}")
             state = 0xCBF29CE484222325
-    return {"versions": {name: version(name) for name in ("tokenizers", "transformers")}, "block": BLOCK, "hashes": blocks, "rows": rows}
+    return {"versions": {name: version(name) for name in ("tokenizers", "transformers", "sentencepiece")}, "block": BLOCK, "hashes": blocks, "rows": rows}
 
 
 def generate() -> None:

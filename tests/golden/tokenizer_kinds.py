@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from pathlib import Path
 
+import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
 
@@ -139,7 +141,55 @@ def unigram_bytes(lines: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def byte_level(lines: list[str], pre_tokenizer, normalizer=None, **options) -> Tokenizer:
+RULES = {"ﬁ": "fi", "½": "1⁄2", "①": "1", "e\u0301": "é", "o\u0323\u0302": "ộ", "Ⅷ": "VIII", "ｶﾞ": "ガ", "㎏": "kg", "👍": "+1", "☕": "",
+         "１": "1", "２": "2", "３": "3", "\u3000": " ", "\u00a0": " ", "\t": " ", "\n": " ", "\r": " ", "\u200b": " ",
+         "\x01": "", "\x7f": "", "\u00ad": "", "\u1100\u1161": "가", "क": "k", "❤": "<3", "\u212b": "Å", "\u0130": "i", "🇩🇪": "DE"}
+
+
+def fields(message: bytes) -> dict[int, object]:
+    """The last value of each field of a protocol buffer."""
+    def number(at: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            value |= (message[at] & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if not message[at - 1] & 0x80:
+                return value, at
+
+    found, at = {}, 0
+    while at < len(message):
+        key, at = number(at)
+        size, at = {0: lambda: (0, number(at)[1]), 1: lambda: (8, at), 2: lambda: number(at), 5: lambda: (4, at)}[key & 7]()
+        found[key >> 3] = message[at:at + size]
+        at += size
+    return found
+
+
+def charsmap(rules: dict[str, str]) -> bytes:
+    """Rules as SentencePiece compiles them."""
+    def codes(text: str) -> str:
+        return " ".join(f"{ord(c):X}" for c in text)
+
+    model = io.BytesIO()
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+        file.write("".join(f"{codes(old)}\t{codes(new)}\n" for old, new in rules.items()))
+        file.flush()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["a small text of few words"] * 20), model_writer=model, vocab_size=25,
+            hard_vocab_limit=False, normalization_rule_tsv=file.name, minloglevel=2)
+    return fields(fields(model.getvalue())[3])[2]
+
+
+def t5(lines: list[str]) -> Tokenizer:
+    tokenizer = unigram(lines)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Precompiled(charsmap(RULES)),
+                                                 normalizers.Strip(left=False, right=True),
+                                                 normalizers.Replace(Regex(" {2,}"), "▁")])
+    return tokenizer
+
+
+def byte_level(
+lines: list[str], pre_tokenizer, normalizer=None, **options) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(**options))
     if normalizer:
         tokenizer.normalizer = normalizer
@@ -221,5 +271,5 @@ def roberta_files(lines: list[str]) -> Tokenizer:
 FILES: dict[int, dict[str, str]] = {}  # of the tokenizers that are no tokenizer.json
 
 KINDS = {build.__name__: build for build in (
-    bert_uncased, bert_cased, llama2, llama2_metaspace, bpe_words, bpe_unknown, unigram, unigram_bytes, llama3, qwen2,
+    bert_uncased, bert_cased, llama2, llama2_metaspace, bpe_words, bpe_unknown, unigram, unigram_bytes, t5, llama3, qwen2,
     split_cases, split_behaviors, digits_gpt2, bert_files, gpt2_files, roberta_files)}

@@ -122,7 +122,7 @@ TEST_P(HfGolden, EncodesAndDecodesLikeHuggingFace) {
 INSTANTIATE_TEST_SUITE_P(Kinds, HfGolden,
                          ::testing::Values("bert_uncased", "bert_cased", "llama2",
                                            "llama2_metaspace", "bpe_words", "bpe_unknown",
-                                           "unigram", "unigram_bytes", "llama3", "qwen2",
+                                           "unigram", "unigram_bytes", "t5", "llama3", "qwen2",
                                            "split_cases", "split_behaviors", "digits_gpt2",
                                            "bert_files", "gpt2_files", "roberta_files"),
                          [](const auto& info) { return std::string(info.param); });

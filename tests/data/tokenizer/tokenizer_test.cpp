@@ -236,6 +236,11 @@ json split_with(const json& pattern, const std::string& behavior) {
 }
 
 TEST(Tokenizer, mistakes_in_the_parts_are_named_by_key) {
+  for (const char* charsmap : {"", "AAA", "?", "/////w==", "BAAAAAAAAAD/"})
+    EXPECT_THAT(error_after([&](json& d) {
+                  d["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", charsmap}};
+                }),
+                StartsWith("t.json: normalizer.precompiled_charsmap is damaged"));
   EXPECT_THAT(error_after([](json& d) {
                 d["pre_tokenizer"] = split_with({{"Regex", "a(b"}}, "Isolated");
               }),
@@ -296,9 +301,9 @@ TEST(Tokenizer, mistakes_in_the_parts_are_named_by_key) {
 TEST(Tokenizer, what_is_not_supported_or_broken_is_named_by_key) {
   EXPECT_EQ(error_after([](json&) {}), "no error");
   EXPECT_THAT(error_after([](json& d) {
-                d["normalizer"] = {{"type", "Precompiled"}};
+                d["normalizer"] = {{"type", "ByteLevel"}};
               }),
-              StartsWith("t.json: normalizer of type 'Precompiled' is not supported (supported: "
+              StartsWith("t.json: normalizer of type 'ByteLevel' is not supported (supported: "
                          "BertNormalizer, "));
   EXPECT_EQ(error_after([](json& d) {
               d["pre_tokenizer"] = nullptr;
