@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/tokenizer/unicode_class.h"
+#include "data/tokenizer/unicode_sets.h"
 #include "data/utf8.h"
 
 namespace tandem::data {
@@ -14,11 +15,17 @@ bool is_space(std::string_view text, std::size_t at, std::size_t* length) {
   return UnicodeClasses::instance()[c.value] == CharClass::kSpace;
 }
 
+// Start of the character that ends at `end`, which is not 0.
+std::size_t character_before(std::string_view text, std::size_t end) {
+  do --end;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
+  return end;
+}
+
 // Start of the white space that ends at `end`, not before `limit`.
 std::size_t spaces_before(std::string_view text, std::size_t end, std::size_t limit) {
   while (end > limit) {
-    std::size_t at = end - 1;
-    while (at > limit && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+    const std::size_t at = character_before(text, end);
     std::size_t length;
     if (!is_space(text, at, &length)) break;
     end = at;
@@ -32,18 +39,25 @@ std::size_t spaces_after(std::string_view text, std::size_t at) {
   return at;
 }
 
+bool is_inside_word(std::string_view text, std::size_t begin, std::size_t end) {
+  const CharSet& word = CharSet::word();
+  return (begin > 0 && word.contains(decode_utf8(text, character_before(text, begin)).value)) ||
+         (end < text.size() && word.contains(decode_utf8(text, end).value));
+}
+
 }  // namespace
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-  for (const AddedToken& token : tokens_) (token.normalized ? normalized_ : raw_).add(&token);
+  for (const AddedToken& token : tokens_)
+    if (!token.sought.empty()) (token.normalized ? normalized_ : raw_).add(&token);
 }
 
 void AddedTokens::Matcher::add(const AddedToken* token) {
-  const char first = token->content.front();
+  const char first = token->sought.front();
   if (first_bytes_.find(first) == std::string::npos) first_bytes_ += first;
   auto& bucket = by_first_byte_[static_cast<unsigned char>(first)];
   const auto place = std::find_if(bucket.begin(), bucket.end(), [&](const AddedToken* other) {
-    return other->content.size() < token->content.size();
+    return other->sought.size() < token->sought.size();
   });
   bucket.insert(place, token);
 }
@@ -56,23 +70,10 @@ const AddedToken* AddedTokens::Matcher::find(std::string_view text, std::size_t 
     if (from == std::string_view::npos) return nullptr;
     for (const AddedToken* token : by_first_byte_[static_cast<unsigned char>(text[from])]) {
       if (token->special && !parse_special) continue;
-      if (!text.substr(from).starts_with(token->content)) continue;
+      if (!text.substr(from).starts_with(token->sought)) continue;
       *at = from;
       return token;
     }
-  }
-}
-
-void AddedTokens::split(std::string_view text, bool parse_special,
-                        std::vector<TextPart>& parts) const {
-  if (normalized_.empty()) return split_with(raw_, text, parse_special, parts);
-  std::vector<TextPart> outer;
-  split_with(raw_, text, parse_special, outer);
-  for (const TextPart& part : outer) {
-    if (part.token != kNoToken)
-      parts.push_back(part);
-    else
-      split_with(normalized_, part.text, parse_special, parts);
   }
 }
 
@@ -83,7 +84,11 @@ void AddedTokens::split_with(const Matcher& matcher, std::string_view text, bool
   while (!matcher.empty()) {
     const AddedToken* token = matcher.find(text, at, parse_special, &at);
     if (token == nullptr) break;
-    std::size_t end = at + token->content.size();
+    std::size_t end = at + token->sought.size();
+    if (token->single_word && is_inside_word(text, at, end)) {
+      at = end;
+      continue;
+    }
     const std::size_t begin = token->lstrip ? spaces_before(text, at, done) : std::max(at, done);
     at = end;
     if (token->rstrip) end = spaces_after(text, end);

@@ -15,10 +15,12 @@ namespace tandem::data {
 
 struct AddedToken {
   std::string content;
+  std::string sought;  // what stands in the text: `content`, normalized if `normalized`
   TokenId id = kNoToken;
-  bool lstrip = false;      // swallows white space before it
-  bool rstrip = false;      // and after it
-  bool normalized = false;  // looked for only after the others
+  bool lstrip = false;       // swallows white space before it
+  bool rstrip = false;       // and after it
+  bool single_word = false;  // not where a word goes on before or after it
+  bool normalized = false;   // looked for after the others, in the normalized text
   bool special = false;
 };
 
@@ -32,8 +34,15 @@ class AddedTokens {
 
   std::span<const AddedToken> tokens() const { return tokens_; }
   // Appends the parts of `text` in order. The longest token that starts leftmost wins. With
-  // `parse_special` false, special tokens are plain text.
-  void split(std::string_view text, bool parse_special, std::vector<TextPart>& parts) const;
+  // `parse_special` false, special tokens are plain text. First the text is split at the tokens
+  // that are not normalized, then each part of it, normalized, at those that are.
+  void split_raw(std::string_view text, bool parse_special, std::vector<TextPart>& parts) const {
+    split_with(raw_, text, parse_special, parts);
+  }
+  void split_normalized(std::string_view text, bool parse_special,
+                        std::vector<TextPart>& parts) const {
+    split_with(normalized_, text, parse_special, parts);
+  }
 
  private:
   // Tokens that are looked for in one pass over the text.

@@ -4,7 +4,6 @@
 #include <functional>
 #include <limits>
 
-#include "data/tokenizer/word_cache.h"
 #include "runtime/base/error.h"
 
 namespace tandem::data {
@@ -91,8 +90,7 @@ class LongMerge {
 
 }  // namespace
 
-struct BpeModel::Scratch : TokenModel::Workspace {
-  WordCache cache;
+struct BpeModel::MergeScratch : WordModel::Scratch {
   std::vector<TokenId> symbols;
   std::vector<Merge> merges;  // merges[i]: of symbols i and i + 1
   std::vector<LongMerge::Link> links;
@@ -100,44 +98,17 @@ struct BpeModel::Scratch : TokenModel::Workspace {
 };
 
 std::unique_ptr<TokenModel::Workspace> BpeModel::make_workspace() const {
-  return std::make_unique<Scratch>();
+  return std::make_unique<MergeScratch>();
 }
 
-void BpeModel::encode(std::string_view text, std::size_t begin, std::span<const std::size_t> ends,
-                      Workspace& workspace, std::vector<TokenId>& ids) const {
-  auto& scratch = static_cast<Scratch&>(workspace);
-  for (const std::size_t end : ends) {
-    encode_piece(text.substr(begin, end - begin), text.size() - begin, scratch, ids);
-    begin = end;
-  }
-}
-
-void BpeModel::encode_piece(std::string_view piece, std::size_t readable, Scratch& scratch,
-                            std::vector<TokenId>& ids) const {
-  if (piece.empty()) return;
-  if (piece.size() > WordCache::kMaxLength) return merge_piece(piece, scratch, ids);
-  const WordCache::Key key = WordCache::make_key(piece, readable);
-  WordCache::Slot& slot = scratch.cache.slot(key);
-  if (slot.holds(key)) {
-    ids.insert(ids.end(), slot.ids.begin(), slot.ids.begin() + slot.count);
-    return;
-  }
-  const std::size_t before = ids.size();
-  merge_piece(piece, scratch, ids);
-  if (ids.size() - before <= WordCache::kMaxIds) slot.store(key, std::span(ids).subspan(before));
-}
-
-void BpeModel::merge_piece(std::string_view piece, Scratch& scratch,
-                           std::vector<TokenId>& ids) const {
+void BpeModel::encode_word(std::string_view word, Scratch& base, std::vector<TokenId>& ids) const {
   if (options_.find_whole) {
-    if (const auto whole = options_.find_whole(piece)) return ids.push_back(*whole);
+    if (const auto whole = options_.find_whole(word)) return ids.push_back(*whole);
   }
+  auto& scratch = static_cast<MergeScratch&>(base);
   auto& symbols = scratch.symbols;
   symbols.clear();
-  for (const char byte : piece) {
-    const TokenId id = options_.byte_ids[static_cast<unsigned char>(byte)];
-    if (id != kNoToken) symbols.push_back(id);
-  }
+  options_.symbols->append(word, symbols);
   if (symbols.size() > kShortPiece)
     merge_long(scratch);
   else if (symbols.size() > 1)
@@ -145,7 +116,7 @@ void BpeModel::merge_piece(std::string_view piece, Scratch& scratch,
   ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
-void BpeModel::merge_short(Scratch& scratch) const {
+void BpeModel::merge_short(MergeScratch& scratch) const {
   auto& symbols = scratch.symbols;
   auto& merges = scratch.merges;
   merges.resize(symbols.size() - 1);
@@ -165,7 +136,7 @@ void BpeModel::merge_short(Scratch& scratch) const {
   }
 }
 
-void BpeModel::merge_long(Scratch& scratch) const {
+void BpeModel::merge_long(MergeScratch& scratch) const {
   LongMerge(options_.merges, scratch.symbols, scratch.links, scratch.candidates).run();
 }
 

@@ -2,25 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "data/tokenizer/bpe_model.h"
-#include "data/tokenizer/byte_level.h"
-#include "data/tokenizer/json_object.h"
+#include "data/tokenizer/hf_readers.h"
 #include "runtime/base/error.h"
-#include "runtime/base/log.h"
 
 namespace tandem::data {
 
 using nlohmann::json;
-using runtime::throw_error;
 
-namespace {
-
-// A part may be a Sequence of parts of the same kind, under `list_key`.
 void for_each_part(const JsonObject& part, std::string_view list_key,
                    const std::function<void(const JsonObject&, const std::string& type)>& visit) {
   const std::string type = part.string("type");
@@ -30,117 +21,39 @@ void for_each_part(const JsonObject& part, std::string_view list_key,
     for_each_part(part.element(list[i], list_key, i), list_key, visit);
 }
 
-void read_pre_tokenizer(const JsonObject& root, TokenizerParts& parts) {
-  if (root.has("normalizer"))
-    root.fail_key("normalizer", fmt::format("of type '{}' is not supported (supported: none)",
-                                            root.object("normalizer").string("type")));
-  for_each_part(
-      root.object("pre_tokenizer"), "pretokenizers",
-      [&](const JsonObject& part, const std::string& type) {
-        if (type != "ByteLevel" || parts.pre_tokenizer)
-          part.fail(fmt::format("of type '{}' is not supported (supported: one ByteLevel)", type));
-        parts.add_prefix_space = part.boolean("add_prefix_space", true);
-        parts.pre_tokenizer = part.boolean("use_regex", true) ? make_gpt2_pre_tokenizer()
-                                                              : make_whole_pre_tokenizer();
-      });
-  for_each_part(
-      root.object("decoder"), "decoders", [](const JsonObject& part, const std::string& type) {
-        if (type != "ByteLevel")
-          part.fail(fmt::format("of type '{}' is not supported (supported: ByteLevel)", type));
-      });
+void refuse_type(const JsonObject& part, const std::string& type, std::string_view supported) {
+  part.fail(fmt::format("of type '{}' is not supported (supported: {})", type, supported));
 }
 
-void read_vocabulary(const JsonObject& model, Vocabulary& vocabulary) {
-  const JsonObject vocab = model.object("vocab");
-  for (const auto& [token, id] : vocab.value().items())
-    vocabulary.set(token, vocab.to_id(id, token));
-}
-
-// "left right", or since tokenizers 0.20 ["left", "right"].
-std::optional<std::pair<std::string, std::string>> split_merge(const json& merge) {
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string())
-    return std::pair(merge[0].get<std::string>(), merge[1].get<std::string>());
-  if (!merge.is_string()) return std::nullopt;
-  const auto& text = merge.get_ref<const std::string&>();
-  const std::size_t space = text.find(' ');
-  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-    return std::nullopt;
-  return std::pair(text.substr(0, space), text.substr(space + 1));
-}
-
-MergeTable read_merges(const JsonObject& model, const Vocabulary& vocabulary) {
-  const json& list = model.array("merges");
-  MergeTable table(list.size());
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string key = fmt::format("merges[{}]", i);
-    const auto pair = split_merge(list[i]);
-    if (!pair) model.fail_key(key, "is not a pair of tokens");
-    const auto left = vocabulary.find(pair->first);
-    const auto right = vocabulary.find(pair->second);
-    const auto merged = vocabulary.find(pair->first + pair->second);
-    if (!left || !right || !merged)
-      model.fail_key(key, fmt::format("needs '{}', '{}' and '{}{}' in the vocabulary", pair->first,
-                                      pair->second, pair->first, pair->second));
-    table.insert(*left, *right, {static_cast<std::uint32_t>(i), *merged});
+std::unique_ptr<Finder> read_pattern(const JsonObject& part) {
+  const JsonObject pattern = part.object("pattern");
+  if (pattern.has("String")) {
+    const std::string literal = pattern.string("String");
+    if (literal.empty()) pattern.fail_key("String", "is empty");
+    return find_literal(literal);
   }
-  return table;
-}
-
-void refuse_unsupported_bpe(const JsonObject& model) {
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
-    if (model.has(key) && !model.string(key).empty()) model.fail_key(key, "is not supported");
-  if (model.boolean("byte_fallback", false)) model.fail_key("byte_fallback", "is not supported");
-  if (model.has("dropout") && model.get("dropout") != 0.0)
-    model.fail_key("dropout", "is not supported; set it to null");
-}
-
-std::array<TokenId, 256> read_byte_ids(const JsonObject& model, const Vocabulary& vocabulary,
-                                       std::string_view origin) {
-  std::optional<TokenId> unknown;
-  if (model.has("unk_token")) unknown = vocabulary.find(model.string("unk_token"));
-  std::array<TokenId, 256> ids;
-  int missing = 0;
-  for (int byte = 0; byte < 256; ++byte) {
-    const auto id = vocabulary.find(bytes_to_chars(std::string(1, static_cast<char>(byte))));
-    missing += !id;
-    ids[byte] = id ? *id : unknown.value_or(kNoToken);
+  const std::string regex = pattern.string("Regex");
+  try {
+    return find_regex(regex);
+  } catch (const runtime::Error& error) {
+    pattern.fail_key("Regex", error.what());
   }
-  if (missing > 0 && unknown && model.boolean("fuse_unk", false))
-    model.fail_key("fuse_unk", "is not supported with a vocabulary that lacks bytes");
-  if (missing > 0 && !unknown)
-    runtime::log_warning(
-        "{}: {} of 256 bytes have no token and no unk_token stands for them; they are left out "
-        "of the text, as Hugging Face tokenizers does",
-        origin, missing);
-  return ids;
 }
 
-void read_model(const JsonObject& root, std::string_view origin, TokenizerParts& parts) {
-  const JsonObject model = root.object("model");
-  // Files written before tokenizers 0.9 have no type.
-  if (model.has("type") && model.string("type") != "BPE")
-    model.fail(fmt::format("of type '{}' is not supported (supported: BPE)", model.string("type")));
-  refuse_unsupported_bpe(model);
-  read_vocabulary(model, parts.vocabulary);
-  BpeModel::Options options{.byte_ids = read_byte_ids(model, parts.vocabulary, origin),
-                            .merges = read_merges(model, parts.vocabulary),
-                            .find_whole = {}};
-  if (model.boolean("ignore_merges", false))
-    options.find_whole = [&vocabulary = parts.vocabulary](std::string_view piece) {
-      return vocabulary.find(bytes_to_chars(piece));
-    };
-  parts.model = std::make_unique<BpeModel>(std::move(options));
-}
+namespace {
 
-AddedToken read_added_token(const JsonObject& entry) {
-  if (entry.boolean("single_word", false)) entry.fail_key("single_word", "is not supported");
+AddedToken read_added_token(const JsonObject& entry, const Normalizer* normalizer) {
   AddedToken token{.content = entry.string("content"),
+                   .sought = {},
                    .id = entry.token_id("id"),
                    .lstrip = entry.boolean("lstrip", false),
                    .rstrip = entry.boolean("rstrip", false),
+                   .single_word = entry.boolean("single_word", false),
                    .normalized = entry.boolean("normalized", true),
                    .special = entry.boolean("special", false)};
   if (token.content.empty()) entry.fail_key("content", "is empty");
+  token.sought = token.content;
+  if (token.normalized && normalizer != nullptr) normalizer->apply(token.sought);
   return token;
 }
 
@@ -149,51 +62,63 @@ void read_added_tokens(const JsonObject& root, TokenizerParts& parts) {
   const json& list = root.array("added_tokens");
   std::vector<AddedToken> tokens;
   for (std::size_t i = 0; i < list.size(); ++i) {
-    tokens.push_back(read_added_token(root.element(list[i], "added_tokens", i)));
+    tokens.push_back(
+        read_added_token(root.element(list[i], "added_tokens", i), parts.normalizer.get()));
     parts.vocabulary.set(tokens.back().content, tokens.back().id);
   }
   parts.added = AddedTokens(std::move(tokens));
 }
 
 // What a template puts before and after sequence A.
-void read_template(const JsonObject& processor, TokenizerParts& parts) {
+void read_template(const JsonObject& processor, std::vector<TokenId>& prefix,
+                   std::vector<TokenId>& suffix) {
   const json& single = processor.array("single");
   bool after_text = false;
   for (std::size_t i = 0; i < single.size(); ++i) {
     const JsonObject piece = processor.element(single[i], "single", i);
     if (piece.has("Sequence")) {
+      if (after_text) piece.fail("is a second text, which is not supported");
       after_text = true;
       continue;
     }
     const std::string name = piece.object("SpecialToken").string("id");
     const JsonObject token = processor.object("special_tokens").object(name);
     for (const json& id : token.array("ids"))
-      (after_text ? parts.suffix : parts.prefix).push_back(token.to_id(id, "ids"));
+      (after_text ? suffix : prefix).push_back(token.to_id(id, "ids"));
   }
+  if (!after_text) processor.fail_key("single", "leaves the text out, which is not supported");
+}
+
+// The id of `key`: ["[SEP]", 102].
+TokenId read_token_pair(const JsonObject& processor, std::string_view key) {
+  const json& pair = processor.array(key);
+  if (pair.size() != 2) processor.fail_key(key, "is not a token and its id");
+  return processor.to_id(pair[1], key);
 }
 
 void read_post_processor(const JsonObject& root, TokenizerParts& parts) {
   if (!root.has("post_processor")) return;
-  for_each_part(
-      root.object("post_processor"), "processors",
-      [&](const JsonObject& part, const std::string& type) {
-        if (type == "TemplateProcessing") return read_template(part, parts);
-        if (type != "ByteLevel")  // only moves offsets
-          part.fail(fmt::format(
-              "of type '{}' is not supported (supported: ByteLevel, TemplateProcessing)", type));
-      });
+  for_each_part(root.object("post_processor"), "processors",
+                [&](const JsonObject& part, const std::string& type) {
+                  std::vector<TokenId> prefix, suffix;
+                  if (type == "TemplateProcessing") {
+                    read_template(part, prefix, suffix);
+                  } else if (type == "BertProcessing" || type == "RobertaProcessing") {
+                    prefix = {read_token_pair(part, "cls")};
+                    suffix = {read_token_pair(part, "sep")};
+                  } else if (type != "ByteLevel") {  // which only moves offsets
+                    refuse_type(part, type,
+                                "BertProcessing, ByteLevel, RobertaProcessing, Sequence, "
+                                "TemplateProcessing");
+                  }
+                  // A later one goes around an earlier one.
+                  parts.prefix.insert(parts.prefix.begin(), prefix.begin(), prefix.end());
+                  parts.suffix.insert(parts.suffix.end(), suffix.begin(), suffix.end());
+                });
 }
 
-void fill_decoded(TokenizerParts& parts) {
-  const std::int64_t size = parts.vocabulary.size();
-  parts.decoded.resize(size);
-  parts.special.resize(size);
-  for (TokenId id = 0; id < size; ++id) {
-    const std::string& token = parts.vocabulary[id];
-    // A token with a character that stands for no byte is taken as its own text, as the ByteLevel
-    // decoder does.
-    parts.decoded[id] = chars_to_bytes(token).value_or(token);
-  }
+void mark_special(TokenizerParts& parts) {
+  parts.special.resize(parts.vocabulary.size());
   for (const AddedToken& token : parts.added.tokens()) parts.special[token.id] = token.special;
 }
 
@@ -231,11 +156,13 @@ std::unique_ptr<TokenizerParts> parse_hf_tokenizer(TokenizerFiles files, std::st
   const json document = parse_json(files.tokenizer_json, origin);
   const JsonObject root(document, origin, "");
   parts->files = std::move(files);
-  read_pre_tokenizer(root, *parts);
-  read_model(root, origin, *parts);
+  parts->normalizer = read_normalizer(root);
+  const bool byte_level = read_pre_tokenizer(root, *parts);
+  read_model(root, origin, byte_level, *parts);
   read_added_tokens(root, *parts);
   read_post_processor(root, *parts);
-  fill_decoded(*parts);
+  read_decoder(root, *parts);
+  mark_special(*parts);
   read_roles(*parts, origin);
   return parts;
 }

@@ -1,9 +1,16 @@
 // Reads and composes the files of a Hugging Face tokenizer directory.
 //
-// Read so far: byte-level BPE (GPT-2's pattern), i.e. in tokenizer.json a `model` of type BPE, a
-// `pre_tokenizer` and a `decoder` ByteLevel, a `post_processor` ByteLevel or TemplateProcessing,
-// any `added_tokens` without single_word, no `normalizer`. `truncation` and `padding` are left to
-// the caller. Anything else is refused with its name.
+// Read from tokenizer.json:
+// - model: BPE (byte-level or of characters, byte_fallback), WordPiece, Unigram;
+// - normalizer: BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend,
+//   Replace, Strip, StripAccents;
+// - pre_tokenizer: BertPreTokenizer, ByteLevel (last, with BPE), Digits, Metaspace, Punctuation,
+//   Split, Whitespace, WhitespaceSplit;
+// - decoder: ByteFallback, ByteLevel (first), Fuse, Metaspace, Replace, Strip, WordPiece, or none;
+// - post_processor: BertProcessing, ByteLevel, RobertaProcessing, TemplateProcessing;
+// - Sequences of any of these, and any added_tokens.
+// `truncation` and `padding` are left to the caller. Anything else is refused with its name.
+// Regular expressions are run by PCRE2.
 #pragma once
 
 #include <memory>

@@ -57,6 +57,14 @@ class JsonObject {
     if (!get(key).is_boolean()) fail_key(key, "is not true or false");
     return get(key).get<bool>();
   }
+  double number(std::string_view key) const {
+    if (!get(key).is_number()) fail_key(key, "is not a number");
+    return get(key).get<double>();
+  }
+  std::size_t count(std::string_view key) const {
+    if (!get(key).is_number_unsigned()) fail_key(key, "is not a whole number");
+    return get(key).get<std::size_t>();
+  }
   TokenId token_id(std::string_view key) const { return to_id(get(key), key); }
   TokenId to_id(const nlohmann::json& value, std::string_view key) const {
     if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||

@@ -22,10 +22,16 @@ class PreTokenizer {
   static constexpr std::size_t kPieces = 1024;
 };
 
-// GPT-2's pattern: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// A scanner written by hand, because the classes must be those of one edition of Unicode
-// (unicode_class.h), and for speed.
+constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// GPT-2's pattern. A scanner written by hand, because the classes must be those of one edition of
+// Unicode (unicode_class.h), and for speed.
 std::unique_ptr<PreTokenizer> make_gpt2_pre_tokenizer();
+
+// The same for a regular expression if it is GPT-2's, Llama 3's (up to three digits together) or
+// Qwen2's (every digit alone); nullptr for any other.
+std::unique_ptr<PreTokenizer> make_known_pre_tokenizer(std::string_view pattern);
 
 // The whole text is one piece.
 std::unique_ptr<PreTokenizer> make_whole_pre_tokenizer();

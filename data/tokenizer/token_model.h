@@ -1,4 +1,4 @@
-// Turns pieces of text into ids: BPE here (bpe_model.h), other models by further implementations.
+// Turns pieces of text into ids: bpe_model.h, wordpiece_model.h and unigram_model.h are such.
 #pragma once
 
 #include <cstddef>

@@ -4,6 +4,7 @@
 
 #include "data/tokenizer/hf_tokenizer.h"
 #include "data/tokenizer/tokenizer_parts.h"
+#include "data/tokenizer/vocabulary_files.h"
 #include "data/utf8.h"
 #include "runtime/base/error.h"
 #include "runtime/base/random.h"
@@ -19,10 +20,9 @@ namespace {
 constexpr std::string_view kTokenizerJson = "tokenizer.json";
 constexpr std::string_view kTokenizerConfigJson = "tokenizer_config.json";
 constexpr std::string_view kSpecialTokensMapJson = "special_tokens_map.json";
-
-std::string read_if_there(const std::filesystem::path& path) {
-  return std::filesystem::exists(path) ? runtime::read_text_file(path) : std::string();
-}
+constexpr std::string_view kVocabJson = "vocab.json";
+constexpr std::string_view kMergesTxt = "merges.txt";
+constexpr std::string_view kVocabTxt = "vocab.txt";
 
 // Borrows a workspace for the time of one call.
 class Borrowed {
@@ -40,21 +40,71 @@ class Borrowed {
   std::unique_ptr<TokenModel::Workspace> workspace_;
 };
 
-void encode_text(const TokenizerParts& parts, std::string_view text,
-                 TokenModel::Workspace& workspace, std::vector<TokenId>& ids) {
-  std::string with_space;
-  if (parts.add_prefix_space && !text.starts_with(' ')) {
-    with_space.append(" ").append(text);
-    text = with_space;
+// Encodes one text: parts that added tokens left, piece by piece.
+class Encoder {
+ public:
+  Encoder(const TokenizerParts& parts, bool parse_special, TokenModel::Workspace& workspace,
+          std::vector<TokenId>& ids)
+      : parts_(parts), parse_special_(parse_special), workspace_(workspace), ids_(ids) {}
+
+  void run(std::string_view text) {
+    for (const TextPart& part : split(&AddedTokens::split_raw, text)) {
+      if (part.token != kNoToken)
+        ids_.push_back(part.token);
+      else
+        encode_part(part.text, part.text.data() == text.data());
+    }
   }
-  std::vector<std::size_t> ends;
-  for (std::size_t at = 0; at < text.size();) {
-    ends.clear();
-    const std::size_t end = parts.pre_tokenizer->split(text, at, ends);
-    parts.model->encode(text, at, ends, workspace, ids);
-    at = end;
+
+ private:
+  using Split = void (AddedTokens::*)(std::string_view, bool, std::vector<TextPart>&) const;
+
+  std::vector<TextPart> split(Split how, std::string_view text) const {
+    std::vector<TextPart> text_parts;
+    (parts_.added.*how)(text, parse_special_, text_parts);
+    return text_parts;
   }
-}
+
+  void encode_part(std::string_view text, bool at_start) {
+    std::string normalized;
+    if (parts_.normalizer) {
+      normalized = text;
+      parts_.normalizer->apply(normalized);
+      text = normalized;
+    }
+    for (const TextPart& part : split(&AddedTokens::split_normalized, text)) {
+      if (part.token != kNoToken)
+        ids_.push_back(part.token);
+      else if (parts_.pre_tokenizer)
+        encode_in_place(part.text);
+      else
+        encode_in_steps(part.text, at_start && part.text.data() == text.data());
+    }
+  }
+
+  void encode_in_place(std::string_view text) {
+    for (std::size_t at = 0; at < text.size();) {
+      ends_.clear();
+      const std::size_t end = parts_.pre_tokenizer->split(text, at, ends_);
+      parts_.model->encode(text, at, ends_, workspace_, ids_);
+      at = end;
+    }
+  }
+
+  void encode_in_steps(std::string_view text, bool at_start) {
+    PieceList pieces;
+    pieces.add(text);
+    pieces.at_start = at_start;
+    for (const PieceStepPtr& step : parts_.piece_steps) step->apply(pieces);
+    parts_.model->encode(pieces.text, 0, pieces.ends, workspace_, ids_);
+  }
+
+  const TokenizerParts& parts_;
+  bool parse_special_;
+  TokenModel::Workspace& workspace_;
+  std::vector<TokenId>& ids_;
+  std::vector<std::size_t> ends_;
+};
 
 }  // namespace
 
@@ -94,16 +144,30 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
-  const auto path = directory / kTokenizerJson;
-  if (!std::filesystem::exists(path))
-    throw_error(
-        "{}: no such file; a tokenizer directory holds tokenizer.json, as the tokenizer stage "
-        "and every checkpoint write it",
-        path.string());
-  return Tokenizer({.tokenizer_json = runtime::read_text_file(path),
-                    .tokenizer_config_json = read_if_there(directory / kTokenizerConfigJson),
-                    .special_tokens_map_json = read_if_there(directory / kSpecialTokensMapJson)},
-                   path.string());
+  const auto path = [&](std::string_view name) { return directory / name; };
+  const auto has = [&](std::string_view name) { return std::filesystem::exists(path(name)); };
+  const auto read = [&](std::string_view name) { return runtime::read_text_file(path(name)); };
+  TokenizerFiles files{
+      .tokenizer_json = {},
+      .tokenizer_config_json = has(kTokenizerConfigJson) ? read(kTokenizerConfigJson) : "",
+      .special_tokens_map_json = has(kSpecialTokensMapJson) ? read(kSpecialTokensMapJson) : ""};
+  if (has(kTokenizerJson)) {
+    files.tokenizer_json = read(kTokenizerJson);
+    return Tokenizer(std::move(files), path(kTokenizerJson).string());
+  }
+  if (has(kVocabJson) && has(kMergesTxt)) {
+    const std::string origin = path(kVocabJson).string() + " with " + std::string(kMergesTxt);
+    return Tokenizer(
+        compose_from_merges(std::move(files), read(kVocabJson), read(kMergesTxt), origin), origin);
+  }
+  if (has(kVocabTxt)) {
+    const std::string origin = path(kVocabTxt).string();
+    return Tokenizer(compose_from_vocab_txt(std::move(files), read(kVocabTxt), origin), origin);
+  }
+  throw_error(
+      "{}: no such file; a tokenizer directory holds tokenizer.json, as the tokenizer stage and "
+      "every checkpoint write it, or vocab.txt, or vocab.json and merges.txt",
+      path(kTokenizerJson).string());
 }
 
 void Tokenizer::save(const std::filesystem::path& directory) const {
@@ -128,34 +192,47 @@ void Tokenizer::encode(std::string_view text, const EncodeOptions& options,
     throw_error(
         "text is not UTF-8: byte 0x{:02X} at offset {} cannot be encoded; convert the text first",
         static_cast<unsigned char>(text[bad]), bad);
-  std::vector<TextPart> text_parts;
-  parts_->added.split(text, options.parse_special_tokens, text_parts);
   Borrowed workspace(parts_->workspaces, *parts_->model);
   if (options.add_special_tokens)
     ids.insert(ids.end(), parts_->prefix.begin(), parts_->prefix.end());
-  for (const TextPart& part : text_parts) {
-    if (part.token != kNoToken)
-      ids.push_back(part.token);
-    else
-      encode_text(*parts_, part.text, *workspace, ids);
-  }
+  Encoder(*parts_, options.parse_special_tokens, *workspace, ids).run(text);
   if (options.add_special_tokens)
     ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
 }
 
 std::vector<TextPart> Tokenizer::split_special(std::string_view text) const {
+  std::vector<TextPart> raw;
+  parts_->added.split_raw(text, true, raw);
+  if (parts_->normalizer) return raw;
   std::vector<TextPart> text_parts;
-  parts_->added.split(text, true, text_parts);
+  for (const TextPart& part : raw) {
+    if (part.token != kNoToken)
+      text_parts.push_back(part);
+    else
+      parts_->added.split_normalized(part.text, true, text_parts);
+  }
   return text_parts;
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special_tokens) const {
+  std::vector<std::string> tokens;
   std::string bytes;
-  for (const TokenId id : ids)
-    if (!(skip_special_tokens && is_special(id))) bytes += token_bytes(id);
-  std::string text;
-  append_lossy_utf8(bytes, true, text);
-  return text;
+  for (const TokenId id : ids) {
+    const std::string& token = decoder_token(id);
+    if (token.empty() || (skip_special_tokens && is_special(id))) continue;
+    if (parts_->decodes_bytes)
+      bytes += token;
+    else
+      tokens.push_back(token);
+  }
+  if (parts_->decodes_bytes) {
+    std::string text;
+    append_lossy_utf8(bytes, true, text);
+    return text;
+  }
+  auto memory = parts_->decoder.start();
+  std::string text = parts_->decoder.push(std::move(tokens), memory);
+  return text + parts_->decoder.finish(memory);
 }
 
 std::int64_t Tokenizer::vocab_size() const {
@@ -185,9 +262,9 @@ std::string_view Tokenizer::id_to_token(TokenId id) const {
   return parts_->vocabulary[id];
 }
 
-std::string_view Tokenizer::token_bytes(TokenId id) const {
+const std::string& Tokenizer::decoder_token(TokenId id) const {
   id_to_token(id);  // checks the range
-  return parts_->decoded[id];
+  return parts_->decoder_tokens[id];
 }
 
 Tokenizer Tokenizer::with_special_tokens(std::span<const std::string> tokens) const {
@@ -201,20 +278,26 @@ std::uint64_t Tokenizer::fingerprint() const {
                               runtime::stable_hash(config, runtime::stable_hash(special)));
 }
 
+struct StreamDecoder::Memory {
+  DecoderChain::Memory steps;
+};
+
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
+    : tokenizer_(&tokenizer),
+      skip_special_tokens_(skip_special_tokens),
+      memory_(std::make_unique<Memory>(tokenizer.parts_->decoder.start())) {}
+StreamDecoder::~StreamDecoder() = default;
+StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
+StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
+
 std::string StreamDecoder::push(TokenId id) {
-  if (skip_special_tokens_ && tokenizer_->is_special(id)) return {};
-  pending_ += tokenizer_->token_bytes(id);
-  std::string text;
-  const std::size_t incomplete = append_lossy_utf8(pending_, false, text);
-  pending_.erase(0, pending_.size() - incomplete);
-  return text;
+  const std::string& token = tokenizer_->decoder_token(id);
+  if (token.empty() || (skip_special_tokens_ && tokenizer_->is_special(id))) return {};
+  return tokenizer_->parts_->decoder.push({token}, memory_->steps);
 }
 
 std::string StreamDecoder::finish() {
-  std::string text;
-  append_lossy_utf8(pending_, true, text);
-  pending_.clear();
-  return text;
+  return tokenizer_->parts_->decoder.finish(memory_->steps);
 }
 
 }  // namespace tandem::data

@@ -1,11 +1,12 @@
 // The tokenizer that everything else sees: text to ids and back.
 //
 // It is the pipeline of Hugging Face `tokenizers`, put together from parts: added tokens are cut
-// out of the text, the rest goes through a PreTokenizer (pre_tokenizer.h) and a TokenModel
-// (token_model.h), a template puts bos and eos around it. The parts are built from the text of a
-// tokenizer.json (hf_tokenizer.h), whoever wrote it: a trainer or another file format's reader
-// composes such a text and goes through the same door. So saving writes back the very bytes that
-// were read.
+// out of the text, the rest goes through a Normalizer (normalizer.h), a PreTokenizer
+// (pre_tokenizer.h) or a chain of steps (piece_step.h), and a TokenModel (token_model.h), a
+// template puts bos and eos around it. Back to text leads a DecoderChain (decoder.h). The parts are
+// built from the text of a tokenizer.json (hf_tokenizer.h), whoever wrote it: a trainer or another
+// file format's reader composes such a text and goes through the same door. So saving writes back
+// the very bytes that were read.
 //
 // A Tokenizer is immutable and may be used by several threads at once.
 #pragma once
@@ -61,6 +62,8 @@ struct TokenizerParts;  // tokenizer_parts.h
 class Tokenizer {
  public:
   // Reads tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json.
+  // Without a tokenizer.json one is composed from vocab.json and merges.txt or from vocab.txt
+  // (vocabulary_files.h).
   // Throws Error naming the file and the key for what is missing, malformed or not supported.
   static Tokenizer load(const std::filesystem::path& directory);
   // `origin` names the files in errors.
@@ -90,8 +93,6 @@ class Tokenizer {
   // Tokens as the file writes them ("Ġthe", "<|endoftext|>").
   std::optional<TokenId> token_to_id(std::string_view token) const;
   std::string_view id_to_token(TokenId id) const;
-  // The bytes that `id` adds to decoded text; may be a part of a character.
-  std::string_view token_bytes(TokenId id) const;
 
   // A new tokenizer with these special tokens too (ids from vocab_size on; those that exist are
   // left alone).
@@ -102,6 +103,11 @@ class Tokenizer {
   std::uint64_t fingerprint() const;
 
  private:
+  friend class StreamDecoder;
+
+  // Empty for an id without token.
+  const std::string& decoder_token(TokenId id) const;
+
   std::unique_ptr<TokenizerParts> parts_;
 };
 
@@ -110,18 +116,22 @@ class Tokenizer {
 class StreamDecoder {
  public:
   // The tokenizer must outlive this object.
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true)
-      : tokenizer_(&tokenizer), skip_special_tokens_(skip_special_tokens) {}
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true);
+  ~StreamDecoder();
+  StreamDecoder(StreamDecoder&&) noexcept;
+  StreamDecoder& operator=(StreamDecoder&&) noexcept;
 
-  // The characters that `id` completes; often none.
+  // The text that `id` completes; often none.
   std::string push(TokenId id);
-  // What was left incomplete, as U+FFFD. The decoder may then be used for another text.
+  // What was held back, U+FFFD for half a character. The decoder may then be used for another text.
   std::string finish();
 
  private:
+  struct Memory;
+
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
-  std::string pending_;  // at most three bytes
+  std::unique_ptr<Memory> memory_;
 };
 
 }  // namespace tandem::data

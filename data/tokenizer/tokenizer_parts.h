@@ -12,6 +12,9 @@
 #include <vector>
 
 #include "data/tokenizer/added_tokens.h"
+#include "data/tokenizer/decoder.h"
+#include "data/tokenizer/normalizer.h"
+#include "data/tokenizer/piece_step.h"
 #include "data/tokenizer/pre_tokenizer.h"
 #include "data/tokenizer/token_model.h"
 #include "data/tokenizer/tokenizer.h"
@@ -53,14 +56,18 @@ class WorkspacePool {
 struct TokenizerParts {
   TokenizerFiles files;
   Vocabulary vocabulary;
-  std::vector<std::string> decoded;  // [vocab_size] bytes that a token adds to decoded text
-  std::vector<bool> special;         // [vocab_size]
+  std::vector<std::string> decoder_tokens;  // [vocab_size] what the decoder gets for a token
+  std::vector<bool> special;                // [vocab_size]
   AddedTokens added;
   SpecialTokenIds special_ids;
-  bool add_prefix_space = false;  // a text part that starts with no space gets one
+  NormalizerPtr normalizer;  // nullptr: none
+  // A chain of steps, or where there is none one pre-tokenizer straight on the text.
+  std::vector<PieceStepPtr> piece_steps;
   std::unique_ptr<PreTokenizer> pre_tokenizer;
   std::unique_ptr<TokenModel> model;
   std::vector<TokenId> prefix, suffix;  // the template around a text
+  DecoderChain decoder;
+  bool decodes_bytes = false;  // decoder_tokens are bytes, and to make text of them is all
   WorkspacePool workspaces;
 };
 

@@ -18,6 +18,7 @@ SUBJECTS = {
     "trl_losses": "trl_losses",
     "ppo": "ppo",
     "bpe": "bpe",
+    "tokenizers": "hf_tokenizers",
 }
 
 

@@ -174,6 +174,35 @@ TEST(Tokenizer, files_come_back_byte_for_byte) {
   EXPECT_EQ(loaded.encode("the cat"), tokenizer.encode("the cat"));
 }
 
+TEST(Tokenizer, directories_from_before_tokenizer_json_are_read_and_saved_as_one) {
+  const Files files;
+  files.write("vocab.txt", "[PAD]\r\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ncat\n##s\n");
+  const Tokenizer bert = Tokenizer::load(files.folder());
+  EXPECT_EQ(bert.encode("CATS dog", {.add_special_tokens = true}),
+            (std::vector<TokenId>{2, 5, 6, 1, 3}));
+  EXPECT_EQ(bert.special_ids().pad, 0);
+  EXPECT_EQ(bert.special_ids().unk, 1);
+  bert.save(files.folder());
+  EXPECT_EQ(Tokenizer::load(files.folder()).fingerprint(), bert.fingerprint());
+
+  const Files merges;
+  merges.write("vocab.json", R"({"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3})");
+  merges.write("merges.txt", "#version: 0.2\na b\n");
+  const Tokenizer gpt2 = Tokenizer::load(merges.folder());
+  EXPECT_EQ(gpt2.encode("aba<|endoftext|>"), (std::vector<TokenId>{2, 0, 3}));
+  EXPECT_EQ(gpt2.special_ids().eos, 3);
+  merges.write("merges.txt", "#version: 0.2\na b\nb\n");
+  EXPECT_THAT(error_of([&] { Tokenizer::load(merges.folder()); }),
+              HasSubstr("vocab.json with merges.txt: model.merges[1] is not a pair of tokens"));
+  merges.write("merges.txt", "a \xFF\n");
+  EXPECT_THAT(error_of([&] { Tokenizer::load(merges.folder()); }),
+              HasSubstr("vocab.json with merges.txt: not UTF-8 at byte 2"));
+  merges.write("merges.txt", "a b\n");
+  merges.write("tokenizer_config.json", R"({"add_bos_token": true})");
+  EXPECT_THAT(error_of([&] { Tokenizer::load(merges.folder()); }),
+              HasSubstr("(tokenizer_config.json): add_bos_token is not supported without"));
+}
+
 TEST(Tokenizer, a_missing_or_damaged_file_is_named) {
   const Files files;
   const std::string path = (files.folder() / "tokenizer.json").string();
@@ -184,6 +213,17 @@ TEST(Tokenizer, a_missing_or_damaged_file_is_named) {
               StartsWith(path + ": not valid JSON (near byte"));
 }
 
+TEST(Tokenizer, a_unigram_without_unknown_token_refuses_what_it_has_no_token_for) {
+  const json document = {
+      {"model",
+       {{"type", "Unigram"},
+        {"vocab", json::array({json::array({"a", -1.5}), json::array({"ab", -2.0})})}}}};
+  const Tokenizer tokenizer({.tokenizer_json = document.dump()});
+  EXPECT_EQ(tokenizer.encode("aba"), (std::vector<TokenId>{1, 0}));
+  EXPECT_EQ(error_of([&] { tokenizer.encode("abxyab"); }),
+            "the tokenizer has no token for 'xy' and no unknown token; take it out of the text");
+}
+
 // The error of a tokenizer.json after `change`.
 std::string error_after(const std::function<void(json&)>& change) {
   json document = json::parse(small_tokenizer().files().tokenizer_json);
@@ -191,24 +231,97 @@ std::string error_after(const std::function<void(json&)>& change) {
   return error_of([&] { Tokenizer({.tokenizer_json = document.dump()}, "t.json"); });
 }
 
+json split_with(const json& pattern, const std::string& behavior) {
+  return {{"type", "Split"}, {"pattern", pattern}, {"behavior", behavior}, {"invert", false}};
+}
+
+TEST(Tokenizer, mistakes_in_the_parts_are_named_by_key) {
+  for (const char* charsmap : {"", "AAA", "?", "/////w==", "BAAAAAAAAAD/"})
+    EXPECT_THAT(error_after([&](json& d) {
+                  d["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", charsmap}};
+                }),
+                StartsWith("t.json: normalizer.precompiled_charsmap is damaged"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = split_with({{"Regex", "a(b"}}, "Isolated");
+              }),
+              StartsWith("t.json: pre_tokenizer.pattern.Regex is not understood at offset 3 of "
+                         "'a(b': "));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = split_with({{"String", "a"}}, "Doubled");
+              }),
+              HasSubstr("pre_tokenizer.behavior 'Doubled' is not supported (supported: Removed,"));
+  EXPECT_THAT(
+      error_after([](json& d) {
+        d["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "x"}};
+      }),
+      HasSubstr("normalizer.pattern.String is empty"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = {{"type", "Sequence"},
+                                      {"pretokenizers", {d["pre_tokenizer"], d["pre_tokenizer"]}}};
+              }),
+              HasSubstr("pre_tokenizer.pretokenizers[1] of type 'ByteLevel' is not supported after "
+                        "a ByteLevel"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = {{"type", "Metaspace"},
+                                      {"replacement", "_"},
+                                      {"add_prefix_space", false},
+                                      {"prepend_scheme", "always"}};
+              }),
+              HasSubstr("pre_tokenizer.add_prefix_space contradicts prepend_scheme 'always'"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"]["unk_token"] = "<unk>";
+              }),
+              HasSubstr("model.unk_token '<unk>' is not in the vocabulary"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"] = {{"type", "WordPiece"}, {"vocab", {{"a", 0}}}};
+              }),
+              HasSubstr("model.unk_token is missing"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"] = {
+                    {"type", "Unigram"},
+                    {"vocab", json::array({json::array({"a", 0.5}), json::array({"b"})})}};
+              }),
+              HasSubstr("model.vocab[1] is not a token and its score"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["pre_tokenizer"] = nullptr;
+                d["model"] = {{"type", "Unigram"},
+                              {"vocab", json::array({json::array({"a", 0.5})})},
+                              {"unk_id", 1}};
+              }),
+              HasSubstr("model.unk_id is not in the vocabulary"));
+  EXPECT_THAT(error_after([](json& d) {
+                d["post_processor"] = {{"type", "BertProcessing"}, {"sep", {"[SEP]"}}};
+              }),
+              HasSubstr("post_processor.cls is missing"));
+}
+
 TEST(Tokenizer, what_is_not_supported_or_broken_is_named_by_key) {
   EXPECT_EQ(error_after([](json&) {}), "no error");
+  EXPECT_THAT(error_after([](json& d) {
+                d["normalizer"] = {{"type", "ByteLevel"}};
+              }),
+              StartsWith("t.json: normalizer of type 'ByteLevel' is not supported (supported: "
+                         "BertNormalizer, "));
   EXPECT_EQ(error_after([](json& d) {
-              d["normalizer"] = {{"type", "NFC"}};
+              d["pre_tokenizer"] = nullptr;
+              d["model"]["type"] = "WordLevel";
             }),
-            "t.json: normalizer of type 'NFC' is not supported (supported: none)");
-  EXPECT_EQ(error_after([](json& d) { d["model"]["type"] = "Unigram"; }),
-            "t.json: model of type 'Unigram' is not supported (supported: BPE)");
-  EXPECT_THAT(error_after([](json& d) { d["pre_tokenizer"]["type"] = "Metaspace"; }),
-              HasSubstr("pre_tokenizer of type 'Metaspace' is not supported"));
-  EXPECT_THAT(error_after([](json& d) { d["decoder"]["type"] = "WordPiece"; }),
-              HasSubstr("decoder of type 'WordPiece' is not supported"));
-  EXPECT_THAT(error_after([](json& d) { d["model"]["byte_fallback"] = true; }),
-              HasSubstr("model.byte_fallback is not supported"));
+            "t.json: model of type 'WordLevel' is not supported (supported: BPE, Unigram, "
+            "WordPiece)");
+  EXPECT_THAT(error_after([](json& d) { d["model"]["type"] = "Unigram"; }),
+              HasSubstr("pre_tokenizer of type 'ByteLevel' is not supported with a model of type "
+                        "'Unigram'"));
+  EXPECT_THAT(error_after([](json& d) { d["pre_tokenizer"]["type"] = "UnicodeScripts"; }),
+              HasSubstr("pre_tokenizer of type 'UnicodeScripts' is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d["decoder"]["type"] = "CTC"; }),
+              HasSubstr("decoder of type 'CTC' is not supported"));
+  EXPECT_THAT(error_after([](json& d) { d["model"]["end_of_word_suffix"] = "</w>"; }),
+              HasSubstr("model.end_of_word_suffix is not supported"));
   EXPECT_THAT(error_after([](json& d) { d["model"]["dropout"] = 0.1; }),
               HasSubstr("model.dropout is not supported; set it to null"));
-  EXPECT_THAT(error_after([](json& d) { d["added_tokens"][0]["single_word"] = true; }),
-              HasSubstr("added_tokens[0].single_word is not supported"));
   EXPECT_THAT(error_after([](json& d) { d.erase("model"); }), HasSubstr("model is missing"));
   EXPECT_THAT(error_after([](json& d) { d["model"]["merges"][1] = "three little words"; }),
               HasSubstr("model.merges[1] is not a pair of tokens"));
