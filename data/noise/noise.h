@@ -24,7 +24,7 @@ struct NoiseConfig {
   double mean_span_length = 3.0;
   bool whole_words = false;
   bool permute_sentences = true;
-  std::string mask_token;  // "": the first that the tokenizer has of [MASK], <mask>, <|mask|>
+  std::string mask_token = {};  // "": the first that the tokenizer has of [MASK], <mask>, <|mask|>
 
   void visit_fields(runtime::FieldVisitor& v);
 };

@@ -22,7 +22,8 @@ using data::testing::Files;
 using ::testing::HasSubstr;
 
 std::shared_ptr<const TokenFile> tokens_of(const Files& files, const std::string& text) {
-  const DataConfig config{.path = files.write("corpus.txt", text)};
+  DataConfig config;
+  config.path = files.write("corpus.txt", text);
   const auto path = files.folder() / "corpus.tokens";
   build_token_file(config, data::testing::small_tokenizer(), path);
   return std::make_shared<const TokenFile>(TokenFile::open(path));
@@ -139,9 +140,10 @@ TEST(Masking, whole_words_are_hidden_together) {
   const auto text = text_of(300);
   for (std::uint64_t round = 0; round < 20; ++round) {
     const Batch batch = noisy(noise, text, round);
-    for (std::size_t i = 1; i < text.size(); ++i)
-      if (text[i] % 3 == 0)
-        EXPECT_EQ(batch.targets[i] == kNoToken, batch.targets[i - 1] == kNoToken) << i;
+    for (std::size_t i = 1; i < text.size(); ++i) {
+      if (text[i] % 3 != 0) continue;
+      EXPECT_EQ(batch.targets[i] == kNoToken, batch.targets[i - 1] == kNoToken) << i;
+    }
   }
 }
 
