@@ -113,15 +113,20 @@ void read_bpe(const JsonObject& model, std::string_view origin, bool byte_level,
     const auto id = vocabulary.find(token);
     return id && *id < size ? id : std::nullopt;
   };
-  BpeModel::Options options{
-      .symbols = byte_level
-                     ? make_byte_symbols(read_byte_ids(model, parts.vocabulary, origin))
-                     : make_character_symbols({.find = find,
-                                               .fallback = read_fallback(model, parts.vocabulary),
-                                               .unknown = read_unknown(model, parts.vocabulary),
-                                               .fuse_unknown = model.boolean("fuse_unk", false)}),
-      .merges = read_merges(model, parts.vocabulary),
-      .find_whole = {}};
+  // Statements of their own: what is thrown while an aggregate is half initialised makes GCC 12
+  // destroy temporaries of this conditional twice.
+  std::unique_ptr<BpeSymbols> symbols;
+  if (byte_level) {
+    symbols = make_byte_symbols(read_byte_ids(model, parts.vocabulary, origin));
+  } else {
+    symbols = make_character_symbols({.find = find,
+                                      .fallback = read_fallback(model, parts.vocabulary),
+                                      .unknown = read_unknown(model, parts.vocabulary),
+                                      .fuse_unknown = model.boolean("fuse_unk", false)});
+  }
+  BpeModel::Options options{.symbols = std::move(symbols),
+                            .merges = read_merges(model, parts.vocabulary),
+                            .find_whole = {}};
   if (model.boolean("ignore_merges", false))
     options.find_whole = [find, byte_level](std::string_view piece) {
       return byte_level ? find(bytes_to_chars(piece)) : find(piece);
