@@ -4,8 +4,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "runtime/base/error.h"
-
 namespace tandem::data {
 namespace {
 
@@ -19,11 +17,7 @@ Infilling::Infilling(NoiseVocabulary vocabulary, const NoiseConfig& config, Toke
       mean_span_length_(config.mean_span_length),
       permute_sentences_(config.permute_sentences),
       decoder_start_(decoder_start) {
-  if (vocabulary_.mask == kNoToken)
-    runtime::throw_error(
-        "the tokenizer has no mask token ([MASK], <mask> or <|mask|>), which the objective "
-        "'infilling' needs; add <mask> to the tokenizer stage's special_tokens, or name the "
-        "tokenizer's in noise.mask_token");
+  require_mask(vocabulary_, "infilling");
 }
 
 std::vector<TokenId> Infilling::permuted(std::span<const TokenId> tokens, Draws& draws) const {

@@ -1,7 +1,5 @@
 #include "data/noise/masking.h"
 
-#include "runtime/base/error.h"
-
 namespace tandem::data {
 namespace {
 
@@ -38,11 +36,7 @@ Masking::Masking(NoiseVocabulary vocabulary, const NoiseConfig& config)
     : vocabulary_(std::move(vocabulary)),
       density_(config.density > 0 ? config.density : kDensity),
       whole_words_(config.whole_words) {
-  if (vocabulary_.mask == kNoToken)
-    runtime::throw_error(
-        "the tokenizer has no mask token ([MASK], <mask> or <|mask|>), which the objective "
-        "'masked' needs; add <mask> to the tokenizer stage's special_tokens, or name the "
-        "tokenizer's in noise.mask_token");
+  require_mask(vocabulary_, "masked");
 }
 
 void Masking::append(std::span<const TokenId> tokens, Draws& draws, std::int64_t record,

@@ -102,4 +102,13 @@ NoiseVocabulary noise_vocabulary(const Tokenizer& tokenizer, const NoiseConfig& 
   return vocabulary;
 }
 
+void require_mask(const NoiseVocabulary& vocabulary, std::string_view objective) {
+  if (vocabulary.mask == kNoToken)
+    throw_error(
+        "the tokenizer has no mask token ([MASK], <mask> or <|mask|>), which the objective '{}' "
+        "needs; add <mask> to the tokenizer stage's special_tokens, or name the tokenizer's in "
+        "noise.mask_token",
+        objective);
+}
+
 }  // namespace tandem::data

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/batch.h"
@@ -68,5 +69,7 @@ struct NoiseVocabulary {
   std::vector<bool> ends_sentence;   // [size]
 };
 NoiseVocabulary noise_vocabulary(const Tokenizer& tokenizer, const NoiseConfig& config);
+// Throws Error when there is no mask token, which `objective` needs.
+void require_mask(const NoiseVocabulary& vocabulary, std::string_view objective);
 
 }  // namespace tandem::data
