@@ -69,7 +69,7 @@ Run settings(int argc, char** argv) {
 train::Engine make_engine(const Run& run, const parallel::Mesh& mesh) {
   models::BuildOptions build;
   build.precision.compute = run.compute;
-  build.tp = mesh.tp;
+  build.lay_over(mesh);
   build.recompute = run.recompute != 0;
   auto model = models::make_llama(bench::model_case(run.model).config, build);
   model->parameters().initialize(0);

@@ -231,16 +231,62 @@ class Checker {
                                        std::pair{"context_parallel", layout.context_parallel},
                                        std::pair{"tensor_parallel", layout.tensor_parallel}})
       if (degree < 1) add(at(key + "." + name), "'{}' must be at least 1, got {}", name, degree);
-    for (const auto& [name, degree] : {std::pair{"pipeline_parallel", layout.pipeline_parallel},
-                                       std::pair{"context_parallel", layout.context_parallel}})
-      if (degree > 1)
-        add(at(key + "." + name), "'{}' {} is not available for any model so far; leave it at 1",
-            name, degree);
+    if (layout.context_parallel > 1)
+      add(at(key + ".context_parallel"),
+          "'context_parallel' {} is not available for any model so far; leave it at 1",
+          layout.context_parallel);
+    check_pipeline(key, layout);
     if (layout.zero_stage < 0 || layout.zero_stage > 2)
       add(at(key + ".zero_stage"), "'zero_stage' must be 0, 1 or 2, got {}", layout.zero_stage);
     if (layout.tensor_parallel > 1 && model_is_sound_ && recipe_.model.from.empty())
       report(at(key + ".tensor_parallel"),
              [&] { recipe_.model.sizes->validate(layout.tensor_parallel); });
+  }
+
+  void check_pipeline(const std::string& key, const LayoutConfig& layout) {
+    if (layout.virtual_stages < 1)
+      add(at(key + ".virtual_stages"), "'virtual_stages' must be at least 1, got {}",
+          layout.virtual_stages);
+    if (layout.pipeline_parallel == 1) {
+      if (layout.virtual_stages > 1)
+        add(at(key + ".virtual_stages"),
+            "'virtual_stages' {} divides the stages of a pipeline, but pipeline_parallel is 1",
+            layout.virtual_stages);
+      return;
+    }
+    if (!stage_has_pipelines())
+      add(at(key + ".pipeline_parallel"),
+          "'pipeline_parallel' {} is for stages that train on a data set (pretrain, sft, reward, "
+          "dpo); leave it at 1 here",
+          layout.pipeline_parallel);
+    const std::int64_t blocks = recipe_.model.sizes->block_count();
+    if (model_is_sound_ && recipe_.model.from.empty() && layout.pipeline_parts() > blocks)
+      add(at(key + ".pipeline_parallel"),
+          "a pipeline of {} parts (pipeline_parallel {} x virtual_stages {}) needs as many blocks, "
+          "but the model has {}",
+          layout.pipeline_parts(), layout.pipeline_parallel, layout.virtual_stages, blocks);
+  }
+
+  bool stage_has_pipelines() const {
+    const StageKind kind = recipe_.stages[index_].kind();
+    return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
+           kind == StageKind::kDpo;
+  }
+
+  // Chunks take turns with as many micro-batches as there are stages.
+  void check_interleaving(const train::TrainConfig& config, const LayoutConfig& layout) {
+    if (layout.virtual_stages <= 1 || layout.pipeline_parallel <= 1 ||
+        layout.pipeline_schedule != parallel::ScheduleKind::k1F1B || layout.data_parallel < 1)
+      return;
+    const std::int64_t own = config.global_batch_size / layout.data_parallel;
+    const std::int64_t micro_batches =
+        config.micro_batch_size > 0 ? own / config.micro_batch_size : 1;
+    if (micro_batches % layout.pipeline_parallel != 0)
+      add(at("micro_batch_size"),
+          "'virtual_stages' {} needs a multiple of pipeline_parallel {} as number of micro-batches, "
+          "but a step has {} (global_batch_size {} / data_parallel {} / micro_batch_size {})",
+          layout.virtual_stages, layout.pipeline_parallel, micro_batches, config.global_batch_size,
+          layout.data_parallel, config.micro_batch_size);
   }
 
   void check_stage_layout(const LayoutConfig& layout) {
@@ -303,6 +349,7 @@ class Checker {
     check_batches("global_batch_size", config.global_batch_size, "micro_batch_size",
                   config.micro_batch_size, layout.data_parallel);
     check_length("sequence_length", config.sequence_length);
+    check_interleaving(config, layout);
     check_stage_layout(layout);
   }
 
@@ -381,6 +428,11 @@ class Checker {
     check_common(stage, false);
     if (!stage.reference_from.empty()) check_source("reference_from", stage.reference_from, false);
     train::check(stage.dpo, complain());
+    if (stage.layout.virtual_stages > 1)
+      add(at("layout.virtual_stages"),
+          "'virtual_stages' {} is not available for dpo, whose reference follows the policy's "
+          "pipeline; leave it at 1",
+          stage.layout.virtual_stages);
   }
 
   void check(const PpoStage& stage) {
