@@ -34,8 +34,8 @@ namespace {
 
 std::unique_ptr<parallel::Pipeline> make_pipeline(const BuildOptions& options) {
   if (options.pp.size() == 1) return nullptr;
-  return std::make_unique<parallel::Pipeline>(
-      options.pp, options.pp_gradients, options.pipeline_schedule, options.virtual_stages);
+  return std::make_unique<parallel::Pipeline>(options.pp, options.pp_gradients,
+                                              options.pipeline_schedule, options.virtual_stages);
 }
 
 bool decodes(const CacheUse* cache) {
@@ -170,8 +170,8 @@ std::vector<runtime::Shape> Transformer::shapes_before(std::int64_t block, const
   return block <= decoder ? std::vector{read} : std::vector{own, read};
 }
 
-Transformer::Stream Transformer::advance(const ModelInput& input, Stream stream,
-                                         const Range& range, const CacheUse* cache) {
+Transformer::Stream Transformer::advance(const ModelInput& input, Stream stream, const Range& range,
+                                         const CacheUse* cache) {
   for (StackId stack = 0; stack < blocks_.size(); ++stack) {
     const std::int64_t start = start_of(stack);
     const Range own{std::max(range.begin - start, std::int64_t{0}),
@@ -220,12 +220,17 @@ Leaf& Transformer::scalar_head() {
 KvCache Transformer::make_cache(std::int64_t slots, std::int64_t capacity,
                                 std::int64_t encoder_capacity) const {
   const auto holds = [&](std::int64_t block) {
-    return pipeline_ == nullptr ||
-           stage_of(start_of(last_stack()) + block) == pipeline_->stage();
+    return pipeline_ == nullptr || stage_of(start_of(last_stack()) + block) == pipeline_->stage();
   };
-  return {blocks_.back(),  holds,           slots,
-          capacity,        heads_.kv_heads, heads_.head_dim,
-          options_.precision.compute, options_.device, encoder_capacity};
+  return {blocks_.back(),
+          holds,
+          slots,
+          capacity,
+          heads_.kv_heads,
+          heads_.head_dim,
+          options_.precision.compute,
+          options_.device,
+          encoder_capacity};
 }
 
 double Transformer::training_flops_per_token(std::int64_t sequence_length) const {

@@ -93,8 +93,7 @@ class Transformer : public Model {
   Weights weights_used_by(const std::vector<std::int64_t>& blocks);
 
   // Runs `range` of the blocks, with what stands before a stack's first and after its last one.
-  Stream advance(const ModelInput& input, Stream stream, const Range& range,
-                 const CacheUse* cache);
+  Stream advance(const ModelInput& input, Stream stream, const Range& range, const CacheUse* cache);
   runtime::Tensor run_stack(StackId stack, const TextInput& text, Pass pass, runtime::Tensor h,
                             const Range& range);
   // This rank's chunk that the pipeline has selected; the model's result after its last part.

@@ -96,8 +96,8 @@ double Engine::global_grad_norm() {
   };
   if (store.divided())
     for (double& value : squares[1]) value = sum(mesh_.dp, value);
-  return std::sqrt(sum(mesh_.pp, sum(mesh_.tp, squares[0][1] + squares[1][1]) + squares[0][0] +
-                                     squares[1][0]));
+  return std::sqrt(
+      sum(mesh_.pp, sum(mesh_.tp, squares[0][1] + squares[1][1]) + squares[0][0] + squares[1][0]));
 }
 
 }  // namespace tandem::train

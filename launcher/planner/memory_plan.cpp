@@ -202,6 +202,8 @@ class StagePlanner {
     const Mesh mesh = planned(stage.layout);
     const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
     micro_ = stage.train.micro_batch_size;
+    const parallel::PipelineShape shape = stage.layout.pipeline_shape();
+    memory_.pipeline_wait = parallel::simulate_pipeline(shape, share(own, micro_), 1, 2).bubble;
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,

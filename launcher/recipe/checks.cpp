@@ -283,7 +283,8 @@ class Checker {
         config.micro_batch_size > 0 ? own / config.micro_batch_size : 1;
     if (micro_batches % layout.pipeline_parallel != 0)
       add(at("micro_batch_size"),
-          "'virtual_stages' {} needs a multiple of pipeline_parallel {} as number of micro-batches, "
+          "'virtual_stages' {} needs a multiple of pipeline_parallel {} as number of "
+          "micro-batches, "
           "but a step has {} (global_batch_size {} / data_parallel {} / micro_batch_size {})",
           layout.virtual_stages, layout.pipeline_parallel, micro_batches, config.global_batch_size,
           layout.data_parallel, config.micro_batch_size);

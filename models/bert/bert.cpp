@@ -74,7 +74,9 @@ class Bert final : public Transformer {
                     std::string(kBase), {config.num_hidden_layers}),
         activation_(config.activation) {
     const bool bare = options.head == Head::kHiddenStates;
-    const auto in_model = [&](const Weights& weights) { return bare ? weights : weights.at("bert"); };
+    const auto in_model = [&](const Weights& weights) {
+      return bare ? weights : weights.at("bert");
+    };
     declare_embeddings(in_model(first_weights()).at("embeddings"), config);
     for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
       add_block(0, make_block(in_model(block_weights(0, i)).at(fmt::format("encoder.layer.{}", i)),

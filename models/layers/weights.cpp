@@ -42,8 +42,7 @@ ParameterOptions Weights::bias_options() const {
   return {.init = Init::constant(0.0f), .decay = false, .keep_fp32 = true};
 }
 
-Leaf* Weights::add(const std::string& stored, ShardSpec spec,
-                   ParameterOptions options) const {
+Leaf* Weights::add(const std::string& stored, ShardSpec spec, ParameterOptions options) const {
   if (!holders_.empty() && std::ranges::find(holders_, store_->pp().rank()) == holders_.end())
     return nullptr;
   if (holders_.size() > 1) options.holders = holders_;

@@ -29,9 +29,7 @@ class Weights {
  public:
   // holders: the stages of a pipeline that have these weights; empty: this one alone.
   Weights(parallel::ParameterStore& store, double initializer_range, std::vector<int> holders = {})
-      : store_(&store),
-        std_(static_cast<float>(initializer_range)),
-        holders_(std::move(holders)) {}
+      : store_(&store), std_(static_cast<float>(initializer_range)), holders_(std::move(holders)) {}
 
   // "PREFIX.name."
   Weights at(const std::string& name) const;

@@ -19,7 +19,8 @@ class Llama final : public Transformer {
                                        options.device)) {
     declare_embedding("model.embed_tokens.weight");
     for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
-      add_block(0, make_block(block_weights(0, i).at(fmt::format("model.layers.{}", i)), config, i));
+      add_block(0,
+                make_block(block_weights(0, i).at(fmt::format("model.layers.{}", i)), config, i));
     final_norm_ =
         Norm::rms(last_weights().at("model"), "norm", config.hidden_size, config.rms_norm_eps);
     declare_head("lm_head.weight");

@@ -261,9 +261,9 @@ class T5 final : public Transformer {
                                           .with_std(config_.initializer_range * width_std()),
                                       config_, !decoder);
     for (std::int64_t i = 0; i < layers; ++i)
-      add_block(stack, make_block(block_weights(stack, i).at(
-                                      fmt::format("{}.block.{}.layer", name, i)),
-                                  decoder));
+      add_block(stack,
+                make_block(block_weights(stack, i).at(fmt::format("{}.block.{}.layer", name, i)),
+                           decoder));
     sides_[stack].final_norm = Norm::rms(last_weights(stack).at(name), "final_layer_norm",
                                          config_.hidden_size, config_.layer_norm_epsilon);
   }

@@ -25,9 +25,13 @@ struct LayoutConfig {
   std::int64_t ranks() const {
     return pipeline_parallel * data_parallel * context_parallel * tensor_parallel;
   }
+  PipelineShape pipeline_shape() const {
+    return {pipeline_schedule, static_cast<int>(pipeline_parallel),
+            static_cast<int>(virtual_stages)};
+  }
   // Parts that a pipeline cuts the model into.
   std::int64_t pipeline_parts() const { return pipeline_parallel * virtual_stages; }
-  // "dp4 x tp2", "dp4 zero1", "pp2 x dp2", "1 rank"
+  // "dp4 x tp2", "dp4 zero1", "pp2 x dp2 v2", "1 rank"
   std::string str() const;
   void visit_fields(runtime::FieldVisitor& v);
 };

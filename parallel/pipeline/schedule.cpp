@@ -107,8 +107,8 @@ class Simulation {
       step.seconds = std::max(step.seconds, rank.time);
       step.held.push_back(rank.most_held);
     }
-    const double busy = static_cast<double>(micro_batches_ * shape_.chunks) *
-                        (seconds_[0] + seconds_[1]);
+    const double busy =
+        static_cast<double>(micro_batches_ * shape_.chunks) * (seconds_[0] + seconds_[1]);
     step.bubble = step.seconds > 0 ? 1 - busy / step.seconds : 0;
     return step;
   }
@@ -122,8 +122,8 @@ class Simulation {
   };
 
   std::optional<double>& end_of(Kind kind, int part, std::int64_t micro_batch) {
-    return ends_[kind == Kind::kBackward][static_cast<std::size_t>(part * micro_batches_ +
-                                                                   micro_batch)];
+    return ends_[kind == Kind::kBackward]
+                [static_cast<std::size_t>(part * micro_batches_ + micro_batch)];
   }
 
   // When what an action needs is there; nothing while that is not known.
@@ -152,7 +152,7 @@ class Simulation {
 
   PipelineShape shape_;
   std::int64_t micro_batches_;
-  double seconds_[2];                          // forward, backward
+  double seconds_[2];                           // forward, backward
   std::vector<std::optional<double>> ends_[2];  // likewise; by part and micro-batch
   std::vector<Rank> ranks_;
 };

@@ -1,9 +1,9 @@
 // In which order the ranks of a pipeline work on the micro-batches of a step. A schedule is a plain
 // list, one per rank; who executes it and who simulates it read the same one.
 //
-// A model is cut into stages · chunks parts of neighbouring blocks. Rank r of the pipeline holds the
-// parts r, r + stages, r + 2·stages, …: its chunks 0, 1, 2, … More than one chunk shortens the wait
-// for the first and after the last micro-batch, for more messages (Narayanan et al. 2021,
+// A model is cut into stages · chunks parts of neighbouring blocks. Rank r of the pipeline holds
+// the parts r, r + stages, r + 2·stages, …: its chunks 0, 1, 2, … More than one chunk shortens the
+// wait for the first and after the last micro-batch, for more messages (Narayanan et al. 2021,
 // "interleaved").
 #pragma once
 
@@ -45,7 +45,7 @@ std::vector<PipelineAction> pipeline_schedule(const PipelineShape& shape, int st
 // A step as the schedule alone determines it: messages take no time.
 struct SimulatedStep {
   double seconds = 0;
-  double bubble = 0;                        // share of that time that a rank waits, on average
+  double bubble = 0;               // share of that time that a rank waits, on average
   std::vector<std::int64_t> held;  // by stage: the most forwards whose backward is yet to come
 };
 // `forward_seconds` and `backward_seconds` of one part and one micro-batch. Throws InternalError

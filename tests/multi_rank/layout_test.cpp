@@ -36,9 +36,8 @@ std::vector<LayoutConfig> layouts_for(int ranks) {
     case 1:
       return {layout(1, 1)};
     case 2:
-      return {layout(2, 1),       layout(1, 2),           layout(2, 1, 1),
-              layout(2, 1, 2),    pipeline(2),            gpipe(pipeline(2)),
-              pipeline(2, {}, 2), gpipe(pipeline(2, {}, 2))};
+      return {layout(2, 1), layout(1, 2),       layout(2, 1, 1),    layout(2, 1, 2),
+              pipeline(2),  gpipe(pipeline(2)), pipeline(2, {}, 2), gpipe(pipeline(2, {}, 2))};
     case 3:
       return {layout(3, 1), layout(3, 1, 2), pipeline(3)};
     case 4:
@@ -104,11 +103,10 @@ TEST(Layouts, train_to_the_loss_of_one_rank) {
     const std::int64_t most = l.pipeline_parallel > 1 ? own / 2 : own;
     for (const std::int64_t micro : {most, most % 2 == 0 ? most / 2 : 1}) {
       for (const bool recompute : {false, true}) {
-        const auto trace = test::train_tiny(
-            mesh, {.global_batch_size = global,
-                   .micro_batch_size = micro,
-                   .recompute = recompute,
-                   .layers = layers_for(l)});
+        const auto trace = test::train_tiny(mesh, {.global_batch_size = global,
+                                                   .micro_batch_size = micro,
+                                                   .recompute = recompute,
+                                                   .layers = layers_for(l)});
         EXPECT_LE(test::worst_difference(trace.losses, control.losses), 1e-5)
             << l.str() << " micro_batch_size " << micro << " recompute " << recompute;
         EXPECT_LE(test::worst_difference(trace.grad_norms, control.grad_norms), 1e-4)

@@ -50,10 +50,12 @@ TEST(RecipeChecks, objectives_suit_the_family) {
       {of_family("bart", ", noise: {mean_span_length: 0}"),
        "my.yaml:4: 'noise.mean_span_length' must be in [1, 100], got 0"},
       {of_family("t5", "", "  - dpo: {data: DATA}\n"),
-       "my.yaml:1: 'model_type' t5 is no decoder, but stage 'dpo' predicts the next token; choose a "
+       "my.yaml:1: 'model_type' t5 is no decoder, but stage 'dpo' predicts the next token; choose "
+       "a "
        "decoder such as llama or gpt2"},
       {of_family("bert", ", objective: hidden"),
-       "my.yaml:4: 'objective' must be one of auto, causal, masked, span_corruption, infilling; got "
+       "my.yaml:4: 'objective' must be one of auto, causal, masked, span_corruption, infilling; "
+       "got "
        "'hidden'"},
   });
   EXPECT_EQ(problems(of_family("bart", ", objective: span_corruption")), "");
@@ -147,7 +149,8 @@ TEST(RecipeChecks, layouts_divide_the_model) {
        "my.yaml:6: a pipeline of 9 parts (pipeline_parallel 9 x virtual_stages 1) needs as many "
        "blocks, but the model has 4"},
       {pretrain_text("      layout: {virtual_stages: 2}\n"),
-       "my.yaml:6: 'virtual_stages' 2 divides the stages of a pipeline, but pipeline_parallel is 1"},
+       "my.yaml:6: 'virtual_stages' 2 divides the stages of a pipeline, but pipeline_parallel is "
+       "1"},
       {pretrain_text("      layout: {pipeline_parallel: 2, virtual_stages: 0}\n"),
        "my.yaml:6: 'virtual_stages' must be at least 1, got 0"},
       {pretrain_text("      layout: {context_parallel: 2}\n"),

@@ -1,6 +1,6 @@
-// Promises of parallel/pipeline/schedule: every micro-batch goes once through every part, ranks never
-// wait for each other in a circle, messages arrive in the order in which they were sent, and the
-// waiting is what the papers say.
+// Promises of parallel/pipeline/schedule: every micro-batch goes once through every part, ranks
+// never wait for each other in a circle, messages arrive in the order in which they were sent, and
+// the waiting is what the papers say.
 #include "parallel/pipeline/schedule.h"
 
 #include <gmock/gmock.h>
@@ -38,9 +38,9 @@ template <typename Check>
 void for_each_schedule(const Check& check) {
   for (const PipelineShape& shape : shapes())
     for (const std::int64_t count : micro_batches_for(shape)) {
-      SCOPED_TRACE(::testing::Message() << (shape.kind == ScheduleKind::kGPipe ? "gpipe " : "1f1b ")
-                                        << shape.stages << " stages, " << shape.chunks
-                                        << " chunks, " << count << " micro-batches");
+      SCOPED_TRACE(::testing::Message()
+                   << (shape.kind == ScheduleKind::kGPipe ? "gpipe " : "1f1b ") << shape.stages
+                   << " stages, " << shape.chunks << " chunks, " << count << " micro-batches");
       check(shape, count);
     }
 }
@@ -106,8 +106,8 @@ TEST(PipelineSchedule, the_last_part_goes_back_at_once) {
     for (std::size_t i = 0; i < actions.size(); ++i) {
       if (actions[i].kind != Kind::kBackward || actions[i].chunk != shape.chunks - 1) continue;
       ASSERT_GT(i, 0u);
-      EXPECT_EQ(actions[i - 1], (PipelineAction{Kind::kForward, actions[i].micro_batch,
-                                                shape.chunks - 1}));
+      EXPECT_EQ(actions[i - 1],
+                (PipelineAction{Kind::kForward, actions[i].micro_batch, shape.chunks - 1}));
     }
   });
 }
