@@ -43,6 +43,7 @@ struct TrainingCase {
   std::int64_t micro_batch_size = 4;
   bool recompute = false;
   runtime::DType compute = runtime::DType::kF32;
+  runtime::Device device = {};
 };
 
 struct TrainingTrace {
@@ -55,12 +56,13 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
   const models::LlamaConfig config = tiny_config();
   models::BuildOptions options;
   options.tp = mesh.tp;
+  options.device = setup.device;
   options.dp = mesh.dp;
   options.zero = static_cast<parallel::ZeroStage>(mesh.layout.zero_stage);
   options.recompute = setup.recompute;
   options.precision.compute = setup.compute;
-  const auto allocated = [] {
-    return runtime::allocator_of(runtime::Device{}).stats().allocated_bytes;
+  const auto allocated = [&] {
+    return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
   const std::int64_t before = allocated();
   auto model = models::make_llama(config, options);
