@@ -1,12 +1,13 @@
 // Training throughput: forward, backward, clipping and AdamW on random tokens, through the engine
 // that stages train with. Under mpirun the batch is shared out over data-parallel ranks.
 //
-//   bench_train [--model llama-58m] [--precision bf16] [--threads 2] [--batch 4] [--seq 512] …
+//   bench_train [--model llama-58m] [--device cuda] [--precision bf16] [--batch 4] [--seq 512] …
 #include <cstdio>
 
 #include "bench/support.h"
 #include "data/batch.h"
-#include "models/llama/llama.h"
+#include "parallel/comm/device/choice.h"
+#include "parallel/comm/device/device_group.h"
 #include "parallel/comm/mpi/mpi.h"
 #include "runtime/base/error.h"
 #include "train/engine.h"
@@ -29,7 +30,7 @@ data::Batch random_batch(std::int64_t sequences, std::int64_t length, std::int64
 }
 
 struct Run {
-  std::string model, precision;
+  std::string model, precision, device;
   runtime::DType compute;
   std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel;
   double clip;
@@ -38,6 +39,7 @@ struct Run {
 Run settings(int argc, char** argv) {
   const bench::Options options(argc, argv,
                                {{"model", "llama-58m"},
+                                {"device", "cpu"},
                                 {"precision", "fp32"},
                                 {"threads", "0"},
                                 {"batch", "0"},
@@ -53,34 +55,33 @@ Run settings(int argc, char** argv) {
   const auto or_usual = [&](const char* name, std::int64_t value) {
     return options.number(name) > 0 ? options.number(name) : value;
   };
-  return {options.text("model"),
-          options.text("precision"),
-          options.dtype("precision"),
-          or_usual("batch", usual.batch),
-          or_usual("seq", usual.seq),
-          options.number("micro-batch"),
-          options.number("warmup"),
-          options.number("steps"),
-          options.number("recompute"),
-          options.number("tp"),
-          static_cast<double>(options.number("clip"))};
+  return {options.text("model"),          options.text("precision"),
+          options.text("device"),         options.dtype("precision"),
+          or_usual("batch", usual.batch), or_usual("seq", usual.seq),
+          options.number("micro-batch"),  options.number("warmup"),
+          options.number("steps"),        options.number("recompute"),
+          options.number("tp"),           static_cast<double>(options.number("clip"))};
 }
 
-train::Engine make_engine(const Run& run, const parallel::Mesh& mesh) {
+train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::Device device) {
   models::BuildOptions build;
   build.precision.compute = run.compute;
   build.tp = mesh.tp;
+  build.dp = mesh.dp;
+  build.device = device;
   build.recompute = run.recompute != 0;
-  auto model = models::make_llama(bench::model_case(run.model).config, build);
+  auto model = bench::model_case(run.model).config->make(build);
   model->parameters().initialize(0);
   return {std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1}};
 }
 
-void measure(const Run& run, const parallel::Group& world) {
+void measure(const Run& run, const parallel::Group& ranks) {
+  const runtime::Device device = parallel::choose_device(run.device, "--device", ranks);
+  const parallel::Group world = parallel::device_group(ranks, device);
   const parallel::Mesh mesh = parallel::make_mesh(
       {.data_parallel = world.size() / run.tensor_parallel, .tensor_parallel = run.tensor_parallel},
       world);
-  train::Engine engine = make_engine(run, mesh);
+  train::Engine engine = make_engine(run, mesh, device);
   if (run.batch % mesh.dp.size() != 0)
     runtime::throw_error("--batch {} does not divide over {} replicas", run.batch, mesh.dp.size());
   const std::int64_t own = run.batch / mesh.dp.size();
@@ -94,7 +95,7 @@ void measure(const Run& run, const parallel::Group& world) {
   const double weight =
       train::target_weight(batches[0]) * static_cast<double>(batches.size()) * mesh.dp.size();
   std::vector<double> losses;
-  const auto times = bench::timed(run.warmup, run.steps, [&] {
+  const auto times = bench::timed(run.warmup, run.steps, device, [&] {
     double loss = 0;
     engine.step(
         own / micro,
@@ -110,14 +111,17 @@ void measure(const Run& run, const parallel::Group& world) {
                all_peak = world.all_reduce_scalar(peak, parallel::ReduceOp::kSum, "memory");
   if (!mesh.is_first_rank()) return;
   auto line = bench::report("tandem-train", run.model, run.precision, times, run.batch * run.seq);
-  line.update({{"ranks", world.size()},
+  line.update({{"device", device.str()},
+               {"ranks", world.size()},
                {"batch", run.batch},
                {"seq", run.seq},
+               {"flops_per_token", engine.model().training_flops_per_token(run.seq)},
                {"parameters", engine.model().parameters().logical_elements()},
                {"first_loss", losses.front()},
                {"last_loss", losses.back()},
                {"steady_peak_rss_mib", std::llround(all)},
                {"peak_rss_mib", std::llround(all_peak)}});
+  bench::report_memory(line, device);
   std::printf("%s\n", line.dump().c_str());
 }
 
