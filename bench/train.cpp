@@ -1,5 +1,6 @@
 // Training throughput: forward, backward, clipping and AdamW on random tokens, through the engine
-// that stages train with. Under mpirun the batch is shared out over data-parallel ranks.
+// that stages train with. With --ranks N, or under mpirun, the batch is shared
+// out over data-parallel ranks.
 //
 //   bench_train [--model llama-58m] [--device cuda] [--precision bf16] [--batch 4] [--seq 512] …
 #include <cstdio>
@@ -8,7 +9,9 @@
 #include "data/batch.h"
 #include "parallel/comm/device/choice.h"
 #include "parallel/comm/device/device_group.h"
+#include "parallel/comm/launched.h"
 #include "parallel/comm/mpi/mpi.h"
+#include "parallel/comm/processes/processes.h"
 #include "runtime/base/error.h"
 #include "train/engine.h"
 #include "train/objectives.h"
@@ -32,7 +35,7 @@ data::Batch random_batch(std::int64_t sequences, std::int64_t length, std::int64
 struct Run {
   std::string model, precision, device;
   runtime::DType compute;
-  std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel;
+  std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel, ranks;
   double clip;
 };
 
@@ -47,6 +50,7 @@ Run settings(int argc, char** argv) {
                                 {"micro-batch", "0"},
                                 {"recompute", "0"},
                                 {"tp", "1"},
+                                {"ranks", "1"},
                                 {"steps", "10"},
                                 {"warmup", "3"},
                                 {"clip", "1"}});
@@ -55,12 +59,19 @@ Run settings(int argc, char** argv) {
   const auto or_usual = [&](const char* name, std::int64_t value) {
     return options.number(name) > 0 ? options.number(name) : value;
   };
-  return {options.text("model"),          options.text("precision"),
-          options.text("device"),         options.dtype("precision"),
-          or_usual("batch", usual.batch), or_usual("seq", usual.seq),
-          options.number("micro-batch"),  options.number("warmup"),
-          options.number("steps"),        options.number("recompute"),
-          options.number("tp"),           static_cast<double>(options.number("clip"))};
+  return {options.text("model"),
+          options.text("precision"),
+          options.text("device"),
+          options.dtype("precision"),
+          or_usual("batch", usual.batch),
+          or_usual("seq", usual.seq),
+          options.number("micro-batch"),
+          options.number("warmup"),
+          options.number("steps"),
+          options.number("recompute"),
+          options.number("tp"),
+          options.number("ranks"),
+          static_cast<double>(options.number("clip"))};
 }
 
 train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::Device device) {
@@ -128,8 +139,20 @@ void measure(const Run& run, const parallel::Group& ranks) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run_main([&] {
-    const parallel::MpiRuntime mpi(&argc, &argv);
-    measure(settings(argc, argv), mpi.world());
+  int exit_code = 0;
+  const int error = bench::run_main([&] {
+    const Run run = settings(argc, argv);
+    if (run.ranks > 1) {
+      exit_code = parallel::run_ranks_as_processes(
+          static_cast<int>(run.ranks), [&](const parallel::Group& world) {
+            return bench::run_main([&] { measure(run, world); });
+          });
+    } else if (parallel::rank_from_launcher() == nullptr) {
+      measure(run, parallel::Group());
+    } else {
+      const parallel::MpiRuntime mpi(&argc, &argv);
+      measure(run, mpi.world());
+    }
   });
+  return error != 0 ? error : exit_code;
 }

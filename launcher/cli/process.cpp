@@ -12,6 +12,7 @@
 #include <string_view>
 #include <thread>
 
+#include "parallel/comm/launched.h"
 #include "parallel/comm/mpi/mpi.h"
 #include "parallel/comm/processes/processes.h"
 #include "runtime/base/error.h"
@@ -92,29 +93,15 @@ int run_rank(const Rank& rank, const RankCommand& command) {
   }
 }
 
-// What launchers of MPI programs tell a rank of its number.
-const char* rank_from_launcher() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
-    if (const char* rank = std::getenv(name)) return rank;
-  return nullptr;
-}
-
-// Slurm sets its number in the script of a job too, where nobody has started ranks.
-bool is_one_of_many() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
-    if (const char* size = std::getenv(name)) return std::string_view(size) != "1";
-  return false;
-}
-
 }  // namespace
 
 bool speaks_for_all() {
-  const char* rank = rank_from_launcher();
+  const char* rank = parallel::rank_from_launcher();
   return rank == nullptr || std::string_view(rank) == "0";
 }
 
 int run_process(int* argc, char*** argv, std::optional<int> ranks, const RankCommand& command) {
-  if (ranks && is_one_of_many()) {
+  if (ranks && parallel::launched_as_one_of_many()) {
     if (speaks_for_all())
       std::fputs("trainer: --ranks starts the ranks by itself: leave out mpirun or srun\n", stderr);
     return kUserMustActExit;
@@ -123,7 +110,7 @@ int run_process(int* argc, char*** argv, std::optional<int> ranks, const RankCom
     return parallel::run_ranks_as_processes(*ranks, [&](const parallel::Group& world) {
       return run_rank({.world = world, .ranks_here = *ranks}, command);
     });
-  if (ranks || rank_from_launcher() == nullptr) return run_rank({}, command);
+  if (ranks || parallel::rank_from_launcher() == nullptr) return run_rank({}, command);
   parallel::MpiRuntime mpi(argc, argv);
   return run_rank({mpi.world(), mpi.local_size(), [&](int exit_code) { mpi.abort(exit_code); }},
                   command);
