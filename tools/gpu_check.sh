@@ -110,10 +110,15 @@ run_tests() {
   fi
 }
 
+# figure NAME: of the pretraining that was run last.
+figure() {
+  tr -d '\n ' <"$work/run-${#losses[@]}/pretrain/done.json" | sed -n "s/.*\[\"$1\",\([-0-9.e+]*\)\].*/\1/p"
+}
+
 # A small model on two ranks: on the CPU, on one device that they share, and where there are two cards on one each,
 # through NCCL. The losses agree to a hundredth.
 run_recipe() {
-  local place i losses=() places=(cpu "$device")
+  local place i losses=() peaks=() places=(cpu "$device")
   if [[ $device != cpu && $(nvidia-smi -L | wc -l) -gt 1 ]]; then places+=(cuda); fi
   cat docs/*.md README.md >"$work/text.txt"
   cat >"$work/tiny.yaml" <<RECIPE
@@ -126,13 +131,14 @@ stages:
 RECIPE
   for place in "${places[@]}"; do
     part "run on $place" "$trainer" --ranks 2 "$work/tiny.yaml" "device=$place" "run_dir=$work/run-${#losses[@]}" || return 0
-    losses+=("$(sed -n 's/.*\["loss", *\([-0-9.e+]*\)\].*/\1/p' <(tr -d '\n ' <"$work/run-${#losses[@]}/pretrain/done.json"))")
+    peaks+=("$(figure peak_bytes)")
+    losses+=("$(figure loss)")
   done
   for ((i = 1; i < ${#losses[@]}; ++i)); do
-    awk -v cpu="${losses[0]}" -v device="${losses[i]}" -v place="${places[i]}" 'BEGIN {
+    awk -v cpu="${losses[0]}" -v device="${losses[i]}" -v place="${places[i]}" -v peak="${peaks[i]}" 'BEGIN {
       d = device - cpu; if (d < 0) d = -d
-      printf "{\"part\": \"run\", \"on\": \"%s\", \"loss\": %s, \"loss_cpu\": %s, \"agree\": %s}\n",
-        place, device, cpu, d < 0.01 ? "true" : "false" }' >>"$parts"
+      printf "{\"part\": \"run\", \"on\": \"%s\", \"peak_bytes\": %s, \"loss\": %s, \"loss_cpu\": %s, \"agree\": %s}\n",
+        place, peak, device, cpu, d < 0.01 && peak > 0 ? "true" : "false" }' >>"$parts"
   done
 }
 

@@ -77,10 +77,9 @@ void NcclGroup::connect(const Group& host) {
   result = settle(result, Clock::now() + state_->deadline);
   lock.lock();
   if (result == ncclSuccess) return;
-  const std::string text = describe(result);
-  close();
-  runtime::throw_environment_error("rank {}: NCCL cannot connect the {} ranks of group '{}': {}",
-                                   world_rank(), size(), state_->name, text);
+  fail(fmt::format("rank {}: NCCL cannot connect the {} ranks of group '{}': {}", world_rank(),
+                   size(), state_->name, describe(result)));
+  std::rethrow_exception(state_->failure);
 }
 
 // Communicators that do not block say "in progress" and mean: ask again before the next call.

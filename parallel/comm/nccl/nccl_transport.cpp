@@ -4,7 +4,11 @@
 // every step. The promise of communicator.h is rank order and one rounding, so reductions are
 // exchanges (everyone sends slice s to rank s) and a kernel that sums in rank order; an all-reduce
 // then exchanges the sums. Each card sends and receives what a ring would: (p − 1)/p of the tensor
-// each way.
+// each way, twice for an all-reduce.
+//
+// One promise is weaker: NCCL wants the collectives of all groups that overlap in one order on all
+// ranks, not only those of each group, for kernels of two groups may wait for each other's place on
+// the card. Ranks that run the same program keep that order.
 #include <algorithm>
 
 #include "parallel/comm/device/staged.h"

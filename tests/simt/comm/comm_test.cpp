@@ -181,6 +181,7 @@ TEST(Training, on_cards_gives_what_the_cpu_gives) {
     for (const Group& group : {staged_cards(), nccl_cards()}) {
       const test::TrainingTrace trace = train(group, l, kCard);
       EXPECT_LE(test::worst_difference(trace.losses, expected.losses), 1e-5) << l.str();
+      EXPECT_EQ(trace.resident_bytes, expected.resident_bytes) << l.str();
       EXPECT_LE(test::worst_difference(trace.grad_norms, expected.grad_norms), 1e-4) << l.str();
     }
   }
