@@ -138,7 +138,7 @@ RECIPE
     awk -v cpu="${losses[0]}" -v device="${losses[i]}" -v place="${places[i]}" -v peak="${peaks[i]}" 'BEGIN {
       d = device - cpu; if (d < 0) d = -d
       printf "{\"part\": \"run\", \"on\": \"%s\", \"peak_bytes\": %s, \"loss\": %s, \"loss_cpu\": %s, \"agree\": %s}\n",
-        place, peak, device, cpu, d < 0.01 && peak > 0 ? "true" : "false" }' >>"$parts"
+        place, peak, device, cpu, (d < 0.01 && peak > 0) ? "true" : "false" }' >>"$parts"
   done
 }
 
