@@ -416,7 +416,8 @@ std::int64_t StageMemory::peak_of(std::int64_t rank) const {
   return 0;
 }
 
-MemoryPlanner::MemoryPlanner(const Recipe& recipe) : context_(recipe, parallel::local_group()) {}
+MemoryPlanner::MemoryPlanner(const Recipe& recipe)
+    : context_(recipe, parallel::local_group(), kMeta) {}
 
 StageMemory MemoryPlanner::plan(const Stage& stage) {
   StageMemory largest;

@@ -8,6 +8,7 @@
 
 #include "launcher/recipe/field_list.h"
 #include "launcher/recipe/suggest.h"
+#include "parallel/comm/device/choice.h"
 #include "runtime/base/error.h"
 
 namespace tandem::launcher {
@@ -91,6 +92,7 @@ class Checker {
   void check_recipe() {
     if (recipe_.timeout <= 0) add("timeout", "'timeout' must be positive, got {}", recipe_.timeout);
     if (recipe_.seed < 0) add("seed", "'seed' must not be negative, got {}", recipe_.seed);
+    report("device", [this] { parallel::parse_device_choice(recipe_.device); });
     check_run_dir();
     if (recipe_.model.from.empty()) {
       const std::size_t before = problems_.size();

@@ -49,6 +49,7 @@ class Work {
 
   bool test();
   void wait();
+  bool hopeless() const { return impl_ != nullptr && impl_->hopeless(); }
 
  private:
   void finish() noexcept;

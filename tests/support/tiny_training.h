@@ -44,6 +44,7 @@ struct TrainingCase {
   bool recompute = false;
   runtime::DType compute = runtime::DType::kF32;
   std::int64_t layers = 2;
+  runtime::Device device = {};
 };
 
 struct TrainingTrace {
@@ -57,10 +58,11 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
   config.num_hidden_layers = setup.layers;
   models::BuildOptions options;
   options.lay_over(mesh);
+  options.device = setup.device;
   options.recompute = setup.recompute;
   options.precision.compute = setup.compute;
-  const auto allocated = [] {
-    return runtime::allocator_of(runtime::Device{}).stats().allocated_bytes;
+  const auto allocated = [&] {
+    return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
   const std::int64_t before = allocated();
   auto model = models::make_llama(config, options);

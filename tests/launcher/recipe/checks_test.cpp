@@ -31,6 +31,17 @@ TEST(RecipeChecks, find_nothing_in_recipes_that_work) {
   EXPECT_NO_THROW(require_valid(test::read(rlhf_text(), {.world_size = 2}), 2));
 }
 
+TEST(RecipeChecks, devices_have_names) {
+  const auto with_device = [](const std::string& device) {
+    return with_data("device: " + device + "\nstages:\n  - tokenizer: {data: DATA}\n");
+  };
+  for (const char* device : {"auto", "cpu", "cuda", "cuda:3"})
+    EXPECT_EQ(problems(with_device(device)), "");
+  expect_said({{with_device("gpu"),
+                "my.yaml:1: 'device' must be auto, cpu, cuda or cuda:N (N = 0 for the first GPU), got "
+                "'gpu'"}});
+}
+
 TEST(RecipeChecks, objectives_suit_the_family) {
   const auto of_family = [](const std::string& family, const std::string& keys,
                             const std::string& stages = "") {
