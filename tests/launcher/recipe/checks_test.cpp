@@ -50,10 +50,12 @@ TEST(RecipeChecks, objectives_suit_the_family) {
       {of_family("bart", ", noise: {mean_span_length: 0}"),
        "my.yaml:4: 'noise.mean_span_length' must be in [1, 100], got 0"},
       {of_family("t5", "", "  - dpo: {data: DATA}\n"),
-       "my.yaml:1: 'model_type' t5 is no decoder, but stage 'dpo' predicts the next token; choose a "
+       "my.yaml:1: 'model_type' t5 is no decoder, but stage 'dpo' predicts the next token; choose "
+       "a "
        "decoder such as llama or gpt2"},
       {of_family("bert", ", objective: hidden"),
-       "my.yaml:4: 'objective' must be one of auto, causal, masked, span_corruption, infilling; got "
+       "my.yaml:4: 'objective' must be one of auto, causal, masked, span_corruption, infilling; "
+       "got "
        "'hidden'"},
   });
   EXPECT_EQ(problems(of_family("bart", ", objective: span_corruption")), "");
@@ -267,7 +269,8 @@ TEST(RecipeChecks, sources_exist_and_hold_what_is_asked_of_them) {
        "my.yaml:4: no such directory: no/such/model; run the recipe that makes it first, or name "
        "another"},
       {after_pretrain("  - sft: {data: DATA, from: tests/launcher}\n"),
-       "my.yaml:4: tests/launcher holds no model (config.json and model.safetensors)"},
+       "my.yaml:4: tests/launcher holds no model (config.json and model.safetensors, or "
+       "one .gguf)"},
       {after_pretrain("  - sft: {data: DATA, from: tests/golden/data/llama_tiny}\n"), ""},
   });
 }
@@ -286,7 +289,8 @@ TEST(RecipeChecks, a_model_from_a_directory) {
       {with_data("tokenizer_from: tests/golden/data/bpe\nstages:\n  - pretrain: {data: DATA}\n"),
        ""},
       {with_data("tokenizer_from: tests\nstages:\n  - pretrain: {data: DATA}\n"),
-       "my.yaml:1: tests has no tokenizer.json"},
+       "my.yaml:1: tests holds no tokenizer (tokenizer.json, or another file that "
+       "docs/files.md lists)"},
   });
 }
 
