@@ -42,6 +42,25 @@ struct ExportCommand {
   runtime::DType dtype = runtime::DType::kBF16;
 };
 
+struct InspectCommand {
+  std::string model;
+};
+
+struct ConvertCommand {
+  std::string from;
+  std::string to;
+  std::optional<runtime::DType> dtype;  // none: as stored, and fp32 for what is quantized
+  std::int64_t shard_bytes = 5'000'000'000;
+};
+
+struct TokenizeCommand {
+  std::string model;
+  std::vector<std::string> texts;  // none: the lines of standard input
+  bool decode = false;             // the texts are ids
+  bool special_tokens = false;     // with what the tokenizer's template puts around a text
+  bool json = false;
+};
+
 // What a recipe needs, without running it.
 struct PlanCommand {
   std::string recipe;
@@ -55,8 +74,9 @@ struct DocsCommand {
   std::string output;
 };
 
-using Command = std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand,
-                             ExportCommand, DocsCommand>;
+using Command =
+    std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand, ExportCommand,
+                 InspectCommand, ConvertCommand, TokenizeCommand, DocsCommand>;
 
 // The command, or the exit code where the command line ends the program by itself: --help,
 // --version (0), a mistake (2, with one line on standard error). Prints nothing unless `speaks`:
