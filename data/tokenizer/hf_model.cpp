@@ -55,13 +55,9 @@ std::optional<std::pair<std::string, std::string>> split_merge(const json& merge
   return std::pair(text.substr(0, space), text.substr(space + 1));
 }
 
-// `merges_by_token`: merges in a row that make the same token have one rank, so that the leftmost
-// of them comes first. Hugging Face has nothing like it.
 MergeTable read_merges(const JsonObject& model, const Vocabulary& vocabulary) {
   const json& list = model.array("merges");
-  const bool by_token = model.boolean("merges_by_token", false);
   MergeTable table(list.size());
-  Merge last;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string key = fmt::format("merges[{}]", i);
     const auto pair = split_merge(list[i]);
@@ -72,8 +68,7 @@ MergeTable read_merges(const JsonObject& model, const Vocabulary& vocabulary) {
     if (!left || !right || !merged)
       model.fail_key(key, fmt::format("needs '{}', '{}' and '{}{}' in the vocabulary", pair->first,
                                       pair->second, pair->first, pair->second));
-    if (!by_token || *merged != last.merged) last = {static_cast<std::uint32_t>(i), *merged};
-    table.insert(*left, *right, last);
+    table.insert(*left, *right, {static_cast<std::uint32_t>(i), *merged});
   }
   return table;
 }

@@ -144,7 +144,6 @@ json bpe_of(const SentencePieceModel& model, const Pieces& pieces, std::string_v
           {"unk_token", pieces.unknown()},
           {"fuse_unk", true},
           {"byte_fallback", model.byte_fallback},
-          {"merges_by_token", true},
           {"hidden_tokens", pieces.ids_of({Type::kUnknown, Type::kControl, Type::kByte})},
           {"whole_tokens", pieces.ids_of({Type::kUserDefined})},
           {"merges", merges_of(tokens, [&](std::string_view text) {

@@ -132,7 +132,6 @@ json bpe_of(const std::vector<RankedToken>& tokens, const json& vocabulary) {
   for (const RankedToken& token : tokens) names.push_back(bytes_to_chars(token.bytes));
   return {{"type", "BPE"},
           {"ignore_merges", true},
-          {"merges_by_token", true},
           {"merges", merges_of(names, [&](std::string_view name) {
              return vocabulary.contains(std::string(name));
            })}};

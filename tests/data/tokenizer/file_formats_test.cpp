@@ -162,6 +162,14 @@ TEST(Tiktoken, special_tokens_follow_from_the_name) {
   EXPECT_EQ(llama3.encode("", {.add_special_tokens = true}), (std::vector<TokenId>{ranks}));
 }
 
+// As tiktoken does: no merge leads to "abc", and inside another word it is not found.
+TEST(Tiktoken, a_whole_word_that_is_a_token_is_that_token) {
+  const Tokenizer tokenizer(
+      compose_from_tiktoken({}, "YQ== 0\nYg== 1\nYw== 2\nYWJj 3\n", "gpt2.tiktoken", "f"));
+  EXPECT_EQ(tokenizer.encode("abc"), (std::vector<TokenId>{3}));
+  EXPECT_EQ(tokenizer.encode("abcc"), (std::vector<TokenId>{0, 1, 2, 2}));
+}
+
 TEST(Tiktoken, malformed_files_are_refused_with_the_line) {
   const auto refusal = [](std::string_view text, std::string_view name) {
     return error_of([&] { compose_from_tiktoken({}, text, name, "dir/f"); });
