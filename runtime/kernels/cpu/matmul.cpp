@@ -70,8 +70,10 @@ class Products {
  public:
   Products() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {}
 
-  void run(const Problem& problem, void* a, void* b, void* out, void* bias) {
+  // False where oneDNN has no such product for this CPU.
+  bool run(const Problem& problem, void* a, void* b, void* out, void* bias) {
     Product& product = find(problem);
+    if (!product.primitive) return false;
     product.a.set_data_handle(a);
     product.b.set_data_handle(b);
     product.out.set_data_handle(out);
@@ -84,6 +86,7 @@ class Products {
     arguments.emplace(DNNL_ARG_SCRATCHPAD, scratchpad(product));
     product.primitive.execute(stream_, arguments);
     stream_.wait();
+    return true;
   }
 
  private:
@@ -111,7 +114,7 @@ class Products {
 
   Product make(const Problem& p) {
     const auto description = description_of(p);
-    TANDEM_CHECK(description, "oneDNN has no {} matmul for this CPU", name_of(p.in));
+    if (!description) return {};
     Product product{dnnl::matmul(description),
                     memory(description.src_desc(), engine_, nullptr),
                     memory(description.weights_desc(), engine_, nullptr),
@@ -158,8 +161,9 @@ void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b
   if (m == 0 || n == 0) return;
   const Problem problem{
       m, n, k, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()};
-  if (kernel_table().gemm_wins) return run_own(problem, a, b, out, bias);
-  products().run(problem, a.raw(), b.raw(), out.raw(), bias.defined() ? bias.raw() : nullptr);
+  if (kernel_table().gemm_wins || !products().run(problem, a.raw(), b.raw(), out.raw(),
+                                                  bias.defined() ? bias.raw() : nullptr))
+    run_own(problem, a, b, out, bias);
 }
 
 }  // namespace tandem::runtime::cpu

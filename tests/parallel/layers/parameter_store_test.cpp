@@ -177,7 +177,7 @@ TEST(ParameterStore, replicas_get_what_the_others_updated) {
       store.gather_values();
       for (std::size_t i = 0; i < store.parameters().size(); ++i) {
         const runtime::Leaf& leaf = store.parameters()[i]->parameter.leaf;
-        for (const float x : leaf.value.to(DType::kF32).span<float>())
+        for (const float x : leaf.value.to(DType::kF32).to_vector<float>())
           ASSERT_EQ(x, store.divided(i) ? static_cast<float>(i + 2) : 1.0f) << i;
       }
     });
