@@ -1,6 +1,7 @@
 #include "data/tokenizer/sentencepiece.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <unordered_map>
 
@@ -31,6 +32,8 @@ class Pieces {
       if (piece.type < Type::kNormal || piece.type > Type::kByte)
         throw_error("{}: piece {} '{}' is of type {}, which is not known", origin, id, piece.text,
                     static_cast<int>(piece.type));
+      if (!std::isfinite(piece.score))
+        throw_error("{}: piece {} '{}' has the score {}", origin, id, piece.text, piece.score);
       if (!ids_.emplace(piece.text, id).second)
         throw_error("{}: piece {} '{}' is there twice", origin, id, piece.text);
       if (piece.type == Type::kUnknown) unknown_ = &piece;

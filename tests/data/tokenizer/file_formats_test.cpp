@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer/base64.h"
@@ -135,6 +136,7 @@ TEST(SentencePiece, contradictions_are_refused_with_the_piece) {
   EXPECT_EQ(refusal({{"a", 0}}, kBpe), "m: no piece is of type 2 (unknown)");
   EXPECT_EQ(refusal({unknown, {"a", 0}, {"a", 0}}, kBpe), "m: piece 2 'a' is there twice");
   EXPECT_THAT(refusal({unknown, {"\xFF", 0}}, kBpe), HasSubstr("m: piece 1 is empty or not UTF-8"));
+  EXPECT_EQ(refusal({unknown, {"a", NAN}}, kBpe), "m: piece 1 'a' has the score nan");
   EXPECT_THAT(refusal({unknown, {"a", 0, Type::kUnused}}, kBpe),
               HasSubstr("m: piece 'a' is of type 5 (unused), which is not supported in a BPE"));
   EXPECT_THAT(refusal({unknown, {"a", 0, static_cast<Type>(9)}}, kBpe), HasSubstr("is of type 9"));
