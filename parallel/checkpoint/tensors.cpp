@@ -35,8 +35,8 @@ Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& t
   const Shape expected = file_shape(spec, piece);
   const Shape stored = file.info(name).shape;
   if (stored != expected)
-    throw_error("{}: tensor '{}' has shape {}, the model expects {}",
-                file.file_with(name).string(), name, stored.str(), expected.str());
+    throw_error("{}: tensor '{}' has shape {}, the model expects {}", file.file_with(name).string(),
+                name, stored.str(), expected.str());
   const PieceSlice slice = slice_of_piece(spec, piece, tp.rank(), tp.size());
   if (whole.shape.rank() == 0) return file.read(name, DType::kF32);
   const int dim = std::max(spec.dim, 0);
@@ -69,8 +69,8 @@ Tensor read_parameter(const ParameterStore& store, std::size_t index, const std:
     if (!file.contains(name) && names.may_be_missing && names.may_be_missing(own)) return {};
     const Tensor slice = read_local_slice(spec, piece, tp, name, file);
     if (!runtime::backend_of(slice).all_finite(slice))
-      throw_error("{}: tensor '{}' holds values that are not finite",
-                  file.file_with(name).string(), name);
+      throw_error("{}: tensor '{}' holds values that are not finite", file.file_with(name).string(),
+                  name);
     insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
   }
   return host;
