@@ -60,4 +60,7 @@ void read_common(const ConfigFile& file, FamilyConfig& config, bool tied = false
 // its label.
 nlohmann::json common_json(const FamilyConfig& config, Head head);
 
+// The configuration in such a file, wherever it came from (family.h).
+AnyConfig read_config(const ConfigFile& file);
+
 }  // namespace tandem::models

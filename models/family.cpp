@@ -70,7 +70,10 @@ AnyConfig::AnyConfig(std::string_view model_type) {
 }
 
 AnyConfig read_config(const std::string& path) {
-  const ConfigFile file = ConfigFile::open(path);
+  return read_config(ConfigFile::open(path));
+}
+
+AnyConfig read_config(const ConfigFile& file) {
   const std::string type = file.text("model_type", "");
   if (!is_known_model_type(type))
     file.refuse("model_type", "is '{}', which is not supported; known: {}", type,
@@ -80,7 +83,7 @@ AnyConfig read_config(const std::string& path) {
   try {
     config->validate(1);
   } catch (const runtime::Error& error) {
-    throw_error("{}: {}", path, error.what());
+    throw_error("{}: {}", file.path(), error.what());
   }
   return config;
 }

@@ -6,8 +6,10 @@
 #include <charconv>
 #include <memory>
 
+#include "models/model_files.h"
 #include "parallel/checkpoint/tensors.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/io/safetensors.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::train {
@@ -139,7 +141,7 @@ void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
 
 void load_model_weights(models::Model& model, const fs::path& folder) {
   parallel::load_weights(
-      model.parameters(), runtime::ShardedSafetensors(folder),
+      model.parameters(), *models::open_weights(folder),
       {.may_be_missing = [&](const std::string& name) { return model.may_be_missing(name); },
        .others = [&](const std::string& name) { return model.other_names(name); }});
 }

@@ -46,7 +46,7 @@ void load_checkpoint(const CheckpointParts& parts, const std::filesystem::path& 
 void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
                           const data::Tokenizer* tokenizer, const std::filesystem::path& folder,
                           runtime::DType dtype);
-// Weights only, from a checkpoint or any Hugging Face directory. A scalar head that the file lacks
+// Weights only, from a checkpoint, any Hugging Face directory or a GGUF file. A scalar head that the file lacks
 // keeps its initial values.
 void load_model_weights(models::Model& model, const std::filesystem::path& folder);
 

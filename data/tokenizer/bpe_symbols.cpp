@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/tokenizer/token_trie.h"
 #include "data/utf8.h"
 
 namespace tandem::data {
@@ -25,13 +26,20 @@ class ByteSymbols : public BpeSymbols {
 
 class CharacterSymbols : public BpeSymbols {
  public:
-  explicit CharacterSymbols(CharacterSymbolOptions options) : options_(std::move(options)) {}
+  explicit CharacterSymbols(CharacterSymbolOptions options)
+      : options_(std::move(options)), whole_(std::move(options_.whole)) {}
 
   // An unknown symbol is put down when the next known character or unknown symbol comes, so one
   // that bytes follow stands behind them: Hugging Face's order.
   void append(std::string_view piece, std::vector<TokenId>& symbols) const override {
     bool unknown_waits = false;
     for (std::size_t at = 0; at < piece.size();) {
+      if (const auto token = whole_.longest_prefix(piece.substr(at)); token.length > 0) {
+        if (std::exchange(unknown_waits, false)) symbols.push_back(options_.unknown);
+        symbols.push_back(token.id);
+        at += token.length;
+        continue;
+      }
       const std::string_view character = piece.substr(at, decode_utf8(piece, at).length);
       at += character.size();
       if (const auto id = options_.find(character)) {
@@ -55,6 +63,7 @@ class CharacterSymbols : public BpeSymbols {
   }
 
   CharacterSymbolOptions options_;
+  TokenTrie whole_;
 };
 
 }  // namespace

@@ -5,7 +5,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "data/tokenizer/tokenizer.h"
@@ -29,6 +31,8 @@ struct CharacterSymbolOptions {
   // What it becomes otherwise; with kNoToken it is left out.
   TokenId unknown = kNoToken;
   bool fuse_unknown = false;  // unknown characters in a row become one symbol
+  // Tokens that are one symbol from the start, the longest where several fit.
+  std::vector<std::pair<std::string, TokenId>> whole = {};
 };
 
 std::unique_ptr<BpeSymbols> make_character_symbols(CharacterSymbolOptions options);

@@ -79,7 +79,7 @@ class WordPiece : public DecoderStep {
 class ByteFallback : public DecoderStep {
  public:
   void push(std::string token, Memory& memory, std::vector<std::string>& out) const override {
-    if (const auto byte = byte_of(token)) {
+    if (const auto byte = byte_of_token(token)) {
       memory.held += *byte;
       return;
     }
@@ -93,16 +93,6 @@ class ByteFallback : public DecoderStep {
       out.push_back(std::move(bytes));
     else
       out.insert(out.end(), bytes.size(), std::string(kReplacement));
-  }
-
- private:
-  static std::optional<char> byte_of(std::string_view token) {
-    if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return std::nullopt;
-    unsigned value = 0;
-    const char* end = token.data() + 5;
-    const auto [read, error] = std::from_chars(token.data() + 3, end, value, 16);
-    if (error != std::errc() || read != end) return std::nullopt;
-    return static_cast<char>(value);
   }
 };
 
@@ -199,6 +189,15 @@ class StartStripped : public DecoderStep {
 };
 
 }  // namespace
+
+std::optional<char> byte_of_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return std::nullopt;
+  unsigned value = 0;
+  const char* end = token.data() + 5;
+  const auto [read, error] = std::from_chars(token.data() + 3, end, value, 16);
+  if (error != std::errc() || read != end) return std::nullopt;
+  return static_cast<char>(value);
+}
 
 DecoderStepPtr decode_bytes() {
   return std::make_unique<Bytes>();

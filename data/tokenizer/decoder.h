@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,20 @@ DecoderStepPtr decode_replaced(std::unique_ptr<Finder> finder, std::string conte
 DecoderStepPtr decode_stripped(std::string content, std::size_t start, std::size_t stop);
 // The same for the start of the whole text, which a fused token is.
 DecoderStepPtr decode_start_stripped(std::string content, std::size_t start);
+
+struct SentencePieceDecoderOptions {
+  // The first U+2581 of the text is no space; with `strip_all` none is that comes before any text.
+  bool strip_first = true;
+  bool strip_all = true;
+  std::string unknown = {};  // the token, and what is written for it
+  std::string unknown_surface = {};
+};
+// Pieces, with tokens <0x00>…<0xFF> for bytes; one U+FFFD for each byte that is no part of a
+// character.
+DecoderStepPtr decode_sentencepiece(SentencePieceDecoderOptions options);
+
+// The byte that a token <0x00>…<0xFF> stands for.
+std::optional<char> byte_of_token(std::string_view token);
 
 class DecoderChain {
  public:

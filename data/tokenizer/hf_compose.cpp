@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "data/tokenizer/composer.h"
 #include "data/tokenizer/hf_tokenizer.h"
 
 namespace tandem::data {
@@ -20,18 +21,6 @@ json byte_level_part(bool add_prefix_space) {
 OrderedJson special_token_entry(TokenId id, const std::string& content) {
   return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", true}};
-}
-
-// bos before every text, as models that have one expect it.
-OrderedJson bos_template(const std::string& bos, TokenId id) {
-  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
-  const json second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
-  const json token = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}};
-  const json token_again = {{"SpecialToken", {{"id", bos}, {"type_id", 1}}}};
-  return {{"type", "TemplateProcessing"},
-          {"single", json::array({token, text})},
-          {"pair", json::array({token, text, token_again, second})},
-          {"special_tokens", {{bos, {{"id", bos}, {"ids", {id}}, {"tokens", {bos}}}}}}};
 }
 
 std::string role_map(const TokenizerConfig& config, OrderedJson document) {
@@ -69,9 +58,10 @@ TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
     document["added_tokens"].push_back(special_token_entry(id_of(token), token));
   document["normalizer"] = nullptr;
   document["pre_tokenizer"] = byte_level_part(false);
-  document["post_processor"] = config.bos_token.empty()
-                                   ? OrderedJson(byte_level_part(true))
-                                   : bos_template(config.bos_token, id_of(config.bos_token));
+  document["post_processor"] =
+      config.bos_token.empty()
+          ? OrderedJson(byte_level_part(true))
+          : template_around(std::pair(config.bos_token, id_of(config.bos_token)), std::nullopt);
   document["decoder"] = byte_level_part(true);
   auto& model = document["model"];
   model = {{"type", "BPE"},

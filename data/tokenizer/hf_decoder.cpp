@@ -28,6 +28,14 @@ class ChainReader {
                 "ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece");
   }
 
+  // What SentencePiece itself does, beside the steps that come closest to it.
+  void read_sentencepiece(const JsonObject& part) {
+    add(decode_sentencepiece({.strip_first = part.boolean("strip_first", true),
+                              .strip_all = part.boolean("strip_all", true),
+                              .unknown = part.string("unknown"),
+                              .unknown_surface = part.string("unknown_surface")}));
+  }
+
   void finish() {
     parts_.decodes_bytes = steps_ == 1 && byte_level_;
     if (steps_ == 0) add(decode_joined());
@@ -68,9 +76,11 @@ void read_decoder(const JsonObject& root, TokenizerParts& parts) {
   for (TokenId id = 0; id < parts.vocabulary.size(); ++id)
     parts.decoder_tokens.push_back(parts.vocabulary[id]);
   for (const AddedToken& token : parts.added.tokens())
-    parts.decoder_tokens[token.id] = token.sought;
+    if (!token.sought.empty()) parts.decoder_tokens[token.id] = token.sought;
   ChainReader chain(parts);
-  if (root.has("decoder"))
+  if (root.has("decoder") && root.object("decoder").has("sentencepiece"))
+    chain.read_sentencepiece(root.object("decoder").object("sentencepiece"));
+  else if (root.has("decoder"))
     for_each_part(root.object("decoder"), "decoders",
                   [&](const JsonObject& part, const std::string& type) { chain.read(part, type); });
   chain.finish();

@@ -73,6 +73,27 @@ MergeTable read_merges(const JsonObject& model, const Vocabulary& vocabulary) {
   return table;
 }
 
+// The ids in the list `key`, which Hugging Face does not know; empty where there is none.
+std::vector<TokenId> read_ids(const JsonObject& model, const std::string& key,
+                              const Vocabulary& vocabulary) {
+  std::vector<TokenId> ids;
+  if (!model.has(key)) return ids;
+  for (const json& entry : model.array(key)) {
+    ids.push_back(model.to_id(entry, key));
+    if (ids.back() >= vocabulary.size())
+      model.fail_key(key, fmt::format("has {}, which is no token's id", ids.back()));
+  }
+  return ids;
+}
+
+// [vocabulary] whether a token is hidden from the model: it never stands for a part of a text.
+std::vector<bool> read_hidden(const JsonObject& model, const Vocabulary& vocabulary) {
+  std::vector<bool> hidden(static_cast<std::size_t>(vocabulary.size()));
+  for (const TokenId id : read_ids(model, "hidden_tokens", vocabulary))
+    hidden[static_cast<std::size_t>(id)] = true;
+  return hidden;
+}
+
 void refuse_unsupported_bpe(const JsonObject& model) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (model.has(key) && !model.string(key).empty()) model.fail_key(key, "is not supported");
@@ -103,15 +124,24 @@ std::array<TokenId, 256> read_byte_ids(const JsonObject& model, const Vocabulary
   return ids;
 }
 
+std::vector<std::pair<std::string, TokenId>> read_whole(const JsonObject& model,
+                                                        const Vocabulary& vocabulary) {
+  std::vector<std::pair<std::string, TokenId>> tokens;
+  for (const TokenId id : read_ids(model, "whole_tokens", vocabulary))
+    tokens.emplace_back(vocabulary[id], id);
+  return tokens;
+}
+
 void read_bpe(const JsonObject& model, std::string_view origin, bool byte_level,
               TokenizerParts& parts) {
   refuse_unsupported_bpe(model);
   read_vocabulary(model, parts.vocabulary);
   // Of the model's own tokens; the vocabulary gets added ones later.
-  const auto find = [&vocabulary = parts.vocabulary, size = parts.vocabulary.size()](
+  const auto find = [&vocabulary = parts.vocabulary, hidden = read_hidden(model, parts.vocabulary)](
                         std::string_view token) -> std::optional<TokenId> {
     const auto id = vocabulary.find(token);
-    return id && *id < size ? id : std::nullopt;
+    return id && *id < std::ssize(hidden) && !hidden[static_cast<std::size_t>(*id)] ? id
+                                                                                    : std::nullopt;
   };
   // Statements of their own: what is thrown while an aggregate is half initialised makes GCC 12
   // destroy temporaries of this conditional twice.
@@ -122,7 +152,8 @@ void read_bpe(const JsonObject& model, std::string_view origin, bool byte_level,
     symbols = make_character_symbols({.find = find,
                                       .fallback = read_fallback(model, parts.vocabulary),
                                       .unknown = read_unknown(model, parts.vocabulary),
-                                      .fuse_unknown = model.boolean("fuse_unk", false)});
+                                      .fuse_unknown = model.boolean("fuse_unk", false),
+                                      .whole = read_whole(model, parts.vocabulary)});
   }
   BpeModel::Options options{.symbols = std::move(symbols),
                             .merges = read_merges(model, parts.vocabulary),
@@ -162,6 +193,8 @@ void read_unigram(const JsonObject& model, TokenizerParts& parts) {
   if (options.unknown >= parts.vocabulary.size())
     model.fail_key("unk_id", "is not in the vocabulary");
   options.fallback = read_fallback(model, parts.vocabulary);
+  options.hidden = read_hidden(model, parts.vocabulary);
+  options.as_sentencepiece = model.boolean("as_sentencepiece", false);
   parts.model = std::make_unique<UnigramModel>(options);
 }
 
@@ -177,7 +210,7 @@ std::string type_of(const JsonObject& model) {
 void read_model(const JsonObject& root, std::string_view origin, bool byte_level,
                 TokenizerParts& parts) {
   const JsonObject model = root.object("model");
-  const std::string type = type_of(model);
+  const std::string type = parts.kind = type_of(model);
   if (byte_level && type != "BPE")
     root.fail_key("pre_tokenizer",
                   fmt::format("of type 'ByteLevel' is not supported with a model of type '{}' "

@@ -1,3 +1,4 @@
+#include "data/tokenizer/base64.h"
 #include "data/tokenizer/hf_readers.h"
 #include "runtime/base/error.h"
 
@@ -39,10 +40,36 @@ NormalizerPtr read_part(const JsonObject& part, const std::string& type) {
       "Sequence, Strip, StripAccents");
 }
 
+// What SentencePiece itself does, beside the parts of the Sequence that come closest to it. The
+// table of replacements is that of its Precompiled.
+NormalizerPtr read_sentencepiece(const JsonObject& sequence) {
+  const JsonObject part = sequence.object("sentencepiece");
+  SentencePieceNormalizerOptions options;
+  for_each_part(sequence, "normalizers", [&](const JsonObject& other, const std::string& type) {
+    if (type != "Precompiled") return;
+    const auto bytes = decode_base64(other.string("precompiled_charsmap"));
+    const auto charsmap = bytes ? Charsmap::parse(*bytes) : std::nullopt;
+    if (!charsmap) other.fail_key("precompiled_charsmap", "is damaged");
+    options.charsmap = *charsmap;
+  });
+  options.add_dummy_prefix = part.boolean("add_dummy_prefix", true);
+  options.remove_extra_whitespaces = part.boolean("remove_extra_whitespaces", true);
+  options.escape_whitespaces = part.boolean("escape_whitespaces", true);
+  options.treat_whitespace_as_suffix = part.boolean("treat_whitespace_as_suffix", false);
+  if (part.has("user_defined_symbols"))
+    for (const auto& symbol : part.array("user_defined_symbols")) {
+      if (!symbol.is_string()) part.fail_key("user_defined_symbols", "is not a list of strings");
+      options.user_defined_symbols.push_back(symbol.get<std::string>());
+    }
+  return make_sentencepiece_normalizer(std::move(options));
+}
+
 }  // namespace
 
 NormalizerPtr read_normalizer(const JsonObject& root) {
   if (!root.has("normalizer")) return nullptr;
+  if (root.object("normalizer").has("sentencepiece"))
+    return read_sentencepiece(root.object("normalizer"));
   std::vector<NormalizerPtr> list;
   for_each_part(root.object("normalizer"), "normalizers",
                 [&](const JsonObject& part, const std::string& type) {

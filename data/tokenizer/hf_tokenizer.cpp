@@ -52,6 +52,7 @@ AddedToken read_added_token(const JsonObject& entry, const Normalizer* normalize
                    .normalized = entry.boolean("normalized", true),
                    .special = entry.boolean("special", false)};
   if (token.content.empty()) entry.fail_key("content", "is empty");
+  if (entry.boolean("found_by_model", false)) return token;
   token.sought = token.content;
   if (token.normalized && normalizer != nullptr) normalizer->apply(token.sought);
   return token;

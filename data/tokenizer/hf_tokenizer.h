@@ -9,6 +9,10 @@
 // - decoder: ByteFallback, ByteLevel (first), Fuse, Metaspace, Replace, Strip, WordPiece, or none;
 // - post_processor: BertProcessing, ByteLevel, RobertaProcessing, TemplateProcessing;
 // - Sequences of any of these, and any added_tokens.
+// What SentencePiece and tiktoken do in another way than these parts stands beside them under keys
+// that Hugging Face passes over: `sentencepiece` in normalizer and decoder, `as_sentencepiece`,
+// `hidden_tokens`, `whole_tokens` in the model, `found_by_model` in an added
+// token. Files that we compose have them (sentencepiece.h, tiktoken.h).
 // `truncation` and `padding` are left to the caller. Anything else is refused with its name.
 // Regular expressions are run by PCRE2.
 #pragma once

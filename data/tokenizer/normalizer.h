@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/tokenizer/charsmap.h"
 #include "data/tokenizer/finder.h"
 
 namespace tandem::data {
@@ -44,6 +45,17 @@ NormalizerPtr make_replace(std::unique_ptr<Finder> finder, std::string content);
 NormalizerPtr make_nmt();
 // SentencePiece's precompiled_charsmap. nullptr when it is damaged.
 NormalizerPtr make_precompiled(std::string_view charsmap_base64);
+
+// All that SentencePiece does to a text (sentencepiece_normalizer.cpp).
+struct SentencePieceNormalizerOptions {
+  Charsmap charsmap;
+  bool add_dummy_prefix = true;
+  bool remove_extra_whitespaces = true;
+  bool escape_whitespaces = true;                      // a space becomes U+2581
+  bool treat_whitespace_as_suffix = false;             // the dummy goes behind the text
+  std::vector<std::string> user_defined_symbols = {};  // are left as they are
+};
+NormalizerPtr make_sentencepiece_normalizer(SentencePieceNormalizerOptions options);
 NormalizerPtr make_normalizer_sequence(std::vector<NormalizerPtr> parts);
 
 }  // namespace tandem::data

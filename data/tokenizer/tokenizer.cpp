@@ -3,26 +3,18 @@
 #include <utility>
 
 #include "data/tokenizer/hf_tokenizer.h"
+#include "data/tokenizer/tokenizer_files.h"
 #include "data/tokenizer/tokenizer_parts.h"
-#include "data/tokenizer/vocabulary_files.h"
 #include "data/utf8.h"
 #include "runtime/base/error.h"
 #include "runtime/base/random.h"
 #include "runtime/io/atomic_file.h"
-#include "runtime/io/text_file.h"
 
 namespace tandem::data {
 
 using runtime::throw_error;
 
 namespace {
-
-constexpr std::string_view kTokenizerJson = "tokenizer.json";
-constexpr std::string_view kTokenizerConfigJson = "tokenizer_config.json";
-constexpr std::string_view kSpecialTokensMapJson = "special_tokens_map.json";
-constexpr std::string_view kVocabJson = "vocab.json";
-constexpr std::string_view kMergesTxt = "merges.txt";
-constexpr std::string_view kVocabTxt = "vocab.txt";
 
 // Borrows a workspace for the time of one call.
 class Borrowed {
@@ -143,31 +135,9 @@ Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
-Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
-  const auto path = [&](std::string_view name) { return directory / name; };
-  const auto has = [&](std::string_view name) { return std::filesystem::exists(path(name)); };
-  const auto read = [&](std::string_view name) { return runtime::read_text_file(path(name)); };
-  TokenizerFiles files{
-      .tokenizer_json = {},
-      .tokenizer_config_json = has(kTokenizerConfigJson) ? read(kTokenizerConfigJson) : "",
-      .special_tokens_map_json = has(kSpecialTokensMapJson) ? read(kSpecialTokensMapJson) : ""};
-  if (has(kTokenizerJson)) {
-    files.tokenizer_json = read(kTokenizerJson);
-    return Tokenizer(std::move(files), path(kTokenizerJson).string());
-  }
-  if (has(kVocabJson) && has(kMergesTxt)) {
-    const std::string origin = path(kVocabJson).string() + " with " + std::string(kMergesTxt);
-    return Tokenizer(
-        compose_from_merges(std::move(files), read(kVocabJson), read(kMergesTxt), origin), origin);
-  }
-  if (has(kVocabTxt)) {
-    const std::string origin = path(kVocabTxt).string();
-    return Tokenizer(compose_from_vocab_txt(std::move(files), read(kVocabTxt), origin), origin);
-  }
-  throw_error(
-      "{}: no such file; a tokenizer directory holds tokenizer.json, as the tokenizer stage and "
-      "every checkpoint write it, or vocab.txt, or vocab.json and merges.txt",
-      path(kTokenizerJson).string());
+Tokenizer Tokenizer::load(const std::filesystem::path& path) {
+  FoundTokenizer found = find_tokenizer(path);
+  return Tokenizer(std::move(found.files), found.origin);
 }
 
 void Tokenizer::save(const std::filesystem::path& directory) const {
@@ -233,6 +203,10 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special_to
   auto memory = parts_->decoder.start();
   std::string text = parts_->decoder.push(std::move(tokens), memory);
   return text + parts_->decoder.finish(memory);
+}
+
+const std::string& Tokenizer::kind() const {
+  return parts_->kind;
 }
 
 std::int64_t Tokenizer::vocab_size() const {

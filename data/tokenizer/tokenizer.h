@@ -61,11 +61,13 @@ struct TokenizerParts;  // tokenizer_parts.h
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json.
-  // Without a tokenizer.json one is composed from vocab.json and merges.txt or from vocab.txt
-  // (vocabulary_files.h).
-  // Throws Error naming the file and the key for what is missing, malformed or not supported.
-  static Tokenizer load(const std::filesystem::path& directory);
+  // Reads a directory or one file: tokenizer.json and, where they exist, tokenizer_config.json and
+  // special_tokens_map.json. Without a tokenizer.json one is composed from vocab.json and
+  // merges.txt or from vocab.txt (vocabulary_files.h), from a SentencePiece model
+  // (sentencepiece.h), a tiktoken rank file (tiktoken.h) or the metadata of a GGUF file
+  // (gguf_tokenizer.h). Throws Error naming the file and the key for what is missing, malformed or
+  // not supported.
+  static Tokenizer load(const std::filesystem::path& path);
   // `origin` names the files in errors.
   explicit Tokenizer(TokenizerFiles files, std::string_view origin = "tokenizer.json");
   ~Tokenizer();
@@ -86,6 +88,8 @@ class Tokenizer {
   // Bytes that are not valid UTF-8 become U+FFFD. Throws Error for an id outside [0, vocab_size).
   std::string decode(std::span<const TokenId> ids, bool skip_special_tokens = false) const;
 
+  // The model's type as tokenizer.json calls it: "BPE", "Unigram", "WordPiece".
+  const std::string& kind() const;
   // Highest id + 1: the number of rows that an embedding needs.
   std::int64_t vocab_size() const;
   const SpecialTokenIds& special_ids() const;

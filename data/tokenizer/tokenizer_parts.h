@@ -55,6 +55,7 @@ class WorkspacePool {
 
 struct TokenizerParts {
   TokenizerFiles files;
+  std::string kind;  // of the model
   Vocabulary vocabulary;
   std::vector<std::string> decoder_tokens;  // [vocab_size] what the decoder gets for a token
   std::vector<bool> special;                // [vocab_size]

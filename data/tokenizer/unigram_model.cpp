@@ -1,6 +1,7 @@
 #include "data/tokenizer/unigram_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "data/utf8.h"
@@ -10,12 +11,14 @@ namespace tandem::data {
 namespace {
 
 constexpr double kUnknownPenalty = 10;
+// Where SentencePiece's sums in single precision start again, so as to stay exact enough.
+constexpr double kLargestSum = 100000;
 
-std::vector<std::pair<std::string, TokenId>> numbered(
-    const std::vector<std::pair<std::string, double>>& tokens) {
+std::vector<std::pair<std::string, TokenId>> sought_tokens(const UnigramModel::Options& options) {
   std::vector<std::pair<std::string, TokenId>> result;
-  for (std::size_t id = 0; id < tokens.size(); ++id)
-    result.emplace_back(tokens[id].first, static_cast<TokenId>(id));
+  for (std::size_t id = 0; id < options.tokens.size(); ++id)
+    if (id >= options.hidden.size() || !options.hidden[id])
+      result.emplace_back(options.tokens[id].first, static_cast<TokenId>(id));
   return result;
 }
 
@@ -27,13 +30,16 @@ struct UnigramModel::Lattice : WordModel::Scratch {
 };
 
 UnigramModel::UnigramModel(const Options& options)
-    : trie_(numbered(options.tokens)), unknown_(options.unknown), fallback_(options.fallback) {
+    : trie_(sought_tokens(options)),
+      unknown_(options.unknown),
+      fallback_(options.fallback),
+      as_sentencepiece_(options.as_sentencepiece) {
   double lowest = std::numeric_limits<double>::infinity();
   for (const auto& [token, score] : options.tokens) {
     scores_.push_back(score);
     lowest = std::min(lowest, score);
   }
-  unknown_score_ = lowest - kUnknownPenalty;
+  unknown_score_ = rounded(lowest - kUnknownPenalty);
 }
 
 std::unique_ptr<TokenModel::Workspace> UnigramModel::make_workspace() const {
@@ -41,14 +47,24 @@ std::unique_ptr<TokenModel::Workspace> UnigramModel::make_workspace() const {
 }
 
 void UnigramModel::reach(Node& node, std::uint32_t begin, TokenId id, double score) const {
+  score = rounded(score);
   if (!node.reached || score > node.score) node = {id, true, begin, score};
+}
+
+void UnigramModel::start_from_zero(std::span<Node> nodes) const {
+  const double offset = nodes.front().score;
+  for (Node& node : nodes)
+    if (node.reached) node.score = rounded(node.score - offset);
 }
 
 void UnigramModel::find_best(std::string_view word, std::vector<Node>& nodes) const {
   TANDEM_CHECK(word.size() < std::numeric_limits<std::uint32_t>::max(), "a piece of {} bytes",
                word.size());
   nodes.assign(word.size() + 1, {});
+  std::size_t last = 0;  // the furthest that was reached
   for (std::size_t at = 0; at < word.size();) {
+    if (as_sentencepiece_ && std::abs(nodes[at].score) > kLargestSum)
+      start_from_zero(std::span(nodes).subspan(at, last + 1 - at));
     const double score = nodes[at].score;
     const auto begin = static_cast<std::uint32_t>(at);
     const std::size_t character = decode_utf8(word, at).length;
@@ -56,8 +72,12 @@ void UnigramModel::find_best(std::string_view word, std::vector<Node>& nodes) co
     trie_.visit_prefixes(word.substr(at), [&](std::size_t length, TokenId id) {
       reach(nodes[at + length], begin, id, scores_[static_cast<std::size_t>(id)] + score);
       has_character |= length == character;
+      last = std::max(last, at + length);
     });
-    if (!has_character) reach(nodes[at + character], begin, unknown_, unknown_score_ + score);
+    if (!has_character) {
+      reach(nodes[at + character], begin, unknown_, unknown_score_ + score);
+      last = std::max(last, at + character);
+    }
     at += character;
   }
 }
@@ -84,7 +104,8 @@ void UnigramModel::encode_word(std::string_view word, Scratch& scratch,
 }
 
 void UnigramModel::append_unknown(std::string_view text, std::vector<TokenId>& ids) const {
-  if (const auto match = trie_.longest_prefix(text); match.length == text.size())
+  if (const auto match = trie_.longest_prefix(text);
+      match.length == text.size() && !as_sentencepiece_)
     return ids.push_back(match.id);
   const auto id = [&](char byte) { return fallback_[static_cast<unsigned char>(byte)]; };
   if (std::all_of(text.begin(), text.end(), [&](char b) { return id(b) != kNoToken; })) {

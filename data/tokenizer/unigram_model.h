@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,11 @@ class UnigramModel : public WordModel {
     TokenId unknown = kNoToken;                          // kNoToken: such a text is refused
     // [256] tokens of the bytes, kNoToken where there is none or no byte fallback.
     std::array<TokenId, 256> fallback;
+    // Tokens that are not looked for in a text.
+    std::vector<bool> hidden = {};
+    // SentencePiece's own arithmetic: sums are rounded to single precision, and unknown characters
+    // in a row are not looked up as one token.
+    bool as_sentencepiece = false;
   };
 
   explicit UnigramModel(const Options& options);
@@ -42,6 +48,11 @@ class UnigramModel : public WordModel {
 
   void find_best(std::string_view word, std::vector<Node>& nodes) const;
   void reach(Node& node, std::uint32_t begin, TokenId id, double score) const;
+  double rounded(double score) const {
+    return as_sentencepiece_ ? static_cast<double>(static_cast<float>(score)) : score;
+  }
+  // Takes the first node's score from all that were reached.
+  void start_from_zero(std::span<Node> nodes) const;
   void append_unknown(std::string_view text, std::vector<TokenId>& ids) const;
 
   TokenTrie trie_;
@@ -49,6 +60,7 @@ class UnigramModel : public WordModel {
   double unknown_score_;
   TokenId unknown_;
   std::array<TokenId, 256> fallback_;
+  bool as_sentencepiece_;
 };
 
 }  // namespace tandem::data

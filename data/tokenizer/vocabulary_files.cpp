@@ -2,19 +2,15 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <utility>
 #include <vector>
 
-#include "data/tokenizer/json_object.h"
+#include "data/tokenizer/composer.h"
 #include "data/utf8.h"
 
 namespace tandem::data {
 namespace {
 
 using nlohmann::json;
-
-using Roles = std::vector<std::pair<std::string, std::string>>;  // role and its default token
 
 const Roles kBertRoles = {{"unk_token", "[UNK]"},
                           {"sep_token", "[SEP]"},
@@ -44,104 +40,6 @@ std::vector<std::string> lines_of(std::string_view text, std::string_view origin
   }
   return lines;
 }
-
-// Puts the document together around a vocabulary.
-class Composer {
- public:
-  Composer(TokenizerFiles files, json vocabulary, const Roles& roles, std::string_view origin)
-      : files_(std::move(files)),
-        config_(read(files_.tokenizer_config_json, origin)),
-        map_(read(files_.special_tokens_map_json, origin)),
-        vocabulary_(std::move(vocabulary)),
-        origin_of_config_(fmt::format("{} (tokenizer_config.json)", origin)),
-        settings_(config_, origin_of_config_, "") {
-    for (const json& id : vocabulary_)
-      if (id.is_number_integer()) next_id_ = std::max(next_id_, id.get<std::int64_t>() + 1);
-    document_ = {{"version", "1.0"}, {"added_tokens", json::array()}};
-    add_listed_tokens();
-    for (const auto& [role, fallback] : roles) add_role(role, fallback);
-  }
-
-  bool option(const char* key, bool fallback) const { return settings_.boolean(key, fallback); }
-  const JsonObject& settings() const { return settings_; }
-  json& document() { return document_; }
-  // ["[SEP]", 102]
-  json token_pair(const std::string& role) const {
-    const std::string name = token(role);
-    return {name, ids_.at(name)};
-  }
-  std::string token(const std::string& role) const {
-    if (!roles_.contains(role)) settings_.fail_key(role, "is missing");
-    return roles_[role].get<std::string>();
-  }
-
-  TokenizerFiles finish(json model) {
-    model["vocab"] = std::move(vocabulary_);
-    document_["model"] = std::move(model);
-    for (const auto& [role, token] : roles_.items())
-      if (!map_.contains(role) && !config_.contains(role)) config_[role] = token;
-    files_.tokenizer_json = document_.dump() + "\n";
-    files_.tokenizer_config_json = config_.dump(2) + "\n";
-    return std::move(files_);
-  }
-
- private:
-  static json read(const std::string& text, std::string_view origin) {
-    return text.empty() ? json::object()
-                        : parse_json(text, fmt::format("{} (its companion files)", origin));
-  }
-
-  // `added_tokens_decoder` of tokenizer_config.json: id → token.
-  void add_listed_tokens() {
-    if (!settings_.has("added_tokens_decoder")) return;
-    for (const auto& [id, entry] : settings_.object("added_tokens_decoder").value().items()) {
-      if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos)
-        settings_.fail_key("added_tokens_decoder", fmt::format("has '{}', which is no id", id));
-      json token = entry;
-      token["id"] = std::stoll(id);
-      const auto content =
-          JsonObject(token, origin_of_config_, "added_tokens_decoder").string("content");
-      ids_[content] = token["id"];
-      next_id_ = std::max<std::int64_t>(next_id_, std::stoll(id) + 1);
-      document_["added_tokens"].push_back(std::move(token));
-    }
-  }
-
-  void add_role(const std::string& role, const std::string& fallback) {
-    const std::string token = named(config_, role).value_or(named(map_, role).value_or(fallback));
-    if (token.empty()) return;
-    roles_[role] = token;
-    if (ids_.contains(token)) return;
-    const auto known = vocabulary_.find(token);
-    const std::int64_t id = known != vocabulary_.end() && known->is_number_integer()
-                                ? known->get<std::int64_t>()
-                                : next_id_++;
-    ids_[token] = id;
-    document_["added_tokens"].push_back(
-        {{"id", id}, {"content", token}, {"normalized", false}, {"special", true}});
-  }
-
-  // A role is a string or an object with "content".
-  static std::optional<std::string> named(const json& document, const std::string& role) {
-    if (!document.is_object() || !document.contains(role)) return std::nullopt;
-    const json& value = document[role];
-    if (value.is_string()) return value.get<std::string>();
-    if (value.is_object() && value.contains("content") && value["content"].is_string())
-      return value["content"].get<std::string>();
-    return std::string();  // null: the tokenizer has none
-  }
-
-  TokenizerFiles files_;
-  json config_;
-  json map_;
-  json vocabulary_;
-  std::string origin_of_config_;
-  JsonObject settings_;
-  json document_;
-  json roles_ = json::object();
-  json ids_ = json::object();
-  std::int64_t next_id_ = 0;
-};
 
 bool is_roberta(const TokenizerFiles& files, const json& vocabulary, std::string_view origin) {
   if (!files.tokenizer_config_json.empty()) {

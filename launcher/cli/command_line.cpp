@@ -19,6 +19,9 @@ constexpr const char* kFooter = R"(Examples:
   ./trainer plan recipes/rlhf.yaml --ranks 8
   ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
   ./trainer export --model runs/rlhf/ppo --output my-model
+  ./trainer inspect model.gguf
+  ./trainer convert model.gguf my-model --dtype bf16
+  ./trainer tokenize --model my-model "The film was"
 
 Exit codes: 0 done, 2 an error that one line explains, 130 interrupted after saving. docs/recipes.md lists every key of a recipe.)";
 
@@ -32,6 +35,13 @@ CLI::Option* add_dtype(CLI::App& app, const std::string& name, runtime::DType& v
       ->default_str("bf16")
       ->type_name("TYPE");
 }
+
+const std::map<std::string, runtime::DType> kStoredDTypes = {{"fp32", runtime::DType::kF32},
+                                                             {"bf16", runtime::DType::kBF16},
+                                                             {"fp16", runtime::DType::kF16}};
+
+constexpr const char* kModelHelp =
+    "a stage's folder, a checkpoint, a Hugging Face directory, or a GGUF file";
 
 class Parser {
  public:
@@ -47,6 +57,9 @@ class Parser {
     add_plan();
     add_generate();
     add_export();
+    add_inspect();
+    add_convert();
+    add_tokenize();
     docs_app_ = app_.add_subcommand("docs", "write the reference of all recipe keys");
     docs_app_->add_option("--output", docs_.output, "the file")
         ->default_val("docs/recipes.md")
@@ -67,6 +80,9 @@ class Parser {
     if (plan_app_->parsed()) return plan_;
     if (generate_app_->parsed()) return generate_;
     if (export_app_->parsed()) return export_;
+    if (inspect_app_->parsed()) return inspect_;
+    if (convert_app_->parsed()) return convert_;
+    if (tokenize_app_->parsed()) return tokenize_;
     if (docs_app_->parsed()) return docs_;
     if (run_.recipe.empty()) throw CLI::CallForHelp();
     check_recipe_argument();
@@ -121,10 +137,7 @@ class Parser {
         "generate", "continue a text; the model is tensor-parallel over all ranks");
     auto& g = *generate_app_;
     add_ranks(g);
-    g.add_option("--model", generate_.model,
-                 "a stage's folder, a checkpoint, or a Hugging Face directory")
-        ->required()
-        ->type_name("DIR");
+    g.add_option("--model", generate_.model, kModelHelp)->required()->type_name("DIR");
     g.add_option("--prompt", generate_.prompts, "the text to continue; may be given several times")
         ->required()
         ->type_name("TEXT");
@@ -156,15 +169,53 @@ class Parser {
     export_app_ = app_.add_subcommand(
         "export", "write a model as a Hugging Face directory (every checkpoint is one, in fp32)");
     add_ranks(*export_app_);
-    export_app_
-        ->add_option("--model", export_.model,
-                     "a stage's folder, a checkpoint, or a Hugging Face directory")
-        ->required()
-        ->type_name("DIR");
+    export_app_->add_option("--model", export_.model, kModelHelp)->required()->type_name("DIR");
     export_app_->add_option("--output", export_.output, "the new directory")
         ->required()
         ->type_name("DIR");
     add_dtype(*export_app_, "--dtype", export_.dtype, "type of the written weights");
+  }
+
+  void add_inspect() {
+    inspect_app_ = app_.add_subcommand("inspect", "say what a model's files hold");
+    inspect_app_
+        ->add_option("model", inspect_.model, std::string(kModelHelp) + ", or a safetensors file")
+        ->required()
+        ->type_name("PATH");
+  }
+
+  void add_convert() {
+    convert_app_ = app_.add_subcommand(
+        "convert", "write a model as a Hugging Face directory, tensor by tensor");
+    auto& c = *convert_app_;
+    c.add_option("from", convert_.from, kModelHelp)->required()->type_name("FROM");
+    c.add_option("to", convert_.to, "the new directory")->required()->type_name("TO");
+    c.add_option("--dtype", convert_.dtype,
+                 "type of the written weights (fp32, bf16, fp16; default: as stored, and fp32 for "
+                 "what is quantized)")
+        ->transform(CLI::CheckedTransformer(kStoredDTypes))
+        ->type_name("TYPE");
+    c.add_option("--shard-size", convert_.shard_bytes, "largest file, as 500MB or 2GB")
+        ->transform(CLI::AsSizeValue(true))
+        ->check(CLI::PositiveNumber)
+        ->default_str("5GB")
+        ->type_name("SIZE");
+  }
+
+  void add_tokenize() {
+    tokenize_app_ = app_.add_subcommand(
+        "tokenize", "show the tokens of texts, given or one a line on standard input");
+    auto& t = *tokenize_app_;
+    t.add_option("--model", tokenize_.model,
+                 "a directory with a tokenizer, or a tokenizer.json, SentencePiece, tiktoken or "
+                 "GGUF file")
+        ->required()
+        ->type_name("PATH");
+    t.add_option("texts", tokenize_.texts, "the texts")->type_name("TEXT");
+    t.add_flag("--decode", tokenize_.decode, "the texts are ids: print what they stand for");
+    t.add_flag("--special", tokenize_.special_tokens,
+               "with the special tokens that belong around a text");
+    t.add_flag("--json", tokenize_.json, "one JSON object for each text");
   }
 
   // `trainer validat my.yaml` is a mistyped verb, not a recipe.
@@ -172,7 +223,8 @@ class Parser {
     if (run_.recipe.find_first_of("./") != std::string::npos ||
         std::filesystem::exists(run_.recipe))
       return;
-    const std::vector<std::string> verbs = {"validate", "plan", "generate", "export", "docs"};
+    const std::vector<std::string> verbs = {"validate", "plan",    "generate", "export",
+                                            "inspect",  "convert", "tokenize", "docs"};
     throw CLI::ValidationError(
         "RECIPE", "no such recipe or verb '" + run_.recipe + "'" + suggestion(run_.recipe, verbs));
   }
@@ -182,6 +234,9 @@ class Parser {
   CLI::App* plan_app_ = nullptr;
   CLI::App* generate_app_ = nullptr;
   CLI::App* export_app_ = nullptr;
+  CLI::App* inspect_app_ = nullptr;
+  CLI::App* convert_app_ = nullptr;
+  CLI::App* tokenize_app_ = nullptr;
   CLI::App* docs_app_ = nullptr;
   std::optional<int> ranks_;
   RunCommand run_;
@@ -189,6 +244,9 @@ class Parser {
   PlanCommand plan_;
   GenerateCommand generate_;
   ExportCommand export_;
+  InspectCommand inspect_;
+  ConvertCommand convert_;
+  TokenizeCommand tokenize_;
   DocsCommand docs_;
 };
 

@@ -43,6 +43,25 @@ struct ExportCommand {
   runtime::DType dtype = runtime::DType::kBF16;
 };
 
+struct InspectCommand {
+  std::string model;
+};
+
+struct ConvertCommand {
+  std::string from;
+  std::string to;
+  std::optional<runtime::DType> dtype;  // none: as stored, and fp32 for what is quantized
+  std::int64_t shard_bytes = 5'000'000'000;
+};
+
+struct TokenizeCommand {
+  std::string model;
+  std::vector<std::string> texts;  // none: the lines of standard input
+  bool decode = false;             // the texts are ids
+  bool special_tokens = false;     // with what the tokenizer's template puts around a text
+  bool json = false;
+};
+
 // What a recipe needs, without running it.
 struct PlanCommand {
   std::string recipe;
@@ -56,8 +75,9 @@ struct DocsCommand {
   std::string output;
 };
 
-using Command = std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand,
-                             ExportCommand, DocsCommand>;
+using Command =
+    std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand, ExportCommand,
+                 InspectCommand, ConvertCommand, TokenizeCommand, DocsCommand>;
 
 struct CommandLine {
   Command command;

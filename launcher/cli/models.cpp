@@ -30,7 +30,7 @@ void print_sample(const std::string& prompt, const std::string& continuation) {
 }  // namespace
 
 void execute(const GenerateCommand& command, const parallel::Group& world) {
-  const std::filesystem::path folder = find_model_directory(command.model);
+  const std::filesystem::path folder = find_model(command.model);
   if (head_in(folder) != models::Head::kLanguageModel)
     runtime::throw_error("{}: a model without a language-model head, which gives no text",
                          folder.string());
@@ -66,7 +66,7 @@ void execute(const GenerateCommand& command, const parallel::Group& world) {
 }
 
 void execute(const ExportCommand& command, const parallel::Group& world) {
-  const std::filesystem::path folder = find_model_directory(command.model);
+  const std::filesystem::path folder = find_model(command.model);
   if (std::filesystem::exists(command.output))
     runtime::throw_error("{} exists already; name a new directory", command.output);
   const auto tokenizer = data::Tokenizer::load(folder);

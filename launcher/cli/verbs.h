@@ -11,6 +11,9 @@ void execute(const ValidateCommand& command, const parallel::Group& world);
 void execute(const PlanCommand& command, const parallel::Group& world);
 void execute(const GenerateCommand& command, const parallel::Group& world);
 void execute(const ExportCommand& command, const parallel::Group& world);
+void execute(const InspectCommand& command, const parallel::Group& world);
+void execute(const ConvertCommand& command, const parallel::Group& world);
+void execute(const TokenizeCommand& command, const parallel::Group& world);
 void execute(const DocsCommand& command, const parallel::Group& world);
 
 }  // namespace tandem::launcher

@@ -1,6 +1,7 @@
 // Which model a stage will build, as far as it is known before anything has run.
 #include "launcher/planner/memory_plan.h"
 #include "launcher/stages/model_directory.h"
+#include "models/model_files.h"
 
 namespace tandem::launcher {
 
@@ -9,7 +10,7 @@ namespace fs = std::filesystem;
 namespace {
 
 models::AnyConfig sizes_in(const fs::path& path) {
-  return models::read_config((find_model_directory(path) / "config.json").string());
+  return models::read_model_config(find_model(path));
 }
 
 }  // namespace

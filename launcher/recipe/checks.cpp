@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "data/tokenizer/tokenizer_files.h"
 #include "launcher/recipe/field_list.h"
 #include "launcher/recipe/suggest.h"
+#include "models/model_files.h"
 #include "parallel/comm/device/choice.h"
 #include "runtime/base/error.h"
 
@@ -33,12 +35,13 @@ bool is_directory_path(const std::string& text) {
   return text.find('/') != std::string::npos || fs::is_directory(text, ignored);
 }
 
-// A Hugging Face model, or a stage's folder or checkpoint, which contains one.
+// A Hugging Face model or a GGUF file, or a stage's folder or checkpoint, which contains one.
 bool holds_model(const fs::path& folder) {
   std::error_code ignored;
   if (fs::exists(folder / "config.json", ignored)) return true;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored))
-    if (fs::exists(entry.path() / "config.json", ignored)) return true;
+    if (fs::exists(entry.path() / "config.json", ignored) || models::is_gguf(entry.path()))
+      return true;
   return false;
 }
 
@@ -101,9 +104,10 @@ class Checker {
     } else if (check_directory("model.from", recipe_.model.from)) {
       check_sizes_not_given();
     }
-    if (!recipe_.tokenizer_from.empty() &&
-        !fs::exists(fs::path(recipe_.tokenizer_from) / "tokenizer.json"))
-      add("tokenizer_from", "{} has no tokenizer.json", recipe_.tokenizer_from);
+    if (!recipe_.tokenizer_from.empty() && !data::holds_tokenizer(recipe_.tokenizer_from))
+      add("tokenizer_from",
+          "{} holds no tokenizer (tokenizer.json, or another file that docs/files.md lists)",
+          recipe_.tokenizer_from);
   }
 
   void check_sizes_not_given() {
@@ -137,13 +141,14 @@ class Checker {
 
   bool check_directory(const std::string& path, const std::string& directory) {
     std::error_code ignored;
+    if (models::is_gguf(directory) && fs::exists(directory, ignored)) return true;
     if (!fs::is_directory(directory, ignored)) {
       add(path, "no such directory: {}; run the recipe that makes it first, or name another",
           directory);
       return false;
     }
     if (holds_model(directory)) return true;
-    add(path, "{} holds no model (config.json and model.safetensors)", directory);
+    add(path, "{} holds no model (config.json and model.safetensors, or one .gguf)", directory);
     return false;
   }
 

@@ -119,11 +119,11 @@ Recipe read_recipe(SourceNode root, const std::string& file, std::span<const std
 }  // namespace
 
 void ModelConfig::visit_fields(FieldVisitor& v) {
-  v.field({"from",
-           "directory of a Hugging Face model (config.json, model.safetensors) to start from, "
-           "instead of the "
-           "sizes below"},
-          from);
+  v.field(
+      {"from",
+       "directory of a Hugging Face model (config.json, model.safetensors) or GGUF file to start "
+       "from, instead of the sizes below"},
+      from);
   std::string model_type(sizes->model_type());
   v.one_of({"model_type", "the architecture, which decides on the keys below"}, model_type,
            models::known_model_types());
@@ -144,8 +144,8 @@ void Recipe::visit_fields(FieldVisitor& v) {
            precision, {"fp32", "bf16"});
   v.field(
       {"tokenizer_from",
-       "directory with tokenizer.json, for recipes without a tokenizer stage; default: that of the "
-       "model that is started from"},
+       "directory with a tokenizer (tokenizer.json, or another file that docs/files.md lists), for "
+       "recipes without a tokenizer stage; default: that of the model that is started from"},
       tokenizer_from);
   v.field({"chat_template",
            "how {prompt} and {completion} become one text; {bos}, {eos}, {pad} and special tokens "

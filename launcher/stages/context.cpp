@@ -27,7 +27,7 @@ fs::path RunContext::tokenizer_directory() const {
   for (const Stage& stage : recipe_.stages)
     if (stage.kind() == StageKind::kTokenizer) return folder_of(stage);
   if (!recipe_.tokenizer_from.empty()) return recipe_.tokenizer_from;
-  if (!recipe_.model.from.empty()) return find_model_directory(recipe_.model.from);
+  if (!recipe_.model.from.empty()) return find_model(recipe_.model.from);
   for (const Stage& stage : recipe_.stages)
     if (const std::string from = stage.from(); !from.empty()) return model_directory(from);
   runtime::throw_error(
@@ -48,7 +48,7 @@ data::ChatTemplate RunContext::chat_template() {
 
 fs::path RunContext::model_directory(const std::string& from) const {
   const Stage* stage = recipe_.find_stage(from);
-  return find_model_directory(stage != nullptr ? folder_of(*stage) : fs::path(from));
+  return find_model(stage != nullptr ? folder_of(*stage) : fs::path(from));
 }
 
 std::unique_ptr<models::Model> build_model(RunContext& context, const std::string& from,

@@ -2,39 +2,58 @@
 
 #include "launcher/stages/stage_record.h"
 #include "models/family.h"
+#include "models/model_files.h"
 #include "runtime/base/error.h"
-#include "runtime/io/safetensors.h"
 #include "train/checkpoint.h"
 
 namespace tandem::launcher {
 
 namespace fs = std::filesystem;
 
-fs::path find_model_directory(const fs::path& path) {
+namespace {
+
+// Empty unless there is exactly one.
+fs::path only_gguf_in(const fs::path& directory) {
+  fs::path found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory))
+    if (models::is_gguf(entry.path())) {
+      if (!found.empty()) return {};
+      found = entry.path();
+    }
+  return found;
+}
+
+}  // namespace
+
+fs::path find_model(const fs::path& path) {
+  if (models::is_gguf(path) && fs::exists(path)) return path;
   if (fs::exists(path / "config.json")) return path;
   if (!fs::is_directory(path)) runtime::throw_error("{}: no such directory", path.string());
   if (const auto record = read_record(path); record && !record->result.empty())
     return path / record->result;
   if (const auto step = train::latest_checkpoint(path)) return train::checkpoint_path(path, *step);
+  if (const fs::path gguf = only_gguf_in(path); !gguf.empty()) return gguf;
   runtime::throw_error(
-      "{}: no model in this directory; one holds config.json and model.safetensors", path.string());
+      "{}: no model in this directory; one holds config.json and model.safetensors, or one .gguf "
+      "file",
+      path.string());
 }
 
-models::Head head_in(const fs::path& directory) {
-  const runtime::ShardedSafetensors files(directory);
-  if (files.contains("score.weight")) return models::Head::kScalar;
+models::Head head_in(const fs::path& model) {
+  const auto weights = models::open_weights(model);
+  if (weights->contains("score.weight")) return models::Head::kScalar;
   // An encoder without a language-model head.
-  const auto config = models::read_config((directory / "config.json").string());
-  if (config->kind() == models::ModelKind::kEncoder && !files.contains("cls.predictions.bias"))
+  if (models::read_model_config(model)->kind() == models::ModelKind::kEncoder &&
+      !weights->contains("cls.predictions.bias"))
     return models::Head::kHiddenStates;
   return models::Head::kLanguageModel;
 }
 
-std::unique_ptr<models::Model> load_model(const fs::path& directory,
-                                          const models::BuildOptions& options, std::uint64_t seed) {
-  auto model = models::read_config((directory / "config.json").string())->make(options);
+std::unique_ptr<models::Model> load_model(const fs::path& path, const models::BuildOptions& options,
+                                          std::uint64_t seed) {
+  auto model = models::read_model_config(path)->make(options);
   model->parameters().initialize(seed);
-  train::load_model_weights(*model, directory);
+  train::load_model_weights(*model, path);
   return model;
 }
 

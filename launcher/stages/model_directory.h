@@ -9,17 +9,17 @@
 
 namespace tandem::launcher {
 
-// The directory with config.json that `path` means: itself (a checkpoint, a Hugging Face model), or
-// what a stage's folder ended with, or the latest checkpoint of a stage that has not ended. Throws
-// Error where there is none.
-std::filesystem::path find_model_directory(const std::filesystem::path& path);
+// The model that `path` means: itself (a checkpoint, a directory with config.json, a GGUF file), or
+// the one GGUF file in it, or what a stage's folder ended with, or the latest checkpoint of a stage
+// that has not ended. Throws Error where there is none.
+std::filesystem::path find_model(const std::filesystem::path& path);
 
-// What the files of such a directory put on top of the last hidden state.
-models::Head head_in(const std::filesystem::path& directory);
+// What the files of such a model put on top of the last hidden state.
+models::Head head_in(const std::filesystem::path& model);
 
-// A model with the weights and sizes of such a directory. A scalar head that it lacks is drawn from
+// A model with the weights and sizes of such files. A scalar head that it lacks is drawn from
 // `seed`. Collective over options.tp.
-std::unique_ptr<models::Model> load_model(const std::filesystem::path& directory,
+std::unique_ptr<models::Model> load_model(const std::filesystem::path& path,
                                           const models::BuildOptions& options,
                                           std::uint64_t seed = 0);
 

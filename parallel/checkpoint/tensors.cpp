@@ -31,13 +31,13 @@ Tensor transposed(const Tensor& matrix) {
 
 // This rank's slice of one piece, in the piece's own orientation.
 Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& tp,
-                        const std::string& name, const runtime::ShardedSafetensors& file) {
+                        const std::string& name, const runtime::TensorSource& file) {
   const ShardPiece& whole = spec.pieces[piece];
   const Shape expected = file_shape(spec, piece);
   const Shape stored = file.info(name).shape;
   if (stored != expected)
-    throw_error("{}: tensor '{}' has shape {}, the model expects {}",
-                file.file_of(name).path().string(), name, stored.str(), expected.str());
+    throw_error("{}: tensor '{}' has shape {}, the model expects {}", file.file_with(name).string(),
+                name, stored.str(), expected.str());
   const PieceSlice slice = slice_of_piece(spec, piece, tp.rank(), tp.size());
   if (whole.shape.rank() == 0) return file.read(name, DType::kF32);
   const int dim = std::max(spec.dim, 0);
@@ -50,7 +50,7 @@ Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& t
 
 // The first name under which the file has the tensor; its own where it has none.
 std::string name_in_file(const std::string& name, const std::string& prefix,
-                         const runtime::ShardedSafetensors& file, const NamesInFiles& names) {
+                         const runtime::TensorSource& file, const NamesInFiles& names) {
   if (!names.others || file.contains(prefix + name)) return name;
   for (const std::string& other : names.others(name))
     if (file.contains(prefix + other)) return other;
@@ -60,7 +60,7 @@ std::string name_in_file(const std::string& name, const std::string& prefix,
 // The local tensor of a parameter whose pieces' names begin with `prefix`; undefined where a piece
 // is missing and may be.
 Tensor read_parameter(const ParameterStore& store, std::size_t index, const std::string& prefix,
-                      const runtime::ShardedSafetensors& file, const NamesInFiles& names) {
+                      const runtime::TensorSource& file, const NamesInFiles& names) {
   const Group& tp = store.tp();
   const ShardSpec& spec = store.parameters()[index]->spec;
   Tensor host = Tensor::zeros(local_shape(spec, tp.size()), DType::kF32);
@@ -70,8 +70,8 @@ Tensor read_parameter(const ParameterStore& store, std::size_t index, const std:
     if (!file.contains(name) && names.may_be_missing && names.may_be_missing(own)) return {};
     const Tensor slice = read_local_slice(spec, piece, tp, name, file);
     if (!runtime::backend_of(slice).all_finite(slice))
-      throw_error("{}: tensor '{}' holds values that are not finite",
-                  file.file_of(name).path().string(), name);
+      throw_error("{}: tensor '{}' holds values that are not finite", file.file_with(name).string(),
+                  name);
     insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
   }
   return host;
@@ -79,7 +79,7 @@ Tensor read_parameter(const ParameterStore& store, std::size_t index, const std:
 
 }  // namespace
 
-void load_weights(ParameterStore& store, const runtime::ShardedSafetensors& file,
+void load_weights(ParameterStore& store, const runtime::TensorSource& file,
                   const NamesInFiles& names) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
     const Tensor host = read_parameter(store, i, "", file, names);
@@ -88,7 +88,7 @@ void load_weights(ParameterStore& store, const runtime::ShardedSafetensors& file
 }
 
 void load_tensor_set(const ParameterStore& store, const TensorSet& set,
-                     const runtime::ShardedSafetensors& file) {
+                     const runtime::TensorSource& file) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i)
     store.assign_part(i, read_parameter(store, i, set.prefix, file, {}), set.tensors[i]);
 }

@@ -10,7 +10,7 @@
 
 #include "parallel/layers/parameter_store.h"
 #include "parallel/mesh/mesh.h"
-#include "runtime/io/safetensors.h"
+#include "runtime/io/tensor_source.h"
 
 namespace tandem::parallel {
 
@@ -31,10 +31,10 @@ struct NamesInFiles {
 
 // Read this rank's slices. A missing tensor, a wrong shape or a value that is not finite is an
 // Error naming file and tensor.
-void load_weights(ParameterStore& store, const runtime::ShardedSafetensors& file,
+void load_weights(ParameterStore& store, const runtime::TensorSource& file,
                   const NamesInFiles& names = {});
 void load_tensor_set(const ParameterStore& store, const TensorSet& set,
-                     const runtime::ShardedSafetensors& file);
+                     const runtime::TensorSource& file);
 
 // Collective over the mesh. Replicas send what they own to the first replica (others return at once
 // where nothing is divided), whose tensor-parallel ranks send their slices to their first, and the

@@ -36,6 +36,16 @@ WeightMap parse_index(const fs::path& path) {
   return map;
 }
 
+// PyTorch's own files are programs that opening runs, so nobody here opens them.
+void refuse_pickled(const fs::path& folder) {
+  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
+    if (fs::exists(folder / name))
+      throw_error(
+          "{}: pickled PyTorch weights are not read; write them as safetensors once, with "
+          "transformers: AutoModel.from_pretrained(\"{}\").save_pretrained(\"NEW_DIR\")",
+          (folder / name).string(), folder.string());
+}
+
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const fs::path& path)
@@ -110,6 +120,7 @@ ShardedSafetensors::ShardedSafetensors(const fs::path& path) : path_(path) {
   } else if (fs::exists(path / kIndexName)) {
     open_index(path / kIndexName);
   } else {
+    refuse_pickled(path);
     throw_error("{}: neither {} nor {} is there", path.string(), kSingleName, kIndexName);
   }
 }

@@ -12,6 +12,7 @@
 
 #include "runtime/io/mapped_file.h"
 #include "runtime/io/safetensors_header.h"
+#include "runtime/io/tensor_source.h"
 #include "runtime/tensor/tensor.h"
 
 namespace tandem::runtime {
@@ -49,25 +50,31 @@ class SafetensorsFile {
 
 // A model's weights: one safetensors file, or a folder with `model.safetensors` or with
 // `model.safetensors.index.json` and the shards it names.
-class ShardedSafetensors {
+class ShardedSafetensors final : public TensorSource {
  public:
   // Throws Error when neither is there, or when index and shards do not agree.
   explicit ShardedSafetensors(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  bool contains(std::string_view name) const;
-  const TensorInfo& info(std::string_view name) const { return file_of(name).info(name); }
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+  bool contains(std::string_view name) const override;
+  const TensorInfo& info(std::string_view name) const override { return file_of(name).info(name); }
+  const std::filesystem::path& file_with(std::string_view name) const override {
+    return file_of(name).path();
+  }
+  const std::vector<SafetensorsFile>& files() const { return files_; }
   // The file that holds the tensor.
   const SafetensorsFile& file_of(std::string_view name) const;
 
   Tensor read(std::string_view name) const { return file_of(name).read(name); }
-  Tensor read(std::string_view name, DType dtype) const { return file_of(name).read(name, dtype); }
+  Tensor read(std::string_view name, DType dtype) const override {
+    return file_of(name).read(name, dtype);
+  }
   Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count) const {
     return file_of(name).read_slice(name, dim, begin, count);
   }
   Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count,
-                    DType dtype) const {
+                    DType dtype) const override {
     return file_of(name).read_slice(name, dim, begin, count, dtype);
   }
 

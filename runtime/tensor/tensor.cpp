@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "runtime/base/float16.h"
 #include "runtime/kernels/backend.h"
 
 namespace tandem::runtime {
@@ -48,6 +49,7 @@ std::vector<T> Tensor::to_vector() const {
 TANDEM_INSTANTIATE(float)
 TANDEM_INSTANTIATE(double)
 TANDEM_INSTANTIATE(BFloat16)
+TANDEM_INSTANTIATE(Float16)
 TANDEM_INSTANTIATE(std::int64_t)
 TANDEM_INSTANTIATE(std::int32_t)
 TANDEM_INSTANTIATE(std::int16_t)

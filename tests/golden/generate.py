@@ -19,6 +19,8 @@ SUBJECTS = {
     "ppo": "ppo",
     "bpe": "bpe",
     "tokenizers": "hf_tokenizers",
+    "library_tokenizers": "library_tokenizers",
+    "gguf": "gguf_files",
 }
 
 

@@ -13,6 +13,7 @@ from tokenizer_kinds import FILES, KINDS
 
 GENERATED = 20000
 BLOCK = 100
+RECORDED = ("tokenizers", "transformers", "sentencepiece")
 FULL = 30  # generated strings whose ids are written out
 MASK = (1 << 64) - 1
 PIECES = """ſ 'ſ 'S 'Ve x'LL İ ı ß ẞ Σς ﬁ Ⅷ ① ½ ² １２３ ｶﾞ ㎏ Å Å é é ộ ộ ạ̈ 각 한 가 क्षि ด็ 👨‍👩‍👧‍👦 🏳️‍🌈 👍🏽 🇩🇪 ☕ ❤️ <s> </s> <unk>
@@ -69,22 +70,32 @@ def cases(tokenizer, texts: list[str], full: int) -> dict[str, object]:
         if (i + 1) % BLOCK == 0 or i + 1 == len(texts):
             blocks.append(f"{state:016x}")
             state = 0xCBF29CE484222325
-    return {"versions": {name: version(name) for name in ("tokenizers", "transformers", "sentencepiece")}, "block": BLOCK, "hashes": blocks, "rows": rows}
+    return {"versions": {name: version(name) for name in RECORDED}, "block": BLOCK, "hashes": blocks, "rows": rows}
+
+
+def all_texts() -> tuple[list[str], list[str]]:
+    """The written texts, and all."""
+    first = [text for text in written() if len(text) < 90] + [run[:60] for run in RUNS]
+    return first, first + list(generated(fragments()))
+
+
+def training_lines() -> list[str]:
+    return corpus().split("\n") + WHITESPACE + [" ".join(PIECES)] * 3
+
+
+def write_kind(name: str, tokenizer, files: dict[str, str | bytes]) -> None:
+    folder = DATA / "tokenizers" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        (folder / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    first, texts = all_texts()
+    write_json_rows(DATA / "tokenizers" / f"{name}.json", cases(tokenizer, texts, len(first) + FULL))
 
 
 def generate() -> None:
-    directory = DATA / "tokenizers"
-    directory.mkdir(parents=True, exist_ok=True)
-    parts = fragments()
-    first = [text for text in written() if len(text) < 90] + [run[:60] for run in RUNS]
-    write_json_rows(directory / "texts.json", {"generated": GENERATED, "written": first, "fragments": parts})
-    texts = first + list(generated(parts))
-    lines = corpus().split("\n") + WHITESPACE + [" ".join(PIECES)] * 3
+    first, _ = all_texts()
+    write_json_rows(DATA / "tokenizers" / "texts.json", {"generated": GENERATED, "written": first, "fragments": fragments()})
     for name, build in KINDS.items():
-        tokenizer = build(lines)
-        folder = directory / name
-        folder.mkdir(exist_ok=True)
+        tokenizer = build(training_lines())
         whole = json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")) + "\n"
-        for file, text in FILES.pop(id(tokenizer), {"tokenizer.json": whole}).items():
-            (folder / file).write_text(text, encoding="utf-8")
-        write_json_rows(directory / f"{name}.json", cases(tokenizer, texts, len(first) + FULL))
+        write_kind(name, tokenizer, FILES.pop(id(tokenizer), {"tokenizer.json": whole}))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import sentencepiece
@@ -165,18 +167,25 @@ def fields(message: bytes) -> dict[int, object]:
     return found
 
 
-def charsmap(rules: dict[str, str]) -> bytes:
-    """Rules as SentencePiece compiles them."""
+@contextlib.contextmanager
+def rules_file(rules: dict[str, str]) -> Iterator[str]:
+    """A file of rules for SentencePiece to compile."""
     def codes(text: str) -> str:
         return " ".join(f"{ord(c):X}" for c in text)
 
-    model = io.BytesIO()
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
         file.write("".join(f"{codes(old)}\t{codes(new)}\n" for old, new in rules.items()))
         file.flush()
+        yield file.name
+
+
+def charsmap(rules: dict[str, str]) -> bytes:
+    """Rules as SentencePiece compiles them."""
+    model = io.BytesIO()
+    with rules_file(rules) as name:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(["a small text of few words"] * 20), model_writer=model, vocab_size=25,
-            hard_vocab_limit=False, normalization_rule_tsv=file.name, minloglevel=2)
+            hard_vocab_limit=False, normalization_rule_tsv=name, minloglevel=2)
     return fields(fields(model.getvalue())[3])[2]
 
 

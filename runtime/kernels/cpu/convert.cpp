@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/base/float16.h"
+
 namespace tandem::runtime::cpu {
 namespace {
 
@@ -57,6 +59,10 @@ void copy_other(const Tensor& in, Tensor& out) {
   if (from == DType::kF64 && to == DType::kBF16) return convert<double, BFloat16>(in, out);
   if (from == DType::kF32 && to == DType::kF64) return convert<float, double>(in, out);
   if (from == DType::kBF16 && to == DType::kF64) return convert<BFloat16, double>(in, out);
+  if (from == DType::kF16 && to == DType::kF32) return convert<Float16, float>(in, out);
+  if (from == DType::kF16 && to == DType::kBF16) return convert<Float16, BFloat16>(in, out);
+  if (from == DType::kF32 && to == DType::kF16) return convert<float, Float16>(in, out);
+  if (from == DType::kBF16 && to == DType::kF16) return convert<BFloat16, Float16>(in, out);
   TANDEM_CHECK(false, "copy of {} into {}", in.str(), out.str());
 }
 

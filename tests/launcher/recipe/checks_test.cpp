@@ -286,7 +286,8 @@ TEST(RecipeChecks, sources_exist_and_hold_what_is_asked_of_them) {
        "my.yaml:4: no such directory: no/such/model; run the recipe that makes it first, or name "
        "another"},
       {after_pretrain("  - sft: {data: DATA, from: tests/launcher}\n"),
-       "my.yaml:4: tests/launcher holds no model (config.json and model.safetensors)"},
+       "my.yaml:4: tests/launcher holds no model (config.json and model.safetensors, or "
+       "one .gguf)"},
       {after_pretrain("  - sft: {data: DATA, from: tests/golden/data/llama_tiny}\n"), ""},
   });
 }
@@ -305,7 +306,8 @@ TEST(RecipeChecks, a_model_from_a_directory) {
       {with_data("tokenizer_from: tests/golden/data/bpe\nstages:\n  - pretrain: {data: DATA}\n"),
        ""},
       {with_data("tokenizer_from: tests\nstages:\n  - pretrain: {data: DATA}\n"),
-       "my.yaml:1: tests has no tokenizer.json"},
+       "my.yaml:1: tests holds no tokenizer (tokenizer.json, or another file that "
+       "docs/files.md lists)"},
   });
 }
 

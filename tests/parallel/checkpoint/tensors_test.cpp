@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "parallel/comm/threads/threads.h"
+#include "runtime/io/safetensors.h"
 #include "runtime/io/safetensors_writer.h"
 #include "runtime/io/text_file.h"
 #include "tests/parallel/toy_store.h"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/base/error.h"
+#include "runtime/base/float16.h"
 
 namespace tandem::runtime {
 namespace {
@@ -72,6 +73,31 @@ TEST(BFloat16, every_pattern_survives_the_way_through_float) {
     if (std::isnan(value)) continue;
     ASSERT_EQ(BFloat16(value).bits, bits);
   }
+}
+
+TEST(Float16, every_pattern_survives_the_way_through_float) {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    Float16 half;
+    half.bits = static_cast<std::uint16_t>(bits);
+    const auto value = static_cast<float>(half);
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(static_cast<float>(Float16(value))));
+      continue;
+    }
+    ASSERT_EQ(Float16(value).bits, bits);
+  }
+}
+
+TEST(Float16, rounds_to_nearest_and_ties_to_even) {
+  const auto round_trip = [](float value) { return static_cast<float>(Float16(value)); };
+  EXPECT_EQ(round_trip(1.0f + 0x1.0p-11f), 1.0f);                // a tie, down to even
+  EXPECT_EQ(round_trip(1.0f + 0x1.8p-10f), 1.0f + 0x1.0p-9f);    // a tie, up to even
+  EXPECT_EQ(round_trip(1.0f + 0x1.02p-11f), 1.0f + 0x1.0p-10f);  // above the tie
+  EXPECT_EQ(round_trip(0x1.0p-25f), 0.0f);                       // half of the smallest
+  EXPECT_EQ(round_trip(0x1.8p-24f), 0x1.0p-23f);
+  EXPECT_EQ(round_trip(0x1.ff8p-15f), 0x1.ff8p-15f);  // the largest subnormal
+  EXPECT_EQ(round_trip(65519.0f), 65504.0f);
+  EXPECT_EQ(round_trip(-65520.0f), -INFINITY);
 }
 
 }  // namespace

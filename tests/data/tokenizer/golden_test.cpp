@@ -1,8 +1,9 @@
-// Ids and decoded text equal those of Hugging Face tokenizers for small tokenizers of every kind on
-// more than 20,000 strings each (tests/golden/README.md).
+// Ids and decoded text equal those of Hugging Face tokenizers, sentencepiece and tiktoken for small
+// tokenizers of every kind on more than 20,000 strings each (tests/golden/README.md).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer/tokenizer.h"
@@ -86,11 +87,27 @@ std::string decode_as_stream(const Tokenizer& tokenizer, const std::vector<Token
   return text + stream.finish();
 }
 
-class HfGolden : public ::testing::TestWithParam<const char*> {};
+struct Kind {
+  std::string golden;     // whose numbers
+  std::string tokenizer;  // the directory or file to load, below tests/golden/data
+  // What the libraries of other formats do: no special tokens, neither found in a text, nor put
+  // around it, nor left out when decoding.
+  bool plain = false;
+};
 
-TEST_P(HfGolden, EncodesAndDecodesLikeHuggingFace) {
-  const Tokenizer tokenizer = Tokenizer::load(kGolden + GetParam());
-  const json golden = read_json(std::string(GetParam()) + ".json");
+// gtest names the test by it.
+void PrintTo(const Kind& kind, std::ostream* out) {
+  *out << kind.tokenizer;
+}
+
+class TokenizerGolden : public ::testing::TestWithParam<Kind> {};
+
+TEST_P(TokenizerGolden, EncodesAndDecodesLikeTheReference) {
+  const Kind& kind = GetParam();
+  const Tokenizer tokenizer = Tokenizer::load("tests/golden/data/" + kind.tokenizer);
+  const json golden = read_json(kind.golden + ".json");
+  const EncodeOptions options{.add_special_tokens = !kind.plain,
+                              .parse_special_tokens = !kind.plain};
   const json& rows = golden["rows"];
   const auto block = golden["block"].get<std::size_t>();
   ASSERT_GE(texts().size(), 20000u);
@@ -99,8 +116,8 @@ TEST_P(HfGolden, EncodesAndDecodesLikeHuggingFace) {
   Hash hash;
   for (std::size_t i = 0; i < texts().size(); ++i) {
     const std::string& text = texts()[i];
-    const bool skip_special = i % 2 == 1;
-    const auto ids = tokenizer.encode(text, {.add_special_tokens = true});
+    const bool skip_special = i % 2 == 1 && !kind.plain;
+    const auto ids = tokenizer.encode(text, options);
     const std::string decoded = tokenizer.decode(ids, skip_special);
     hash.add_case(ids, decoded);
     if (i < rows.size()) {
@@ -119,13 +136,29 @@ TEST_P(HfGolden, EncodesAndDecodesLikeHuggingFace) {
   EXPECT_EQ(wrong_blocks, "") << "first strings of blocks that differ";
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, HfGolden,
-                         ::testing::Values("bert_uncased", "bert_cased", "llama2",
-                                           "llama2_metaspace", "bpe_words", "bpe_unknown",
-                                           "unigram", "unigram_bytes", "t5", "llama3", "qwen2",
-                                           "split_cases", "split_behaviors", "digits_gpt2",
-                                           "bert_files", "gpt2_files", "roberta_files"),
-                         [](const auto& info) { return std::string(info.param); });
+std::vector<Kind> kinds() {
+  std::vector<Kind> all;
+  for (const char* name :
+       {"bert_uncased", "bert_cased", "llama2", "llama2_metaspace", "bpe_words", "bpe_unknown",
+        "unigram", "unigram_bytes", "t5", "llama3", "qwen2", "split_cases", "split_behaviors",
+        "digits_gpt2", "bert_files", "gpt2_files", "roberta_files"})
+    all.push_back({name, fmt::format("tokenizers/{}", name)});
+  for (const char* name :
+       {"sp_unigram", "sp_unigram_bytes", "sp_unigram_suffix", "sp_bpe", "sp_bpe_bytes",
+        "sp_bpe_plain", "tiktoken_gpt2", "tiktoken_cl100k", "tiktoken_o200k", "tiktoken_llama3"})
+    all.push_back({name, fmt::format("tokenizers/{}", name), true});
+  all.push_back({"llama3", "gguf/bpe.gguf"});
+  all.push_back({"sp_bpe_bytes", "gguf/spm.gguf", true});
+  all.push_back({"bert_files", "gguf/wordpiece.gguf"});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, TokenizerGolden, ::testing::ValuesIn(kinds()),
+                         [](const auto& info) {
+                           std::string name = info.param.tokenizer;
+                           for (const char c : {'/', '.'}) std::ranges::replace(name, c, '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace tandem::data

@@ -1,0 +1,62 @@
+// What is typed, as commands; and mistakes, which end in one line and exit code 2.
+#include "launcher/cli/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tandem::launcher {
+namespace {
+
+std::variant<Command, int> parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "trainer");
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data(), true);
+}
+
+template <typename Verb>
+Verb parsed(std::vector<const char*> arguments) {
+  return std::get<Verb>(std::get<Command>(parse(std::move(arguments))));
+}
+
+TEST(CommandLine, convert_takes_types_and_sizes) {
+  const auto plain = parsed<ConvertCommand>({"convert", "from", "to"});
+  EXPECT_EQ(plain.from, "from");
+  EXPECT_EQ(plain.to, "to");
+  EXPECT_EQ(plain.dtype, std::nullopt);
+  EXPECT_EQ(plain.shard_bytes, 5'000'000'000);
+  const auto full =
+      parsed<ConvertCommand>({"convert", "a", "b", "--dtype", "fp16", "--shard-size", "2GB"});
+  EXPECT_EQ(full.dtype, runtime::DType::kF16);
+  EXPECT_EQ(full.shard_bytes, 2'000'000'000);
+}
+
+TEST(CommandLine, tokenize_takes_texts_or_reads_them) {
+  const auto given = parsed<TokenizeCommand>({"tokenize", "--model", "m", "a b", "c", "--json"});
+  EXPECT_THAT(given.texts, testing::ElementsAre("a b", "c"));
+  EXPECT_TRUE(given.json);
+  EXPECT_FALSE(given.decode);
+  EXPECT_TRUE(parsed<TokenizeCommand>({"tokenize", "--model", "m"}).texts.empty());
+  EXPECT_EQ(parsed<InspectCommand>({"inspect", "m.gguf"}).model, "m.gguf");
+}
+
+TEST(CommandLine, mistakes_are_one_line_and_exit_code_2) {
+  const std::vector<std::vector<const char*>> mistakes = {
+      {"convert", "from"},
+      {"convert", "from", "to", "--dtype", "int4"},
+      {"convert", "from", "to", "--shard-size", "big"},
+      {"convert", "from", "to", "--shard-size", "0"},
+      {"inspect"},
+      {"tokenize", "text"},
+      {"inspec", "m"}};
+  for (const auto& arguments : mistakes) {
+    testing::internal::CaptureStderr();
+    const auto result = parse(arguments);
+    const std::string said = testing::internal::GetCapturedStderr();
+    ASSERT_TRUE(std::holds_alternative<int>(result)) << arguments.back();
+    EXPECT_EQ(std::get<int>(result), 2) << arguments.back();
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+    EXPECT_TRUE(said.starts_with("trainer: ")) << said;
+  }
+}
+
+}  // namespace
+}  // namespace tandem::launcher
