@@ -98,7 +98,7 @@ for change in virtual_stages=1 pipeline_schedule=gpipe virtual_stages=2; do
   cp -r "$work/one/tokenizer" "$work/planned/"
   run_trainer 4 "$work/pipeline.yaml" "${keys[@]}" sft.steps=1 reward.steps=1 dpo.steps=1
   close "planned memory with $change" \
-    <("$trainer" plan "$work/pipeline.yaml" --ranks 4 "${keys[@]}" | awk '$1 == "pretrain"' | bytes) \
+    <("$trainer" plan "$work/pipeline.yaml" --ranks 4 "${keys[@]}" | awk '$1 == "pretrain" && /B$/' | bytes) \
     <(tr -d ' \n' <"$work/planned/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$') 0.02
 done
 
