@@ -8,6 +8,7 @@
 
 #include "data/tokenizer/tokenizer_files.h"
 #include "launcher/recipe/field_list.h"
+#include "launcher/recipe/layout_checks.h"
 #include "launcher/recipe/suggest.h"
 #include "models/model_files.h"
 #include "parallel/comm/device/choice.h"
@@ -233,68 +234,18 @@ class Checker {
   // --- Layouts.
 
   void check_layout(const std::string& key, const LayoutConfig& layout) {
-    for (const auto& [name, degree] : {std::pair{"pipeline_parallel", layout.pipeline_parallel},
-                                       std::pair{"data_parallel", layout.data_parallel},
-                                       std::pair{"context_parallel", layout.context_parallel},
-                                       std::pair{"tensor_parallel", layout.tensor_parallel}})
-      if (degree < 1) add(at(key + "." + name), "'{}' must be at least 1, got {}", name, degree);
-    if (layout.context_parallel > 1)
-      add(at(key + ".context_parallel"),
-          "'context_parallel' {} is not available for any model so far; leave it at 1",
-          layout.context_parallel);
-    check_pipeline(key, layout);
-    if (layout.zero_stage < 0 || layout.zero_stage > 2)
-      add(at(key + ".zero_stage"), "'zero_stage' must be 0, 1 or 2, got {}", layout.zero_stage);
-    if (layout.tensor_parallel > 1 && model_is_sound_ && recipe_.model.from.empty())
-      report(at(key + ".tensor_parallel"),
-             [&] { recipe_.model.sizes->validate(layout.tensor_parallel); });
-  }
-
-  void check_pipeline(const std::string& key, const LayoutConfig& layout) {
-    if (layout.virtual_stages < 1)
-      add(at(key + ".virtual_stages"), "'virtual_stages' must be at least 1, got {}",
-          layout.virtual_stages);
-    if (layout.pipeline_parallel == 1) {
-      if (layout.virtual_stages > 1)
-        add(at(key + ".virtual_stages"),
-            "'virtual_stages' {} divides the stages of a pipeline, but pipeline_parallel is 1",
-            layout.virtual_stages);
-      return;
-    }
-    if (!stage_has_pipelines())
-      add(at(key + ".pipeline_parallel"),
-          "'pipeline_parallel' {} is for stages that train on a data set (pretrain, sft, reward, "
-          "dpo); leave it at 1 here",
-          layout.pipeline_parallel);
-    const std::int64_t blocks = recipe_.model.sizes->block_count();
-    if (model_is_sound_ && recipe_.model.from.empty() && layout.pipeline_parts() > blocks)
-      add(at(key + ".pipeline_parallel"),
-          "a pipeline of {} parts (pipeline_parallel {} x virtual_stages {}) needs as many blocks, "
-          "but the model has {}",
-          layout.pipeline_parts(), layout.pipeline_parallel, layout.virtual_stages, blocks);
+    const bool sizes_known = model_is_sound_ && recipe_.model.from.empty();
+    launcher::check_layout(layout,
+                           {stage_has_pipelines(), sizes_known ? &*recipe_.model.sizes : nullptr},
+                           [&](std::string_view name, const std::string& sentence) {
+                             add(at(fmt::format("{}.{}", key, name)), "{}", sentence);
+                           });
   }
 
   bool stage_has_pipelines() const {
     const StageKind kind = recipe_.stages[index_].kind();
     return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
            kind == StageKind::kDpo;
-  }
-
-  // Chunks take turns with as many micro-batches as there are stages.
-  void check_interleaving(const train::TrainConfig& config, const LayoutConfig& layout) {
-    if (layout.virtual_stages <= 1 || layout.pipeline_parallel <= 1 ||
-        layout.pipeline_schedule != parallel::ScheduleKind::k1F1B || layout.data_parallel < 1)
-      return;
-    const std::int64_t own = config.global_batch_size / layout.data_parallel;
-    const std::int64_t micro_batches =
-        config.micro_batch_size > 0 ? own / config.micro_batch_size : 1;
-    if (micro_batches % layout.pipeline_parallel != 0)
-      add(at("micro_batch_size"),
-          "'virtual_stages' {} needs a multiple of pipeline_parallel {} as number of "
-          "micro-batches, "
-          "but a step has {} (global_batch_size {} / data_parallel {} / micro_batch_size {})",
-          layout.virtual_stages, layout.pipeline_parallel, micro_batches, config.global_batch_size,
-          layout.data_parallel, config.micro_batch_size);
   }
 
   void check_stage_layout(const LayoutConfig& layout) {
@@ -311,19 +262,8 @@ class Checker {
     return fmt::format("{} {} started", *world_size_, *world_size_ == 1 ? "was" : "were");
   }
 
-  // The settings that make a layout fit: fewer copies of the model, else also no division of it.
   std::string smaller_layout(const std::string& key, const LayoutConfig& layout) const {
-    LayoutConfig one_copy = layout;
-    one_copy.data_parallel = 1;
-    const bool divided_too_far = one_copy.ranks() > *world_size_;
-    const std::int64_t copies = divided_too_far ? 1 : *world_size_ / one_copy.ranks();
-    std::string text;
-    if (layout.data_parallel > copies)
-      text = fmt::format("{}.{}.data_parallel={}", stage_name(), key, copies);
-    if (divided_too_far)
-      text +=
-          fmt::format("{}{}.{}.tensor_parallel=1", text.empty() ? "" : " and ", stage_name(), key);
-    return text;
+    return launcher::smaller_layout(fmt::format("{}.{}", stage_name(), key), layout, *world_size_);
   }
 
   void check_batches(const std::string& batch_key, std::int64_t batch, const std::string& micro_key,
@@ -357,7 +297,8 @@ class Checker {
     check_batches("global_batch_size", config.global_batch_size, "micro_batch_size",
                   config.micro_batch_size, layout.data_parallel);
     check_length("sequence_length", config.sequence_length);
-    check_interleaving(config, layout);
+    if (const std::string why = why_not_interleaved(config, layout); !why.empty())
+      add(at("micro_batch_size"), "{}", why);
     check_stage_layout(layout);
   }
 

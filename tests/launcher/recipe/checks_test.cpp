@@ -37,9 +37,10 @@ TEST(RecipeChecks, devices_have_names) {
   };
   for (const char* device : {"auto", "cpu", "cuda", "cuda:3"})
     EXPECT_EQ(problems(with_device(device)), "");
-  expect_said({{with_device("gpu"),
-                "my.yaml:1: 'device' must be auto, cpu, cuda or cuda:N (N = 0 for the first GPU), got "
-                "'gpu'"}});
+  expect_said(
+      {{with_device("gpu"),
+        "my.yaml:1: 'device' must be auto, cpu, cuda or cuda:N (N = 0 for the first GPU), got "
+        "'gpu'"}});
 }
 
 TEST(RecipeChecks, objectives_suit_the_family) {
@@ -177,6 +178,11 @@ TEST(RecipeChecks, layouts_divide_the_model) {
 TEST(RecipeChecks, layouts_fit_the_ranks_started) {
   const std::string both = "      layout: {data_parallel: 4, tensor_parallel: 2}\n";
   expect_said({
+      {pretrain_text("      layout: {data_parallel: 2, pipeline_parallel: 2}\n"),
+       "my.yaml:6: stage 'pretrain' is laid out for 4 ranks (pp2 x dp2), but 1 was started; start "
+       "it with mpirun -np 4, or set pretrain.layout.data_parallel=1 and "
+       "pretrain.layout.pipeline_parallel=1",
+       {.world_size = 1}},
       {pretrain_text("      layout: {tensor_parallel: 2}\n"),
        "my.yaml:6: stage 'pretrain' is laid out for 2 ranks (tp2), but 1 was started; start it "
        "with mpirun -np 2, or set pretrain.layout.tensor_parallel=1",
