@@ -143,14 +143,11 @@ Products& products() {
   return instance;
 }
 
-// As measured. Without AVX-512 our kernels are the faster ones; with it, but without AMX, for bf16
-// (oneDNN's dot products run at half the speed of fp32 there) and for the few rows of a decoding
-// step.
+// As measured: without AVX-512 our kernels are the faster ones; with it, but without AMX, for bf16,
+// where oneDNN's dot products run at half the speed of fp32.
 bool own_is_faster(const Problem& p) {
   static const bool amx = dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_amx;
-  constexpr std::int64_t kFewRows = 32;
-  if (kernel_table().gemm_wins) return true;
-  return !amx && (p.in == DType::kBF16 || p.m <= kFewRows);
+  return kernel_table().gemm_wins || (!amx && p.in == DType::kBF16);
 }
 
 // The product of this instruction set's own kernels.
