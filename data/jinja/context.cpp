@@ -6,7 +6,7 @@ namespace tandem::data::jinja {
 
 namespace {
 
-constexpr std::size_t kMaxWork = 100'000'000;  // a chat of a million characters takes a tenth
+constexpr std::size_t kMaxWork = 20'000'000;
 constexpr int kMaxDepth = 800;
 
 }  // namespace
