@@ -1,14 +1,15 @@
 // Generation throughput: prompts of one length, sampled continuations of one length, KV cache.
 // tokens_per_s counts new tokens; the time of the prompts is included.
 //
-//   bench_generate [--model llama-58m] [--precision bf16] [--batch 8] [--prompt 64] [--new 128] …
+//   bench_generate [--model llama-58m] [--device cuda] [--precision bf16] [--batch 8] [--prompt 64]
+//   [--new 128] …
 #include "models/generation/generate.h"
 
 #include <cstdio>
 #include <numeric>
 
 #include "bench/support.h"
-#include "models/llama/llama.h"
+#include "parallel/comm/device/choice.h"
 
 namespace {
 
@@ -26,6 +27,7 @@ std::vector<std::vector<std::int32_t>> random_prompts(std::int64_t count, std::i
 void measure(int argc, char** argv) {
   const bench::Options options(argc, argv,
                                {{"model", "llama-58m"},
+                                {"device", "cpu"},
                                 {"precision", "fp32"},
                                 {"threads", "0"},
                                 {"batch", "8"},
@@ -37,7 +39,8 @@ void measure(int argc, char** argv) {
   models::BuildOptions build;
   build.precision.compute = options.dtype("precision");
   build.trainable = false;
-  const auto model = models::make_llama(bench::model_case(options.text("model")).config, build);
+  build.device = parallel::choose_device(options.text("device"), "--device", parallel::Group());
+  const auto model = bench::model_case(options.text("model")).config->make(build);
   model->parameters().initialize(0);
   const std::int64_t batch = options.number("batch"), length = options.number("new");
   const auto prompts = random_prompts(batch, options.number("prompt"), model->vocab_size());
@@ -45,15 +48,17 @@ void measure(int argc, char** argv) {
   std::iota(ids.begin(), ids.end(), 0);
   const models::GenerateOptions generation{
       .max_new_tokens = length, .sampling = {}, .batch_size = batch};
-  const auto times = bench::timed(options.number("warmup"), options.number("steps"),
+  const auto times = bench::timed(options.number("warmup"), options.number("steps"), build.device,
                                   [&] { models::generate(*model, prompts, ids, generation); });
   auto line = bench::report("tandem-generate", options.text("model"), options.text("precision"),
                             times, batch * length);
-  line.update({{"batch", batch},
+  line.update({{"device", build.device.str()},
+               {"batch", batch},
                {"prompt", options.number("prompt")},
                {"new", length},
                {"steady_peak_rss_mib", std::llround(bench::steady_peak_mib())},
                {"peak_rss_mib", std::llround(bench::peak_mib())}});
+  bench::report_memory(line, build.device);
   std::printf("%s\n", line.dump().c_str());
 }
 

@@ -2,12 +2,15 @@
 // registers, or GB/s against a copy of the same kind. By default on one thread and in processor
 // time, which other work on the machine disturbs least.
 //
-//   bench_kernels [--shape llama-58m] [--precision fp32] [--threads 1] [--only attention]
+//   bench_kernels [--shape llama-58m] [--device cuda] [--precision fp32] [--threads 1] [--only
+//   attention]
 #include <algorithm>
 #include <cstdio>
 #include <vector>
 
 #include "bench/support.h"
+#include "models/llama/config.h"
+#include "parallel/comm/device/choice.h"
 #include "runtime/kernels/backend.h"
 #include "runtime/kernels/cpu/isa_select.h"
 
@@ -18,34 +21,48 @@ using runtime::DType;
 using runtime::HeadsView;
 using runtime::Tensor;
 
-using bench::cpu_seconds;
+// Seconds that pass until `backend` has done what `work` asks of it: of processor time on the CPU,
+// of the clock elsewhere.
+double seconds_of(runtime::Backend& backend, const std::function<void()>& work) {
+  const bool cpu = backend.device().type == runtime::DeviceType::kCPU;
+  const auto now = cpu ? bench::cpu_seconds : bench::wall_seconds;
+  backend.synchronize();
+  const double start = now();
+  work();
+  backend.synchronize();
+  return now() - start;
+}
 
-// Best processor seconds of one call, over several batches of calls.
-double best_of(const std::function<void()>& call) {
+// Best seconds of one call, over several batches of calls.
+double best_of(runtime::Backend& backend, const std::function<void()>& call) {
   call();
-  double start = cpu_seconds();
-  call();
-  const double once = std::max(1e-7, cpu_seconds() - start);
+  const double once = std::max(1e-7, seconds_of(backend, call));
   const int repeats = std::max(1, static_cast<int>(0.02 / once));
   double best = 1e9;
-  for (int round = 0; round < 7; ++round) {
-    start = cpu_seconds();
-    for (int i = 0; i < repeats; ++i) call();
-    best = std::min(best, (cpu_seconds() - start) / repeats);
-  }
+  for (int round = 0; round < 7; ++round)
+    best = std::min(best, seconds_of(backend, [&] {
+                            for (int i = 0; i < repeats; ++i) call();
+                          }) / repeats);
   return best;
 }
 
 class Bench {
  public:
-  Bench(const bench::ModelCase& shape, DType dtype, std::string only)
-      : c_(shape.config), dtype_(dtype), only_(std::move(only)), seq_(shape.seq) {
+  Bench(const bench::ModelCase& shape, DType dtype, runtime::Device device, std::string only,
+        bool json)
+      : c_(sizes_of(shape)),
+        dtype_(dtype),
+        device_(device),
+        only_(std::move(only)),
+        json_(json),
+        seq_(shape.seq) {
     n_ = shape.batch * shape.seq;
-    backend_ = &runtime::backend_of(runtime::Device{});
+    backend_ = &runtime::backend_of(device);
   }
 
   void run() {
-    std::printf("%-34s %10s %10s %10s\n", "kernel", "us", "GFLOP/s", "GB/s");
+    if (!json_) std::printf("%-34s %10s %10s %10s\n", "kernel", "us", "GFLOP/s", "GB/s");
+    ceiling();
     copies();
     matmuls();
     attention();
@@ -56,6 +73,12 @@ class Bench {
   }
 
  private:
+  Tensor empty(const runtime::Shape& shape, DType dtype) const {
+    return Tensor::empty(shape, dtype, device_);
+  }
+  Tensor zeros(const runtime::Shape& shape, DType dtype) const {
+    return Tensor::zeros(shape, dtype, device_);
+  }
   Tensor filled(std::initializer_list<std::int64_t> dims, DType dtype, float scale = 1) {
     std::vector<float> values(static_cast<std::size_t>(runtime::Shape(dims).elements()));
     std::uint32_t state = 12345;
@@ -63,13 +86,21 @@ class Bench {
       state = state * 1664525u + 1013904223u;
       value = scale * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
     }
-    return Tensor::from(values, dims).to(dtype);
+    return Tensor::from(values, dims).to(device_).to(dtype);
   }
 
   // `bytes`: what must move to and from memory at least; `flops`: what must be computed.
   void row(const std::string& name, double flops, double bytes, const std::function<void()>& call) {
     if (name.find(only_) == std::string::npos) return;
-    const double seconds = best_of(call);
+    const double seconds = best_of(*backend_, call);
+    if (json_) {
+      const nlohmann::ordered_json line = {{"kernel", name},
+                                           {"us", 1e6 * seconds},
+                                           {"gflops", 1e-9 * flops / seconds},
+                                           {"gb_per_s", 1e-9 * bytes / seconds}};
+      std::printf("%s\n", line.dump().c_str());
+      return;
+    }
     std::printf("%-34s %10.1f %10.1f %10.1f\n", name.c_str(), 1e6 * seconds, 1e-9 * flops / seconds,
                 1e-9 * bytes / seconds);
     std::fflush(stdout);
@@ -77,10 +108,16 @@ class Bench {
 
   double size() const { return static_cast<double>(runtime::size_of(dtype_)); }
 
+  // A product so large that nothing but the rate of multiplication counts.
+  void ceiling() {
+    const std::int64_t n = device_.type == runtime::DeviceType::kCPU ? 1024 : 8192;
+    matmul("matmul ceiling", n, n, n, false, true, dtype_);
+  }
+
   void copies() {
     for (const std::int64_t bytes : {64L << 10, 1L << 20, 64L << 20}) {
       const Tensor from = filled({bytes / 4}, DType::kF32);
-      Tensor to = Tensor::empty({bytes / 4}, DType::kF32);
+      Tensor to = empty({bytes / 4}, DType::kF32);
       row(fmt::format("copy {} KiB", bytes >> 10), 0, 2.0 * static_cast<double>(bytes),
           [&] { backend_->copy(from, to); });
     }
@@ -90,7 +127,7 @@ class Bench {
               bool tb, DType out_dtype, bool accumulate = false) {
     const Tensor a = ta ? filled({k, m}, dtype_) : filled({m, k}, dtype_);
     const Tensor b = tb ? filled({n, k}, dtype_) : filled({k, n}, dtype_);
-    Tensor out = Tensor::zeros({m, n}, out_dtype);
+    Tensor out = zeros({m, n}, out_dtype);
     const double flops = 2.0 * static_cast<double>(m * n * k);
     const double bytes = size() * static_cast<double>(m * k + k * n) +
                          static_cast<double>(runtime::size_of(out_dtype) * m * n);
@@ -124,8 +161,7 @@ class Bench {
     const std::int64_t heads = c_.num_attention_heads, kv = c_.num_key_value_heads, d = head_dim();
     const Tensor qkv = filled({n_, qkv_width()}, dtype_), dout = filled({n_, heads * d}, dtype_);
     const Tensor dqkv = runtime::empty_like(qkv);
-    Tensor out = Tensor::empty({n_, heads * d}, dtype_),
-           lse = Tensor::empty({heads, n_}, DType::kF32);
+    Tensor out = empty({n_, heads * d}, dtype_), lse = empty({heads, n_}, DType::kF32);
     std::vector<std::int32_t> borders;
     for (std::int64_t i = 0; i <= n_; i += seq_) borders.push_back(static_cast<std::int32_t>(i));
     const runtime::AttentionShape shape{
@@ -152,14 +188,14 @@ class Bench {
     const Tensor x = filled({n_, h}, dtype_), r = filled({n_, h}, dtype_);
     const Tensor weight = filled({h}, DType::kF32);
     Tensor sum = runtime::empty_like(x), y = runtime::empty_like(x),
-           rstd = Tensor::empty({n_}, DType::kF32), dweight = Tensor::zeros({h}, DType::kF32);
+           rstd = empty({n_}, DType::kF32), dweight = zeros({h}, DType::kF32);
     row("rms_norm forward", 0, 4 * n * size() * static_cast<double>(h),
         [&] { backend_->rms_norm_forward(x, r, weight, 1e-5f, sum, y, rstd); });
     row("rms_norm backward", 0, 4 * n * size() * static_cast<double>(h),
         [&] { backend_->rms_norm_backward(x, weight, rstd, r, y, sum, dweight, true); });
     row("add", 0, 3 * n * size() * static_cast<double>(h), [&] { backend_->add(x, r, y); });
     const Tensor gate_up = filled({n_, 2 * f}, dtype_), dy = filled({n_, f}, dtype_);
-    Tensor gated = Tensor::empty({n_, f}, dtype_), dgate_up = runtime::empty_like(gate_up);
+    Tensor gated = empty({n_, f}, dtype_), dgate_up = runtime::empty_like(gate_up);
     row("swiglu forward", 0, 3 * n * size() * static_cast<double>(f),
         [&] { backend_->swiglu_forward(gate_up, gated); });
     row("swiglu backward", 0, 5 * n * size() * static_cast<double>(f),
@@ -168,7 +204,7 @@ class Bench {
     const Tensor qkv = filled({n_, qkv_width()}, dtype_);
     std::vector<std::int32_t> positions;
     for (std::int64_t i = 0; i < n_; ++i) positions.push_back(static_cast<std::int32_t>(i % seq_));
-    const Tensor p = Tensor::from(positions, {n_});
+    const Tensor p = Tensor::from(positions, {n_}, device_);
     const Tensor cos = filled({seq_, head_dim() / 2}, DType::kF32),
                  sin = filled({seq_, head_dim() / 2}, DType::kF32);
     row("rope", 0, 2 * n * size() * static_cast<double>(rotated * head_dim()), [&] {
@@ -180,9 +216,9 @@ class Bench {
     const std::int64_t rows = std::min<std::int64_t>(n_, 262), v = c_.vocab_size;
     const Tensor logits = filled({rows, v}, DType::kF32, 4);
     const Tensor targets =
-        Tensor::from(std::vector<std::int32_t>(static_cast<std::size_t>(rows), 7), {rows});
-    Tensor maximum = Tensor::empty({rows}, DType::kF32),
-           sums = Tensor::empty({rows, 3}, DType::kF32), dlogits = Tensor::empty({rows, v}, dtype_);
+        Tensor::from(std::vector<std::int32_t>(static_cast<std::size_t>(rows), 7), {rows}, device_);
+    Tensor maximum = empty({rows}, DType::kF32), sums = empty({rows, 3}, DType::kF32),
+           dlogits = empty({rows, v}, dtype_);
     const Tensor g = filled({rows}, DType::kF32);
     const double bytes = 4.0 * static_cast<double>(rows * v);
     row("row_max", 0, bytes, [&] { backend_->row_max(logits, maximum); });
@@ -192,10 +228,10 @@ class Bench {
         [&] { backend_->softmax_backward(logits, maximum, targets, 0, g, {}, {}, dlogits); });
     std::vector<std::int32_t> ids;
     for (std::int64_t i = 0; i < n_; ++i) ids.push_back(static_cast<std::int32_t>((i * 7919) % v));
-    const Tensor tokens = Tensor::from(ids, {n_});
+    const Tensor tokens = Tensor::from(ids, {n_}, device_);
     const Tensor table = filled({v, c_.hidden_size}, dtype_),
                  dy = filled({n_, c_.hidden_size}, dtype_);
-    Tensor x = runtime::empty_like(dy), dtable = Tensor::zeros({v, c_.hidden_size}, DType::kF32);
+    Tensor x = runtime::empty_like(dy), dtable = zeros({v, c_.hidden_size}, DType::kF32);
     const auto moved = static_cast<double>(n_ * c_.hidden_size);
     row("embedding forward", 0, 2 * moved * size(),
         [&] { backend_->embedding_forward(tokens, table, 0, x); });
@@ -205,10 +241,10 @@ class Bench {
 
   void optimizer() {
     const std::int64_t n = 4 << 20;
-    Tensor master = filled({n}, DType::kF32), m = Tensor::zeros({n}, DType::kF32),
-           v = Tensor::zeros({n}, DType::kF32);
+    Tensor master = filled({n}, DType::kF32), m = zeros({n}, DType::kF32),
+           v = zeros({n}, DType::kF32);
     const Tensor grad = filled({n}, DType::kF32);
-    Tensor compute = dtype_ == DType::kBF16 ? Tensor::empty({n}, dtype_) : Tensor();
+    Tensor compute = dtype_ == DType::kBF16 ? empty({n}, dtype_) : Tensor();
     const runtime::AdamWStep step{.learning_rate = 1e-4f, .weight_decay = 0.1f};
     row("adamw", 0, static_cast<double>(n) * (28 + (compute.defined() ? 2 : 0)),
         [&] { backend_->adamw(master, grad, m, v, compute, step); });
@@ -227,7 +263,7 @@ class Bench {
     runtime::KvCacheView cache{filled({batch, capacity, kv, head_dim()}, dtype_),
                                filled({batch, capacity, kv, head_dim()}, dtype_)};
     const Tensor q = filled({batch, qkv_width()}, dtype_);
-    Tensor out = Tensor::empty({batch, c_.num_attention_heads * head_dim()}, dtype_);
+    Tensor out = empty({batch, c_.num_attention_heads * head_dim()}, dtype_);
     std::vector<std::int32_t> slots, lengths(static_cast<std::size_t>(batch), length);
     for (std::int64_t i = 0; i < batch; ++i) slots.push_back(static_cast<std::int32_t>(i));
     row("decode attention",
@@ -243,9 +279,16 @@ class Bench {
         [&] { backend_->sample(logits, {}, uniform, tokens); });
   }
 
+  static models::LlamaConfig sizes_of(const bench::ModelCase& shape) {
+    if (const auto* sizes = dynamic_cast<const models::LlamaConfig*>(&*shape.config)) return *sizes;
+    runtime::throw_error("--shape: a model of Llama's kind is needed");
+  }
+
   models::LlamaConfig c_;
   DType dtype_;
+  runtime::Device device_;
   std::string only_;
+  bool json_;
   std::int64_t seq_ = 0, n_ = 0;
   runtime::Backend* backend_ = nullptr;
 };
@@ -254,14 +297,23 @@ class Bench {
 
 int main(int argc, char** argv) {
   return bench::run_main([&] {
-    const bench::Options options(
-        argc, argv,
-        {{"shape", "llama-58m"}, {"precision", "fp32"}, {"threads", "1"}, {"only", ""}});
+    const bench::Options options(argc, argv,
+                                 {{"shape", "llama-58m"},
+                                  {"device", "cpu"},
+                                  {"precision", "fp32"},
+                                  {"threads", "1"},
+                                  {"only", ""},
+                                  {"json", "0"}});
     bench::set_threads(options.number("threads"));
-    std::printf("%s, %d thread(s), %s\n", std::string(runtime::cpu::isa_name()).c_str(),
-                bench::threads(), options.text("precision").c_str());
-    Bench(bench::model_case(options.text("shape")), options.dtype("precision"),
-          options.text("only"))
+    const runtime::Device device =
+        parallel::choose_device(options.text("device"), "--device", parallel::Group());
+    const bool json = options.number("json") != 0;
+    if (!json)
+      std::printf("%s, %s, %d thread(s), %s\n", device.str().c_str(),
+                  std::string(runtime::cpu::isa_name()).c_str(), bench::threads(),
+                  options.text("precision").c_str());
+    Bench(bench::model_case(options.text("shape")), options.dtype("precision"), device,
+          options.text("only"), json)
         .run();
   });
 }

@@ -9,10 +9,13 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
+#include "models/llama/config.h"
 #include "runtime/base/error.h"
 #include "runtime/base/random.h"
+#include "runtime/kernels/backend.h"
 #include "runtime/kernels/cpu/isa_select.h"
 
 namespace tandem::bench {
@@ -25,35 +28,40 @@ const double load_before = [] {
   return load;
 }();
 
-void forget_peak() {
-  std::ofstream("/proc/self/clear_refs") << "5";
+ModelCase of(const models::LlamaConfig& config, std::int64_t batch, std::int64_t seq) {
+  ModelCase result{models::AnyConfig("llama"), batch, seq};
+  static_cast<models::LlamaConfig&>(*result.config) = config;
+  return result;
 }
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+void forget_peak() {
+  std::ofstream("/proc/self/clear_refs") << "5";
 }
 
 }  // namespace
 
 ModelCase model_case(const std::string& name) {
+  const std::filesystem::path file = std::filesystem::path(name) / "config.json";
+  if (std::filesystem::exists(file)) return {models::read_config(file.string()), 4, 512};
   models::LlamaConfig c;
   if (name == "llama-58m") {
     c.vocab_size = 32000, c.hidden_size = 512, c.num_hidden_layers = 8, c.num_attention_heads = 8;
     c.num_key_value_heads = 4, c.intermediate_size = 1536, c.max_position_embeddings = 2048;
     c.tie_word_embeddings = false;
-    return {c, 4, 512};
+    return of(c, 4, 512);
   }
   if (name == "llama-30m") {
     c.vocab_size = 50257, c.hidden_size = 384, c.num_hidden_layers = 6, c.num_attention_heads = 6;
     c.num_key_value_heads = 6, c.intermediate_size = 1024, c.max_position_embeddings = 1024;
-    return {c, 8, 256};
+    return of(c, 8, 256);
   }
   if (name == "demo") {
     c.vocab_size = 4096, c.hidden_size = 192, c.num_hidden_layers = 4, c.num_attention_heads = 6;
     c.num_key_value_heads = 2, c.intermediate_size = 512, c.max_position_embeddings = 256;
-    return {c, 8, 128};
+    return of(c, 8, 128);
   }
-  runtime::throw_error("--model {}: known are llama-58m, llama-30m, demo", name);
+  runtime::throw_error(
+      "--model {}: neither llama-58m, llama-30m or demo nor a directory with config.json", name);
 }
 
 Options::Options(int argc, char** argv, std::vector<std::pair<std::string, std::string>> defaults)
@@ -118,14 +126,22 @@ double cpu_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-Times timed(std::int64_t warmup, std::int64_t times, const std::function<void()>& run) {
+double wall_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Times timed(std::int64_t warmup, std::int64_t times, runtime::Device device,
+            const std::function<void()>& run) {
   for (std::int64_t i = 0; i < warmup; ++i) run();
+  runtime::Backend& backend = runtime::backend_of(device);
+  backend.synchronize();
   forget_peak();
   Times result;
   for (std::int64_t i = 0; i < times; ++i) {
-    const double start = seconds_now(), cpu_start = cpu_seconds();
+    const double start = wall_seconds(), cpu_start = cpu_seconds();
     run();
-    result.seconds.push_back(seconds_now() - start);
+    backend.synchronize();
+    result.seconds.push_back(wall_seconds() - start);
     result.cpu_seconds.push_back(cpu_seconds() - cpu_start);
   }
   return result;
@@ -171,6 +187,12 @@ nlohmann::ordered_json report(const std::string& program, const std::string& mod
           {"tokens_per_s", std::round(static_cast<double>(tokens) / middle * 10) / 10},
           {"isa", runtime::cpu::isa_name()},
           {"load_before", std::round(load_before * 100) / 100}};
+}
+
+void report_memory(nlohmann::ordered_json& line, runtime::Device device) {
+  if (device.type == runtime::DeviceType::kCPU) return;
+  const auto stats = runtime::allocator_of(device).stats();
+  line["peak_device_mib"] = stats.peak_allocated_bytes >> 20;
 }
 
 int run_main(const std::function<void()>& body) {

@@ -8,19 +8,21 @@
 #include <string>
 #include <vector>
 
-#include "models/llama/config.h"
+#include "models/family.h"
 #include "runtime/base/dtype.h"
+#include "runtime/device/device.h"
 
 namespace tandem::bench {
 
 // A model with its usual batch.
 struct ModelCase {
-  models::LlamaConfig config;
+  models::AnyConfig config;
   std::int64_t batch = 0;  // sequences per step over all ranks
   std::int64_t seq = 0;    // tokens per sequence
 };
 
-// llama-58m, llama-30m, demo (about what recipes/rlhf.yaml trains).
+// llama-58m, llama-30m, demo (about what recipes/rlhf.yaml trains), or a directory with a Hugging
+// Face config.json (bench/models has some).
 ModelCase model_case(const std::string& name);
 
 // Command lines of the form --name value. Throws Error for a name that was not declared.
@@ -52,9 +54,11 @@ struct Times {
   std::vector<double> seconds;
   std::vector<double> cpu_seconds;
 };
-// `times` runs after `warmup` untimed ones. The peak of resident memory is forgotten between the
-// two.
-Times timed(std::int64_t warmup, std::int64_t times, const std::function<void()>& run);
+// `times` runs after `warmup` untimed ones, each until `device` has done its work. The peak of
+// resident memory is forgotten between the two.
+Times timed(std::int64_t warmup, std::int64_t times, runtime::Device device,
+            const std::function<void()>& run);
+double wall_seconds();
 double cpu_seconds();
 double median(std::vector<double> values);
 
@@ -67,6 +71,9 @@ double peak_mib();
 nlohmann::ordered_json report(const std::string& program, const std::string& model,
                               const std::string& precision, const Times& times,
                               std::int64_t tokens);
+
+// Adds what a device's memory took at most to a line of report(); nothing for the CPU.
+void report_memory(nlohmann::ordered_json& line, runtime::Device device);
 
 // Runs a program's body; prints an Error as one line.
 int run_main(const std::function<void()>& body);

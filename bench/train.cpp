@@ -1,13 +1,17 @@
 // Training throughput: forward, backward, clipping and AdamW on random tokens, through the engine
-// that stages train with. Under mpirun the batch is shared out over data-parallel ranks.
+// that stages train with. With --ranks N, or under mpirun, the batch is shared
+// out over data-parallel ranks.
 //
-//   bench_train [--model llama-58m] [--precision bf16] [--threads 2] [--batch 4] [--seq 512] …
+//   bench_train [--model llama-58m] [--device cuda] [--precision bf16] [--batch 4] [--seq 512] …
 #include <cstdio>
 
 #include "bench/support.h"
 #include "data/batch.h"
-#include "models/llama/llama.h"
+#include "parallel/comm/device/choice.h"
+#include "parallel/comm/device/device_group.h"
+#include "parallel/comm/launched.h"
 #include "parallel/comm/mpi/mpi.h"
+#include "parallel/comm/processes/processes.h"
 #include "runtime/base/error.h"
 #include "train/engine.h"
 #include "train/objectives.h"
@@ -29,15 +33,16 @@ data::Batch random_batch(std::int64_t sequences, std::int64_t length, std::int64
 }
 
 struct Run {
-  std::string model, precision;
+  std::string model, precision, device;
   runtime::DType compute;
-  std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel;
+  std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel, ranks;
   double clip;
 };
 
 Run settings(int argc, char** argv) {
   const bench::Options options(argc, argv,
                                {{"model", "llama-58m"},
+                                {"device", "cpu"},
                                 {"precision", "fp32"},
                                 {"threads", "0"},
                                 {"batch", "0"},
@@ -45,6 +50,7 @@ Run settings(int argc, char** argv) {
                                 {"micro-batch", "0"},
                                 {"recompute", "0"},
                                 {"tp", "1"},
+                                {"ranks", "1"},
                                 {"steps", "10"},
                                 {"warmup", "3"},
                                 {"clip", "1"}});
@@ -55,6 +61,7 @@ Run settings(int argc, char** argv) {
   };
   return {options.text("model"),
           options.text("precision"),
+          options.text("device"),
           options.dtype("precision"),
           or_usual("batch", usual.batch),
           or_usual("seq", usual.seq),
@@ -63,24 +70,28 @@ Run settings(int argc, char** argv) {
           options.number("steps"),
           options.number("recompute"),
           options.number("tp"),
+          options.number("ranks"),
           static_cast<double>(options.number("clip"))};
 }
 
-train::Engine make_engine(const Run& run, const parallel::Mesh& mesh) {
+train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::Device device) {
   models::BuildOptions build;
   build.precision.compute = run.compute;
-  build.tp = mesh.tp;
+  build.lay_over(mesh);
+  build.device = device;
   build.recompute = run.recompute != 0;
-  auto model = models::make_llama(bench::model_case(run.model).config, build);
+  auto model = bench::model_case(run.model).config->make(build);
   model->parameters().initialize(0);
   return {std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1}};
 }
 
-void measure(const Run& run, const parallel::Group& world) {
+void measure(const Run& run, const parallel::Group& ranks) {
+  const runtime::Device device = parallel::choose_device(run.device, "--device", ranks);
+  const parallel::Group world = parallel::device_group(ranks, device);
   const parallel::Mesh mesh = parallel::make_mesh(
       {.data_parallel = world.size() / run.tensor_parallel, .tensor_parallel = run.tensor_parallel},
       world);
-  train::Engine engine = make_engine(run, mesh);
+  train::Engine engine = make_engine(run, mesh, device);
   if (run.batch % mesh.dp.size() != 0)
     runtime::throw_error("--batch {} does not divide over {} replicas", run.batch, mesh.dp.size());
   const std::int64_t own = run.batch / mesh.dp.size();
@@ -94,7 +105,7 @@ void measure(const Run& run, const parallel::Group& world) {
   const double weight =
       train::target_weight(batches[0]) * static_cast<double>(batches.size()) * mesh.dp.size();
   std::vector<double> losses;
-  const auto times = bench::timed(run.warmup, run.steps, [&] {
+  const auto times = bench::timed(run.warmup, run.steps, device, [&] {
     double loss = 0;
     engine.step(
         own / micro,
@@ -110,22 +121,37 @@ void measure(const Run& run, const parallel::Group& world) {
                all_peak = world.all_reduce_scalar(peak, parallel::ReduceOp::kSum, "memory");
   if (!mesh.is_first_rank()) return;
   auto line = bench::report("tandem-train", run.model, run.precision, times, run.batch * run.seq);
-  line.update({{"ranks", world.size()},
+  line.update({{"device", device.str()},
+               {"ranks", world.size()},
                {"batch", run.batch},
                {"seq", run.seq},
+               {"flops_per_token", engine.model().training_flops_per_token(run.seq)},
                {"parameters", engine.model().parameters().logical_elements()},
                {"first_loss", losses.front()},
                {"last_loss", losses.back()},
                {"steady_peak_rss_mib", std::llround(all)},
                {"peak_rss_mib", std::llround(all_peak)}});
+  bench::report_memory(line, device);
   std::printf("%s\n", line.dump().c_str());
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run_main([&] {
-    const parallel::MpiRuntime mpi(&argc, &argv);
-    measure(settings(argc, argv), mpi.world());
+  int exit_code = 0;
+  const int error = bench::run_main([&] {
+    const Run run = settings(argc, argv);
+    if (run.ranks > 1) {
+      exit_code = parallel::run_ranks_as_processes(
+          static_cast<int>(run.ranks), [&](const parallel::Group& world) {
+            return bench::run_main([&] { measure(run, world); });
+          });
+    } else if (parallel::rank_from_launcher() == nullptr) {
+      measure(run, parallel::Group());
+    } else {
+      const parallel::MpiRuntime mpi(&argc, &argv);
+      measure(run, mpi.world());
+    }
   });
+  return error != 0 ? error : exit_code;
 }

@@ -42,3 +42,13 @@ if(TANDEM_WITH_CUDA)
 else()
   message(STATUS "Without CUDA: device cuda will be refused at run time")
 endif()
+
+# Only NCCL's header is needed to build; the library is opened when ranks have GPUs of their own. tests/simt runs the
+# same sources without CUDA.
+find_path(TANDEM_NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} /usr/local/cuda/include)
+set(TANDEM_WITH_NCCL OFF)
+if(TANDEM_WITH_CUDA AND TANDEM_NCCL_INCLUDE_DIR)
+  set(TANDEM_WITH_NCCL ON)
+elseif(TANDEM_WITH_CUDA)
+  message(STATUS "No nccl.h (package libnccl-dev): GPUs will exchange tensors by way of the host")
+endif()

@@ -7,7 +7,8 @@ int main(int argc, char** argv) {
   using namespace tandem::launcher;
   const auto parsed = parse_command_line(argc, argv, speaks_for_all());
   if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
-  return run_process(&argc, &argv, [&](const tandem::parallel::Group& world) {
-    std::visit([&](const auto& command) { execute(command, world); }, std::get<Command>(parsed));
+  const auto& [command, ranks] = std::get<CommandLine>(parsed);
+  return run_process(&argc, &argv, ranks, [&](const tandem::parallel::Group& world) {
+    std::visit([&](const auto& verb) { execute(verb, world); }, command);
   });
 }

@@ -41,6 +41,8 @@ struct FamilyConfig {
   virtual std::string_view model_type() const = 0;
   virtual ModelKind kind() const = 0;
   virtual TextObjective text_objective() const = 0;
+  // Blocks that a pipeline can be cut between.
+  virtual std::int64_t block_count() const { return num_hidden_layers; }
   // Takes over a tokenizer's special tokens; −1 where it has none.
   virtual void set_special_tokens(std::int64_t bos, std::int64_t eos, std::int64_t pad);
   virtual std::unique_ptr<FamilyConfig> clone() const = 0;

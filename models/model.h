@@ -4,12 +4,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "parallel/layers/parameter_store.h"
+#include "parallel/mesh/mesh.h"
 #include "parallel/ops/vocab_log_prob.h"
+#include "parallel/pipeline/pipeline.h"
 #include "runtime/kernels/backend.h"
 
 namespace tandem::models {
@@ -37,28 +40,25 @@ enum class TextObjective {
   kInfilling,       // an encoder-decoder writes a whole text, of which it reads a disordered part
 };
 
-// The text that an encoder-decoder reads: as many sequences as the decoder's, token-packed.
-struct EncoderInput {
-  runtime::Tensor tokens;                // int32 [m]; undefined: none
-  runtime::Tensor positions;             // int32 [m]
-  std::vector<std::int32_t> cu_seqlens;  // batch + 1 borders
-};
-
-// Token-packed input: sequences one after the other, no padding.
-struct ModelInput {
-  runtime::Tensor tokens;                // int32 [n]
+// Token-packed sequences, one after the other, no padding.
+struct TextInput {
+  runtime::Tensor tokens;                // int32 [n]; undefined: none
   runtime::Tensor positions;             // int32 [n], restarting at 0 in every sequence
   std::vector<std::int32_t> cu_seqlens;  // batch + 1 borders
   runtime::Tensor token_types = {};      // int32 [n], of encoders that have them; undefined: all 0
-  EncoderInput encoder = {};             // of encoder-decoders
 };
 
-// Keys and values of sequences being generated, for this rank's heads.
+struct ModelInput : TextInput {
+  TextInput encoder = {};  // what an encoder-decoder reads: as many sequences as the decoder's
+};
+
+// Keys and values of sequences being generated, for this rank's heads and layers.
 class KvCache {
  public:
-  KvCache(std::int64_t layers, std::int64_t slots, std::int64_t capacity, std::int64_t kv_heads,
-          std::int64_t head_dim, runtime::DType dtype, runtime::Device device,
-          std::int64_t encoder_capacity = 0);
+  // `holds(layer)`: whether this rank runs the layer.
+  KvCache(std::int64_t layers, const std::function<bool(std::int64_t)>& holds, std::int64_t slots,
+          std::int64_t capacity, std::int64_t kv_heads, std::int64_t head_dim, runtime::DType dtype,
+          runtime::Device device, std::int64_t encoder_capacity = 0);
   runtime::KvCacheView& layer(std::int64_t index) {
     return layers_[static_cast<std::size_t>(index)];
   }
@@ -100,6 +100,7 @@ class Model {
   // Hidden states as the output matrix or scalar head reads them, [n, hidden]: of the decoder where
   // there is one. Recorded on the current tape. With `cache`, keys and values are stored too, and
   // nothing may be recording; an encoder's text is read with the prompts and no more when decoding.
+  // Undefined on a stage of a pipeline that does not hold the model's end (see pipeline()).
   virtual runtime::Tensor forward(const ModelInput& input, const CacheUse* cache = nullptr) = 0;
   // Not for encoders. `encoder_capacity` is the length of the longest text that an encoder reads.
   virtual KvCache make_cache(std::int64_t slots, std::int64_t capacity,
@@ -112,6 +113,9 @@ class Model {
   // What an encoder makes of hidden states of first tokens [batch, hidden] to stand for their
   // texts; only with Head::kHiddenStates.
   virtual runtime::Tensor pooled(const runtime::Tensor& hidden);
+
+  // Through which this rank's blocks are one stage of the model's; null where it has all blocks.
+  virtual parallel::Pipeline* pipeline() { return nullptr; }
 
   virtual parallel::ParameterStore& parameters() = 0;
   virtual std::int64_t vocab_size() const = 0;
@@ -142,11 +146,17 @@ struct BuildOptions {
   // What replicas divide among them, and their group.
   parallel::ZeroStage zero = parallel::ZeroStage::kNone;
   parallel::Group dp;
+  // The pipeline that the blocks are divided over: its ranks, and the same for gradients.
+  parallel::Group pp, pp_gradients;
+  parallel::ScheduleKind pipeline_schedule = parallel::ScheduleKind::k1F1B;
+  int virtual_stages = 1;
   bool recompute = false;  // full activation recomputation per block
   // Initial standard deviation of the scalar head; 0 starts at zero, kRewardHeadStd as TRL's reward
   // models do.
   float scalar_head_std = 0;
 
+  // Divides the model over a mesh as its layout says.
+  void lay_over(const parallel::Mesh& mesh);
   parallel::StoreOptions store_options() const;
 };
 

@@ -1,5 +1,6 @@
 #include "models/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "runtime/base/error.h"
@@ -9,6 +10,7 @@ namespace tandem::models {
 using parallel::Init;
 using parallel::ShardSpec;
 using runtime::Leaf;
+using runtime::Tensor;
 
 runtime::PackedHeads divided_heads(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim,
                                    const parallel::Group& tp) {
@@ -28,18 +30,81 @@ void refuse_hidden_states(const FamilyConfig& config, const BuildOptions& option
                          config.model_type());
 }
 
+namespace {
+
+std::unique_ptr<parallel::Pipeline> make_pipeline(const BuildOptions& options) {
+  if (options.pp.size() == 1) return nullptr;
+  return std::make_unique<parallel::Pipeline>(options.pp, options.pp_gradients,
+                                              options.pipeline_schedule, options.virtual_stages);
+}
+
+bool decodes(const CacheUse* cache) {
+  return cache != nullptr && cache->decode;
+}
+
+}  // namespace
+
 Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options,
-                         const runtime::PackedHeads& heads, std::string base)
+                         const runtime::PackedHeads& heads, std::string base,
+                         std::vector<std::int64_t> blocks)
     : config_(config.clone()),
       options_(options),
       heads_(heads),
       base_(std::move(base)),
+      blocks_(std::move(blocks)),
+      pipeline_(make_pipeline(options)),
       store_(options.store_options()),
-      vocabulary_(config.vocab_size, options.tp) {}
+      stacks_(blocks_.size(), Stack{.blocks = {}, .recompute = options.recompute}),
+      vocabulary_(config.vocab_size, options.tp) {
+  const std::int64_t parts = pipeline_ == nullptr ? 1 : pipeline_->shape().parts();
+  if (block_count() < parts)
+    runtime::throw_error("a pipeline of {} parts needs as many blocks, but the model has {}", parts,
+                         block_count());
+}
+
+// ---- where weights are
+
+Transformer::Range Transformer::blocks_of_part(int part) const {
+  const auto [begin, end] =
+      parallel::blocks_of_part(block_count(), pipeline_->shape().parts(), part);
+  return {begin, end};
+}
+
+int Transformer::stage_of(std::int64_t block) const {
+  int part = 0;
+  while (blocks_of_part(part).end <= block) ++part;
+  return part % pipeline_->shape().stages;
+}
+
+Weights Transformer::weights_used_by(const std::vector<std::int64_t>& blocks) {
+  std::vector<int> holders;
+  if (pipeline_ != nullptr) {
+    for (const std::int64_t block : blocks) holders.push_back(stage_of(block));
+    std::ranges::sort(holders);
+    const auto repeated = std::ranges::unique(holders);
+    holders.erase(repeated.begin(), repeated.end());
+  }
+  return {store_, config_->initializer_range, std::move(holders)};
+}
+
+Weights Transformer::block_weights(StackId stack, std::int64_t block) {
+  return weights_used_by({start_of(stack) + block});
+}
+
+Weights Transformer::stack_weights(StackId stack) {
+  std::vector<std::int64_t> all;
+  for (std::int64_t i = 0; i < blocks_[stack]; ++i) all.push_back(start_of(stack) + i);
+  return weights_used_by(all);
+}
 
 void Transformer::declare_embedding(const std::string& name) {
-  embedding_ = store_.add("embedding", vocabulary_.matrix(name, config_->hidden_size),
-                          weights().matrix_options());
+  std::vector<std::int64_t> users;
+  for (StackId stack = 0; stack < blocks_.size(); ++stack) users.push_back(start_of(stack));
+  const bool tied = options_.head == Head::kLanguageModel && config_->tie_word_embeddings;
+  if (tied) users.push_back(block_count() - 1);
+  const Weights weights = weights_used_by(users);
+  embedding_ = weights.add("embedding", vocabulary_.matrix(name, config_->hidden_size),
+                           weights.matrix_options());
 }
 
 void Transformer::declare_head(const std::string& matrix_name) {
@@ -48,16 +113,99 @@ void Transformer::declare_head(const std::string& matrix_name) {
     const float std = options_.scalar_head_std != kRewardHeadStd
                           ? options_.scalar_head_std
                           : 1.0f / std::sqrt(static_cast<float>(width + 1));
-    score_ = store_.add("score", ShardSpec{.pieces = {{"score.weight", {1, width}}}},
-                        {.init = Init::normal(std)});
+    score_ = last_weights(last_stack())
+                 .add("score", ShardSpec{.pieces = {{"score.weight", {1, width}}}},
+                      {.init = Init::normal(std)});
     return;
   }
   if (options_.head == Head::kHiddenStates) return;
+  const Weights weights = last_weights(last_stack());
   output_ = config_->tie_word_embeddings
                 ? embedding_
-                : store_.add("lm_head", vocabulary_.matrix(matrix_name, width),
-                             weights().matrix_options());
+                : weights.add("lm_head", vocabulary_.matrix(matrix_name, width),
+                              weights.matrix_options());
 }
+
+// ---- forward
+
+Tensor Transformer::forward(const ModelInput& input, const CacheUse* cache) {
+  if (pipeline_ == nullptr) return advance(input, {}, {0, block_count()}, cache).hidden;
+  if (runtime::Tape::current() != nullptr) return advance_chunk(input, cache);
+  Tensor result;
+  for (int chunk = 0; chunk < pipeline_->shape().chunks; ++chunk) {
+    pipeline_->select(chunk);
+    result = advance_chunk(input, cache);
+  }
+  return result;
+}
+
+Tensor Transformer::advance_chunk(const ModelInput& input, const CacheUse* cache) {
+  const Range range = blocks_of_part(pipeline_->part());
+  const parallel::Pipeline::Incoming incoming{.shapes = shapes_before(range.begin, input, cache),
+                                              .dtype = options_.precision.compute,
+                                              .device = options_.device};
+  const auto outputs = pipeline_->run(incoming, [&](const std::vector<Tensor>& received) {
+    Stream stream;
+    if (!received.empty())
+      (is_encoder(0) && range.begin == start_of(1) ? stream.encoded : stream.hidden) = received[0];
+    if (received.size() > 1) stream.encoded = received[1];
+    stream = advance(input, std::move(stream), range, cache);
+    std::vector<Tensor> sent;
+    for (const Tensor& tensor : {stream.hidden, stream.encoded})
+      if (tensor.defined()) sent.push_back(tensor);
+    return sent;
+  });
+  return outputs.empty() ? Tensor() : outputs[0];
+}
+
+std::vector<runtime::Shape> Transformer::shapes_before(std::int64_t block, const ModelInput& input,
+                                                       const CacheUse* cache) const {
+  const std::int64_t width = config_->hidden_size;
+  const runtime::Shape own{input.tokens.dim(0), width};
+  if (block == 0) return {};
+  if (blocks_.size() == 1) return {own};
+  const std::int64_t decoder = start_of(1);
+  if (decodes(cache)) return block <= decoder ? std::vector<runtime::Shape>{} : std::vector{own};
+  const runtime::Shape read{input.encoder.tokens.dim(0), width};
+  return block <= decoder ? std::vector{read} : std::vector{own, read};
+}
+
+Transformer::Stream Transformer::advance(const ModelInput& input, Stream stream, const Range& range,
+                                         const CacheUse* cache) {
+  for (StackId stack = 0; stack < blocks_.size(); ++stack) {
+    const std::int64_t start = start_of(stack);
+    const Range own{std::max(range.begin - start, std::int64_t{0}),
+                    std::min(range.end - start, blocks_[stack])};
+    if (own.begin >= own.end) continue;
+    if (!is_encoder(stack)) {
+      Pass pass{.cache = cache, .encoded = stream.encoded};
+      if (blocks_.size() > 1 && !decodes(cache)) {
+        TANDEM_CHECK(stream.encoded.defined(), "an encoder-decoder without an encoder's text");
+        pass.encoded_cu_seqlens = input.encoder.cu_seqlens;
+      }
+      stream.hidden = run_stack(stack, input, std::move(pass), stream.hidden, own);
+    } else if (!decodes(cache)) {
+      stream.hidden = run_stack(stack, input.encoder, {}, stream.hidden, own);
+      if (own.end == blocks_[stack]) stream.encoded = std::exchange(stream.hidden, {});
+    }
+  }
+  return stream;
+}
+
+Tensor Transformer::run_stack(StackId stack, const TextInput& text, Pass pass, Tensor h,
+                              const Range& range) {
+  pass.positions = text.positions;
+  pass.cu_seqlens = text.cu_seqlens;
+  prepare(stack, pass);
+  if (range.begin == 0) h = before_blocks(stack, text);
+  for (std::int64_t block = range.begin; block < range.end; ++block) {
+    h = stacks_[stack].run(block, h, pass, options_.tp);
+    if (pipeline_ != nullptr) options_.pp.progress();
+  }
+  return range.end == blocks_[stack] ? after_blocks(stack, h) : h;
+}
+
+// ---- heads and sizes
 
 parallel::VocabShard Transformer::vocab() {
   TANDEM_CHECK(output_ != nullptr, "this model has a scalar head and no vocabulary scores");
@@ -71,9 +219,18 @@ Leaf& Transformer::scalar_head() {
 
 KvCache Transformer::make_cache(std::int64_t slots, std::int64_t capacity,
                                 std::int64_t encoder_capacity) const {
-  return {cache_layers(),  slots,           capacity,
-          heads_.kv_heads, heads_.head_dim, options_.precision.compute,
-          options_.device, encoder_capacity};
+  const auto holds = [&](std::int64_t block) {
+    return pipeline_ == nullptr || stage_of(start_of(last_stack()) + block) == pipeline_->stage();
+  };
+  return {blocks_.back(),
+          holds,
+          slots,
+          capacity,
+          heads_.kv_heads,
+          heads_.head_dim,
+          options_.precision.compute,
+          options_.device,
+          encoder_capacity};
 }
 
 double Transformer::training_flops_per_token(std::int64_t sequence_length) const {

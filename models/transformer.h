@@ -1,5 +1,7 @@
 // What all families' models have in common: the parameter store, the vocabulary and its output
-// matrix, the scalar head, the answers about sizes. A family adds its weights and its forward.
+// matrix, the scalar head, the answers about sizes, and the way of a text through the blocks, whole
+// or as one stage of a pipeline. A family adds its weights, what comes before its first block and
+// what comes after its last.
 #pragma once
 
 #include <memory>
@@ -12,12 +14,14 @@ namespace tandem::models {
 
 class Transformer : public Model {
  public:
+  runtime::Tensor forward(const ModelInput& input, const CacheUse* cache) final;
   parallel::VocabShard vocab() override;
   runtime::Leaf& scalar_head() override;
   ModelKind kind() const override { return config_->kind(); }
   TextObjective text_objective() const override { return config_->text_objective(); }
   KvCache make_cache(std::int64_t slots, std::int64_t capacity,
                      std::int64_t encoder_capacity) const override;
+  parallel::Pipeline* pipeline() override { return pipeline_.get(); }
   parallel::ParameterStore& parameters() override { return store_; }
   std::int64_t vocab_size() const override { return config_->vocab_size; }
   std::int64_t max_positions() const override { return config_->max_position_embeddings; }
@@ -27,19 +31,36 @@ class Transformer : public Model {
   std::vector<std::string> other_names(const std::string& name) const override;
 
  protected:
-  // `base` is what files of the headless model leave away from names ("transformer."), and what
-  // its weights are declared under.
-  Transformer(const FamilyConfig& config, const BuildOptions& options,
-              const runtime::PackedHeads& heads, std::string base);
+  // A model has one stack of blocks, or an encoder's and, after it, a decoder's. They are counted
+  // from 0, and so are the blocks of each.
+  using StackId = std::size_t;
 
-  Weights weights() { return {store_, config_->initializer_range}; }
+  // `base` is what files of the headless model leave away from names ("transformer."), and what
+  // its weights are declared under; `blocks` of each stack.
+  Transformer(const FamilyConfig& config, const BuildOptions& options,
+              const runtime::PackedHeads& heads, std::string base,
+              std::vector<std::int64_t> blocks);
+
+  // Where weights are declared that the model uses in, or before, or after, that block.
+  Weights block_weights(StackId stack, std::int64_t block);
+  Weights first_weights(StackId stack = 0) { return block_weights(stack, 0); }
+  Weights last_weights(StackId stack = 0) { return block_weights(stack, blocks_[stack] - 1); }
+  // Weights that all blocks of a stack use.
+  Weights stack_weights(StackId stack);
+
   // The embedding, which is the output matrix too where they are tied.
   void declare_embedding(const std::string& name);
+  // The next block of a stack.
+  void add_block(StackId stack, Block block) { stacks_[stack].blocks.push_back(std::move(block)); }
   // The output matrix, or the scalar head.
   void declare_head(const std::string& matrix_name);
-  // Layers that a cache is kept for.
-  virtual std::int64_t cache_layers() const { return config_->num_hidden_layers; }
   void set_vocab_bias(runtime::Leaf* bias) { vocab_bias_ = bias; }
+
+  // The family's own parts of a forward: from tokens to the first block's input, [n, hidden]; what
+  // a pass tells the blocks beyond their text; from the last block's output to hidden states.
+  virtual runtime::Tensor before_blocks(StackId stack, const TextInput& text) = 0;
+  virtual void prepare(StackId /*stack*/, Pass& /*pass*/) {}
+  virtual runtime::Tensor after_blocks(StackId stack, const runtime::Tensor& h) = 0;
 
   runtime::Tensor embed(const runtime::Tensor& tokens) const {
     return vocabulary_.embed(tokens, *embedding_);
@@ -48,15 +69,47 @@ class Transformer : public Model {
   const BuildOptions& options() const { return options_; }
   // This rank's.
   const runtime::PackedHeads& heads() const { return heads_; }
-  const parallel::Group& tp() const { return options_.tp; }
   parallel::ParameterStore& store() { return store_; }
 
  private:
+  // What blocks hand on: the residual stream [n, hidden], and in a decoder that reads an encoder's
+  // text, that one's hidden states [m, hidden].
+  struct Stream {
+    runtime::Tensor hidden, encoded;
+  };
+  // Blocks counted over all stacks.
+  struct Range {
+    std::int64_t begin = 0, end = 0;
+  };
+
+  StackId last_stack() const { return blocks_.size() - 1; }
+  bool is_encoder(StackId stack) const { return stack < last_stack(); }
+  // The first block of a stack, counted over all.
+  std::int64_t start_of(StackId stack) const { return stack == 0 ? 0 : blocks_[0]; }
+  std::int64_t block_count() const { return start_of(last_stack()) + blocks_.back(); }
+  Range blocks_of_part(int part) const;
+  // The pipeline's rank that runs a block.
+  int stage_of(std::int64_t block) const;
+  Weights weights_used_by(const std::vector<std::int64_t>& blocks);
+
+  // Runs `range` of the blocks, with what stands before a stack's first and after its last one.
+  Stream advance(const ModelInput& input, Stream stream, const Range& range, const CacheUse* cache);
+  runtime::Tensor run_stack(StackId stack, const TextInput& text, Pass pass, runtime::Tensor h,
+                            const Range& range);
+  // This rank's chunk that the pipeline has selected; the model's result after its last part.
+  runtime::Tensor advance_chunk(const ModelInput& input, const CacheUse* cache);
+  // What a stream holds before `block`.
+  std::vector<runtime::Shape> shapes_before(std::int64_t block, const ModelInput& input,
+                                            const CacheUse* cache) const;
+
   std::unique_ptr<FamilyConfig> config_;
   BuildOptions options_;
   runtime::PackedHeads heads_;
   std::string base_;
+  std::vector<std::int64_t> blocks_;  // of each stack
+  std::unique_ptr<parallel::Pipeline> pipeline_;
   parallel::ParameterStore store_;
+  std::vector<Stack> stacks_;
   VocabDivision vocabulary_;
   runtime::Leaf* embedding_ = nullptr;
   runtime::Leaf* output_ = nullptr;  // the embedding itself when tied

@@ -23,17 +23,17 @@ Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
     : model_(std::move(model)),
       mesh_(std::move(mesh)),
       reducer_(model_->parameters(), mesh_.dp),
+      shared_(model_->parameters()),
       optimizer_(spans_of(model_->parameters()), optimizer) {}
 
 StepStats Engine::step(std::int64_t micro_batches,
                        const std::function<void(std::int64_t)>& forward_backward,
                        double learning_rate, double clip_grad_norm) {
   model_->parameters().begin_step();
-  for (std::int64_t i = 0; i < micro_batches; ++i) {
-    reducer_.begin_micro_batch(i == 0, i == micro_batches - 1);
-    forward_backward(i);
-    reducer_.end_micro_batch();
-  }
+  if (parallel::Pipeline* pipeline = model_->pipeline())
+    run_pipeline(*pipeline, micro_batches, forward_backward);
+  else
+    run_in_turn(micro_batches, forward_backward);
   StepStats stats{.grad_norm = global_grad_norm()};
   if (!std::isfinite(stats.grad_norm))
     runtime::throw_environment_error(
@@ -48,11 +48,45 @@ StepStats Engine::step(std::int64_t micro_batches,
   return stats;
 }
 
+void Engine::run_in_turn(std::int64_t micro_batches, const ForwardBackward& forward_backward) {
+  for (std::int64_t i = 0; i < micro_batches; ++i) {
+    reducer_.begin_micro_batch(i == 0, i == micro_batches - 1);
+    forward_backward(i);
+    reducer_.end_micro_batch();
+  }
+}
+
+void Engine::run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batches,
+                          const ForwardBackward& forward_backward) {
+  using Kind = parallel::PipelineAction::Kind;
+  const std::int64_t backwards = micro_batches * pipeline.shape().chunks;
+  std::int64_t done = 0;
+  for (const parallel::PipelineAction& action : pipeline.actions(micro_batches)) {
+    pipeline.select(action.chunk);
+    // In the last part forward and backward are one call, and stand together in the schedule.
+    const bool whole = pipeline.in_last_part();
+    if (action.kind == Kind::kForward) {
+      if (!whole) forward_backward(action.micro_batch);
+      continue;
+    }
+    reducer_.begin_micro_batch(done == 0, done == backwards - 1);
+    if (whole)
+      forward_backward(action.micro_batch);
+    else
+      pipeline.backward();
+    reducer_.end_micro_batch();
+    ++done;
+  }
+  pipeline.finish();
+  shared_.sum_gradients();
+}
+
 double Engine::global_grad_norm() {
   // [divided among replicas][divided among tensor-parallel ranks]
   double squares[2][2] = {};
   const parallel::ParameterStore& store = model_->parameters();
   for (const parallel::OwnedPart& part : store.owned()) {
+    if (!store.counts(part.parameter)) continue;
     const bool tp = store.parameters()[part.parameter]->spec.dim >= 0;
     squares[store.divided(part.parameter)][tp] +=
         runtime::backend_of(part.grad).sum_of_squares(part.grad);
@@ -62,7 +96,8 @@ double Engine::global_grad_norm() {
   };
   if (store.divided())
     for (double& value : squares[1]) value = sum(mesh_.dp, value);
-  return std::sqrt(sum(mesh_.tp, squares[0][1] + squares[1][1]) + squares[0][0] + squares[1][0]);
+  return std::sqrt(
+      sum(mesh_.pp, sum(mesh_.tp, squares[0][1] + squares[1][1]) + squares[0][0] + squares[1][0]));
 }
 
 }  // namespace tandem::train

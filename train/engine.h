@@ -9,6 +9,7 @@
 #include "models/model.h"
 #include "parallel/data/gradient_reducer.h"
 #include "parallel/mesh/mesh.h"
+#include "parallel/pipeline/shared_parameters.h"
 #include "runtime/optim/adamw.h"
 
 namespace tandem::train {
@@ -23,8 +24,10 @@ class Engine {
          const runtime::AdamWOptions& optimizer);
 
   // `forward_backward(i)` for i in [0, micro_batches) accumulates gradients; their sum over
-  // micro-batches and replicas is the gradient of the update. clip_grad_norm 0: no clipping.
-  // Collective over the mesh. Throws Error when the gradient is not finite.
+  // micro-batches and replicas is the gradient of the update. In a pipeline it is called for each
+  // of this rank's chunks, and ends without a backward where the model's forward gives nothing: the
+  // engine differentiates then. clip_grad_norm 0: no clipping. Collective over the mesh. Throws
+  // Error when the gradient is not finite.
   StepStats step(std::int64_t micro_batches,
                  const std::function<void(std::int64_t)>& forward_backward, double learning_rate,
                  double clip_grad_norm);
@@ -34,11 +37,16 @@ class Engine {
   runtime::AdamW& optimizer() { return optimizer_; }
 
  private:
+  using ForwardBackward = std::function<void(std::int64_t)>;
+  void run_in_turn(std::int64_t micro_batches, const ForwardBackward& forward_backward);
+  void run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batches,
+                    const ForwardBackward& forward_backward);
   double global_grad_norm();
 
   std::unique_ptr<models::Model> model_;
   parallel::Mesh mesh_;
   parallel::GradientReducer reducer_;
+  parallel::SharedParameters shared_;
   runtime::AdamW optimizer_;
 };
 

@@ -30,17 +30,19 @@ void add_shares(Metrics& total, const Metrics& shares) {
   for (std::size_t i = 0; i < total.size(); ++i) total[i].second += shares[i].second;
 }
 
-// Over the replicas; tensor-parallel ranks hold equal values.
-void sum_over_replicas(const parallel::Mesh& mesh, std::vector<double>& values) {
+void sum_over(const parallel::Group& group, std::vector<double>& values) {
   Tensor tensor = Tensor::from(values, {static_cast<std::int64_t>(values.size())});
-  mesh.dp.all_reduce(tensor, ReduceOp::kSum, "step metrics").wait();
+  group.all_reduce(tensor, ReduceOp::kSum, "step metrics").wait();
   values = tensor.to_vector<double>();
 }
 
-void sum_over_replicas(const parallel::Mesh& mesh, Metrics& metrics) {
+// Over replicas and stages, of which all but the last have zeros; tensor-parallel ranks hold equal
+// values.
+void sum_over_mesh(const parallel::Mesh& mesh, Metrics& metrics) {
   std::vector<double> values;
   for (const auto& entry : metrics) values.push_back(entry.second);
-  sum_over_replicas(mesh, values);
+  sum_over(mesh.dp, values);
+  sum_over(mesh.pp, values);
   for (std::size_t i = 0; i < metrics.size(); ++i) metrics[i].second = values[i];
 }
 
@@ -178,7 +180,7 @@ class TrainingRun {
       counts[0] += objective_.weight(batch);
       counts[1] += static_cast<double>(batch.read_count());
     }
-    sum_over_replicas(mesh_, counts);
+    sum_over(mesh_.dp, counts);
     const double learning_rate =
         config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
     Metrics metrics;
@@ -190,7 +192,7 @@ class TrainingRun {
                                             counts[0], true));
         },
         learning_rate, config_.optimizer.clip_grad_norm);
-    sum_over_replicas(mesh_, metrics);
+    sum_over_mesh(mesh_, metrics);
     sampler_.advance();
     ++progress_.step;
     progress_.tokens += static_cast<std::int64_t>(counts[1]);
@@ -278,7 +280,7 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
         model, data::make_batch(dataset, std::vector<data::SampleId>{0}), weight, false);
   if (range.begin == range.end)
     for (auto& entry : metrics) entry.second = 0;
-  sum_over_replicas(mesh, metrics);
+  sum_over_mesh(mesh, metrics);
   return metrics;
 }
 

@@ -40,7 +40,7 @@ Tensor target_hidden(models::Model& model, const data::Batch& batch,
                      const std::vector<std::int32_t>& rows) {
   const runtime::Device device = model.parameters().device();
   const Tensor hidden = model.forward(to_model_input(batch, device));
-  if (static_cast<std::int64_t>(rows.size()) == hidden.dim(0)) return hidden;
+  if (!hidden.defined() || static_cast<std::int64_t>(rows.size()) == hidden.dim(0)) return hidden;
   return runtime::select_rows(hidden, device_vector(rows, device));
 }
 
@@ -65,8 +65,8 @@ std::vector<float> every_second(const std::vector<float>& values, std::size_t fi
 }  // namespace
 
 models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device) {
-  models::ModelInput input{device_vector(batch.tokens, device),
-                           device_vector(batch.positions, device), batch.cu_seqlens};
+  models::ModelInput input{{device_vector(batch.tokens, device),
+                            device_vector(batch.positions, device), batch.cu_seqlens}};
   if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty())
     input.encoder = {device_vector(texts.tokens, device), device_vector(texts.positions, device),
                      texts.cu_seqlens};
@@ -86,6 +86,7 @@ double token_loss(models::Model& model, const data::Batch& batch, double global_
   Tape tape;
   const TapeScope scope(backward ? &tape : nullptr);
   const Tensor hidden = target_hidden(model, batch, rows);
+  if (!hidden.defined()) return 0;
   const Tensor loss = parallel::linear_cross_entropy(
       hidden, model.vocab(), device_vector(picked(batch.targets, rows), device),
       device_vector(weights, device));
@@ -95,38 +96,47 @@ double token_loss(models::Model& model, const data::Batch& batch, double global_
 }
 
 TokenLogProbs with_log_probs(models::Model& model, const data::Batch& batch, float temperature,
-                             const std::function<std::vector<float>(const TokenLogProbs&)>& loss) {
+                             const std::function<std::vector<float>(const TokenLogProbs&)>& loss,
+                             bool backward) {
   const runtime::Device device = model.parameters().device();
+  backward = backward && loss;
   TokenLogProbs result;
   result.rows = target_rows(batch);
   Tape tape;
-  const TapeScope scope(loss ? &tape : nullptr);
+  const TapeScope scope(backward ? &tape : nullptr);
   const Tensor hidden = target_hidden(model, batch, result.rows);
+  if (!hidden.defined()) return {};
   const parallel::LogProbs out = parallel::linear_log_prob(
       hidden, model.vocab(), device_vector(picked(batch.targets, result.rows), device),
       temperature);
   result.log_probs = out.log_prob.to_vector<float>();
   result.entropies = out.entropy.to_vector<float>();
   if (!loss) return result;
+  const std::vector<float> gradient = loss(result);
+  if (!backward) return result;
   const Tensor outputs[] = {out.log_prob};
-  const Tensor grads[] = {device_vector(loss(result), device)};
+  const Tensor grads[] = {device_vector(gradient, device)};
   tape.backward(outputs, grads);
   return result;
 }
 
 std::vector<float> with_scores(
     models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
-    const std::function<std::vector<float>(const std::vector<float>&)>& loss) {
+    const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward) {
   const runtime::Device device = model.parameters().device();
+  backward = backward && loss;
   Tape tape;
-  const TapeScope scope(loss ? &tape : nullptr);
+  const TapeScope scope(backward ? &tape : nullptr);
   const Tensor hidden = model.forward(to_model_input(batch, device));
+  if (!hidden.defined()) return {};
   const Tensor scores = runtime::linear(runtime::select_rows(hidden, device_vector(rows, device)),
                                         model.scalar_head(), nullptr, DType::kF32);
   const std::vector<float> values = scores.to_vector<float>();
   if (!loss) return values;
+  const std::vector<float> gradient = loss(values);
+  if (!backward) return values;
   const Tensor outputs[] = {scores};
-  const Tensor grads[] = {device_vector(loss(values), device).view(scores.shape())};
+  const Tensor grads[] = {device_vector(gradient, device).view(scores.shape())};
   tape.backward(outputs, grads);
   return values;
 }
@@ -151,11 +161,7 @@ RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double gl
     }
     return grads;
   };
-  if (backward) {
-    with_scores(model, batch, last_token_rows(batch), loss_of);
-  } else {
-    loss_of(with_scores(model, batch, last_token_rows(batch)));
-  }
+  with_scores(model, batch, last_token_rows(batch), loss_of, backward);
   return result;
 }
 
@@ -182,11 +188,7 @@ DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
     }
     return grads;
   };
-  if (backward) {
-    with_log_probs(model, batch, 1.0f, loss_of);
-  } else {
-    loss_of(with_log_probs(model, batch, 1.0f));
-  }
+  with_log_probs(model, batch, 1.0f, loss_of, backward);
   return result;
 }
 

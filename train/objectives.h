@@ -21,6 +21,9 @@ double target_weight(const data::Batch& batch);
 
 // Language modelling, SFT and all noise (data/noise): Σ weight·nll / global_weight. Returns the
 // share of the mean loss in nats. With `backward` false nothing is recorded (evaluation).
+//
+// Here and below, a stage of a pipeline that does not hold the model's end has results of zero (or
+// none), and no backward: its share is in the last stage's results.
 double token_loss(models::Model& model, const data::Batch& batch, double global_weight,
                   bool backward);
 
@@ -31,16 +34,18 @@ struct TokenLogProbs {
   std::vector<float> log_probs;
   std::vector<float> entropies;
 };
-// Runs forward; then `loss` turns the log-probabilities into their gradient (empty: no backward).
+// Runs forward; then `loss`, if given, turns the log-probabilities into their gradient, for a
+// backward unless told otherwise.
 TokenLogProbs with_log_probs(
     models::Model& model, const data::Batch& batch, float temperature,
-    const std::function<std::vector<float>(const TokenLogProbs&)>& loss = {});
+    const std::function<std::vector<float>(const TokenLogProbs&)>& loss = {}, bool backward = true);
 
 // Scores of a scalar-head model at the given token rows (the last token of each sequence, or every
-// response token); `loss` turns them into their gradient (empty: no backward).
+// response token); `loss` as above.
 std::vector<float> with_scores(
     models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
-    const std::function<std::vector<float>(const std::vector<float>&)>& loss = {});
+    const std::function<std::vector<float>(const std::vector<float>&)>& loss = {},
+    bool backward = true);
 // Index of the last token of each sequence.
 std::vector<std::int32_t> last_token_rows(const data::Batch& batch);
 

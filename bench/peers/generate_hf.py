@@ -18,23 +18,25 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model, _, _ = peer.build(options.model)
-    model.eval()
+    model.to(options.device).eval()
     if options.precision == "bf16":
         model.to(torch.bfloat16)
     cache = {}
     if options.compile:
         model.forward = torch.compile(model.forward)
         cache["cache_implementation"] = "static"
-    prompts = torch.randint(3, model.config.vocab_size, (options.batch, options.prompt))
+    prompts = torch.randint(3, model.config.vocab_size, (options.batch, options.prompt),
+                            device=options.device)
 
     def run() -> None:
         model.generate(prompts, attention_mask=torch.ones_like(prompts), do_sample=True, top_k=0,
                        min_new_tokens=options.new, max_new_tokens=options.new, pad_token_id=0, **cache)
 
-    seconds = peer.timed(run, options.warmup, options.steps)
+    seconds = peer.timed(run, options.warmup, options.steps, options.device)
     peer.report("hf-generate", options, seconds, options.batch * options.new, batch=options.batch,
                 prompt=options.prompt, new=options.new, parameters=model.num_parameters(),
-                steady_peak_rss_mib=round(peer.steady_peak_mib()), peak_rss_mib=round(peer.peak_mib()))
+                steady_peak_rss_mib=round(peer.steady_peak_mib()), peak_rss_mib=round(peer.peak_mib()),
+                **peer.device_memory(options.device))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--compile", action="store_true", help="torch.compile instead of eager")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     return parser
 
 
@@ -69,19 +70,20 @@ def build(name: str) -> tuple[PreTrainedModel, int, int]:
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32), batch, seq
 
 
-def autocast(precision: str) -> contextlib.AbstractContextManager:
+def autocast(precision: str, device: str) -> contextlib.AbstractContextManager:
     if precision == "bf16":
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
-def training_step(model: torch.nn.Module, precision: str, clip: float) -> Callable[[torch.Tensor], float]:
+def training_step(model: torch.nn.Module, precision: str, clip: float,
+                  device: str = "cpu") -> Callable[[torch.Tensor], float]:
     """One optimizer step on token ids [batch, seq]; returns the loss. Fused AdamW, fp32 weights."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1,
                                   fused=True)
 
     def step(tokens: torch.Tensor) -> float:
-        with autocast(precision):
+        with autocast(precision, device):
             loss = model(input_ids=tokens, labels=tokens, use_cache=False).loss
         loss.backward()
         if clip > 0:
@@ -93,15 +95,29 @@ def training_step(model: torch.nn.Module, precision: str, clip: float) -> Callab
     return step
 
 
-def timed(run: Callable[[], object], warmup: int, times: int) -> list[float]:
-    """Seconds of each of `times` runs after `warmup` untimed ones."""
+def synchronize(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def device_memory(device: str) -> dict[str, int]:
+    """What a GPU's memory took at most, for the JSON line; nothing for the CPU."""
+    if torch.device(device).type != "cuda":
+        return {}
+    return {"peak_device_mib": torch.cuda.max_memory_allocated(device) >> 20}
+
+
+def timed(run: Callable[[], object], warmup: int, times: int, device: str = "cpu") -> list[float]:
+    """Seconds of each of `times` runs after `warmup` untimed ones, each until the device is done."""
     for _ in range(warmup):
         run()
+    synchronize(device)
     forget_peak()
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
         run()
+        synchronize(device)
         seconds.append(time.perf_counter() - start)
     return seconds
 
@@ -130,7 +146,7 @@ def report(peer: str, options: argparse.Namespace, seconds: list[float], tokens:
     median = statistics.median(seconds)
     print(json.dumps({
         "peer": peer, "model": options.model, "precision": options.precision,
-        "compile": options.compile, "threads": options.threads,
+        "compile": options.compile, "threads": options.threads, "device": options.device,
         "runs": len(seconds), "median_s": round(median, 4), "tokens_per_s": round(tokens / median, 1),
         "torch": torch.__version__, "transformers": transformers.__version__,
         "preload": os.environ.get("LD_PRELOAD", ""),

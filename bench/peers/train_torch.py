@@ -14,15 +14,17 @@ def main() -> None:
     model, batch, seq = peer.build(options.model)
     batch, seq = options.batch or batch, options.seq or seq
     parameters = model.num_parameters()
-    model.train()
+    model.to(options.device).train()
     step = peer.training_step(torch.compile(model) if options.compile else model,
-                              options.precision, options.clip)
-    tokens = torch.randint(3, model.config.vocab_size, (batch, seq))
+                              options.precision, options.clip, options.device)
+    tokens = torch.randint(3, model.config.vocab_size, (batch, seq), device=options.device)
     losses: list[float] = []
-    seconds = peer.timed(lambda: losses.append(step(tokens)), options.warmup, options.steps)
+    seconds = peer.timed(lambda: losses.append(step(tokens)), options.warmup, options.steps,
+                         options.device)
     peer.report("torch-train", options, seconds, batch * seq, batch=batch, seq=seq,
                 parameters=parameters, first_loss=round(losses[0], 4), last_loss=round(losses[-1], 4),
-                steady_peak_rss_mib=round(peer.steady_peak_mib()), peak_rss_mib=round(peer.peak_mib()))
+                steady_peak_rss_mib=round(peer.steady_peak_mib()), peak_rss_mib=round(peer.peak_mib()),
+                **peer.device_memory(options.device))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ namespace tandem::launcher {
 namespace {
 
 constexpr const char* kFooter = R"(Examples:
+  ./trainer --ranks 8 recipes/rlhf.yaml
   mpirun -np 8 ./trainer recipes/rlhf.yaml
   ./trainer recipes/rlhf.yaml seed=7 pretrain.steps=100
   ./trainer validate recipes/rlhf.yaml --ranks 8
@@ -52,6 +53,7 @@ class Parser {
     app_.add_option("recipe", run_.recipe, "the recipe to run: one YAML file")->type_name("RECIPE");
     app_.add_option("overrides", run_.overrides, "changes to keys of the recipe")
         ->type_name("key=value");
+    add_ranks(app_);
     add_validate();
     add_plan();
     add_generate();
@@ -66,8 +68,15 @@ class Parser {
   }
 
   // Throws CLI::ParseError.
-  Command parse(int argc, const char* const* argv) {
+  CommandLine parse(int argc, const char* const* argv) {
     app_.parse(argc, argv);
+    return {command(), ranks_};
+  }
+
+  CLI::App& app() { return app_; }
+
+ private:
+  Command command() {
     if (validate_app_->parsed()) return validate_;
     if (plan_app_->parsed()) return plan_;
     if (generate_app_->parsed()) return generate_;
@@ -81,9 +90,15 @@ class Parser {
     return run_;
   }
 
-  CLI::App& app() { return app_; }
+  // For commands that ranks work on together.
+  void add_ranks(CLI::App& app) {
+    app.add_option(
+           "--ranks", ranks_,
+           "start this many ranks on this machine (without: those of mpirun or srun, or one)")
+        ->type_name("N")
+        ->check(CLI::PositiveNumber);
+  }
 
- private:
   void add_validate() {
     validate_app_ = app_.add_subcommand("validate", "check a recipe without running it");
     validate_app_->add_option("recipe", validate_.recipe, "the recipe")
@@ -120,8 +135,9 @@ class Parser {
 
   void add_generate() {
     generate_app_ = app_.add_subcommand(
-        "generate", "continue a text; under mpirun the model is tensor-parallel over all ranks");
+        "generate", "continue a text; the model is tensor-parallel over all ranks");
     auto& g = *generate_app_;
+    add_ranks(g);
     g.add_option("--model", generate_.model, kModelHelp)->required()->type_name("DIR");
     g.add_option("--prompt", generate_.prompts, "the text to continue; may be given several times")
         ->required()
@@ -154,11 +170,14 @@ class Parser {
         ->type_name("TEXT")
         ->needs(chat);
     add_dtype(g, "--precision", generate_.precision, "numbers to compute with");
+    g.add_option("--device", generate_.device, "auto, cpu, cuda (a GPU for each rank) or cuda:N")
+        ->capture_default_str();
   }
 
   void add_export() {
     export_app_ = app_.add_subcommand(
         "export", "write a model as a Hugging Face directory (every checkpoint is one, in fp32)");
+    add_ranks(*export_app_);
     export_app_->add_option("--model", export_.model, kModelHelp)->required()->type_name("DIR");
     export_app_->add_option("--output", export_.output, "the new directory")
         ->required()
@@ -228,6 +247,7 @@ class Parser {
   CLI::App* convert_app_ = nullptr;
   CLI::App* tokenize_app_ = nullptr;
   CLI::App* docs_app_ = nullptr;
+  std::optional<int> ranks_;
   RunCommand run_;
   ValidateCommand validate_;
   PlanCommand plan_;
@@ -241,7 +261,7 @@ class Parser {
 
 }  // namespace
 
-std::variant<Command, int> parse_command_line(int argc, const char* const* argv, bool speaks) {
+std::variant<CommandLine, int> parse_command_line(int argc, const char* const* argv, bool speaks) {
   Parser parser;
   try {
     return parser.parse(argc, argv);

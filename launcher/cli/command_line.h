@@ -1,4 +1,4 @@
-// What can be typed: `trainer RECIPE [key=value …]` and the verbs beside it.
+// What can be typed: `trainer [--ranks N] RECIPE [key=value …]` and the verbs beside it.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,7 @@ struct GenerateCommand {
   double top_p = 1.0;
   std::int64_t seed = 0;
   runtime::DType precision = runtime::DType::kBF16;
+  std::string device = "auto";
   std::string chat_template = "{prompt}{completion}";
   bool chat = false;   // the model's own template instead, each prompt a user's message
   std::string system;  // with `chat`: the message before it; empty for none
@@ -80,9 +81,14 @@ using Command =
     std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand, ExportCommand,
                  InspectCommand, ConvertCommand, TokenizeCommand, DocsCommand>;
 
-// The command, or the exit code where the command line ends the program by itself: --help,
+struct CommandLine {
+  Command command;
+  std::optional<int> ranks;  // to start here; none: those that a launcher has started, or one
+};
+
+// The command line, or the exit code where the command line ends the program by itself: --help,
 // --version (0), a mistake (2, with one line on standard error). Prints nothing unless `speaks`:
 // one rank of many does.
-std::variant<Command, int> parse_command_line(int argc, const char* const* argv, bool speaks);
+std::variant<CommandLine, int> parse_command_line(int argc, const char* const* argv, bool speaks);
 
 }  // namespace tandem::launcher

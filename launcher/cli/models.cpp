@@ -10,6 +10,8 @@
 #include "launcher/stages/model_directory.h"
 #include "launcher/stages/training_stage.h"
 #include "models/generation/generate.h"
+#include "parallel/comm/device/choice.h"
+#include "parallel/comm/device/device_group.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/base/error.h"
 #include "train/checkpoint.h"
@@ -59,9 +61,12 @@ void execute(const GenerateCommand& command, const parallel::Group& world) {
                          folder.string());
   const auto tokenizer = data::Tokenizer::load(folder);
   const auto encoded = encode_prompts(command, tokenizer, folder.string());
-  const parallel::Mesh mesh = tensor_parallel_mesh(world);
-  const auto model =
-      load_model(folder, frozen_options(command.precision, mesh, models::Head::kLanguageModel));
+  const runtime::Device device = parallel::choose_device(command.device, "--device", world);
+  const parallel::Mesh mesh = tensor_parallel_mesh(parallel::device_group(world, device));
+  models::BuildOptions options =
+      frozen_options(command.precision, mesh, models::Head::kLanguageModel);
+  options.device = device;
+  const auto model = load_model(folder, options);
   std::vector<std::vector<std::int32_t>> prompts;
   for (const auto& prompt : encoded)
     prompts.insert(prompts.end(), static_cast<std::size_t>(command.num_samples), prompt);

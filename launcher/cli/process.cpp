@@ -12,7 +12,9 @@
 #include <string_view>
 #include <thread>
 
+#include "parallel/comm/launched.h"
 #include "parallel/comm/mpi/mpi.h"
+#include "parallel/comm/processes/processes.h"
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
 
@@ -58,37 +60,60 @@ Failure describe_current_exception() {
   }
 }
 
-int report(parallel::MpiRuntime& mpi, const Failure& failure) {
-  const parallel::Group& world = mpi.world();
-  if (world.rank() != 0) std::this_thread::sleep_for(kWaitForFirstRank);
-  const std::string line = world.rank() == 0
+// One process among the ranks.
+struct Rank {
+  parallel::Group world;
+  int ranks_here = 1;  // on this machine
+  // Ends all ranks; where it returns, whoever started them sees the exit code and does.
+  std::function<void(int exit_code)> abort = [](int) {};
+};
+
+int report(const Rank& rank, const Failure& failure) {
+  const int number = rank.world.rank();
+  if (number != 0) std::this_thread::sleep_for(kWaitForFirstRank);
+  const std::string line = number == 0
                                ? fmt::format("trainer: {}\n", failure.line)
-                               : fmt::format("trainer: rank {}: {}\n", world.rank(), failure.line);
+                               : fmt::format("trainer: rank {}: {}\n", number, failure.line);
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
-  if (world.size() > 1) mpi.abort(failure.exit_code);
+  if (rank.world.size() > 1) rank.abort(failure.exit_code);
   return failure.exit_code;
+}
+
+using RankCommand = std::function<void(const parallel::Group& world)>;
+
+int run_rank(const Rank& rank, const RankCommand& command) {
+  runtime::configure_logging(rank.world.rank(), rank.world.size());
+  divide_cores(rank.ranks_here);
+  try {
+    command(rank.world);
+    return 0;
+  } catch (...) {
+    return report(rank, describe_current_exception());
+  }
 }
 
 }  // namespace
 
 bool speaks_for_all() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
-    if (const char* rank = std::getenv(name)) return std::string_view(rank) == "0";
-  return true;
+  const char* rank = parallel::rank_from_launcher();
+  return rank == nullptr || std::string_view(rank) == "0";
 }
 
-int run_process(int* argc, char*** argv,
-                const std::function<void(const parallel::Group& world)>& command) {
-  parallel::MpiRuntime mpi(argc, argv);
-  runtime::configure_logging(mpi.world().rank(), mpi.world().size());
-  divide_cores(mpi.local_size());
-  try {
-    command(mpi.world());
-    return 0;
-  } catch (...) {
-    return report(mpi, describe_current_exception());
+int run_process(int* argc, char*** argv, std::optional<int> ranks, const RankCommand& command) {
+  if (ranks && parallel::launched_as_one_of_many()) {
+    if (speaks_for_all())
+      std::fputs("trainer: --ranks starts the ranks by itself: leave out mpirun or srun\n", stderr);
+    return kUserMustActExit;
   }
+  if (ranks && *ranks > 1)
+    return parallel::run_ranks_as_processes(*ranks, [&](const parallel::Group& world) {
+      return run_rank({.world = world, .ranks_here = *ranks}, command);
+    });
+  if (ranks || parallel::rank_from_launcher() == nullptr) return run_rank({}, command);
+  parallel::MpiRuntime mpi(argc, argv);
+  return run_rank({mpi.world(), mpi.local_size(), [&](int exit_code) { mpi.abort(exit_code); }},
+                  command);
 }
 
 }  // namespace tandem::launcher

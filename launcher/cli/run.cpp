@@ -11,6 +11,8 @@
 #include "launcher/recipe/recipe.h"
 #include "launcher/recipe/reference.h"
 #include "launcher/recipe/writer.h"
+#include "parallel/comm/device/choice.h"
+#include "parallel/comm/device/device_group.h"
 #include "runtime/base/error.h"
 #include "runtime/io/atomic_file.h"
 #include "train/interrupt.h"
@@ -21,8 +23,10 @@ void execute(const RunCommand& command, const parallel::Group& world) {
   train::catch_interruptions();
   const Recipe recipe = load_recipe(command.recipe, command.overrides, world.size());
   require_valid(recipe, world.size());
-  require_memory(recipe, world);
-  run_recipe(recipe, world);
+  const runtime::Device device = 
+      parallel::choose_device(recipe.device, recipe.origins.of("device"), world);
+  require_memory(recipe, world, device);
+  run_recipe(recipe, parallel::device_group(world, device), device);
 }
 
 void execute(const ValidateCommand& command, const parallel::Group& world) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 #include "data/batch.h"
@@ -67,6 +68,13 @@ std::int64_t share(std::int64_t total, std::int64_t parts) {
   return (total + parts - 1) / parts;
 }
 
+// As many micro-batches as show how much a step holds at a time.
+std::int64_t telling_micro_batches(const LayoutConfig& layout) {
+  if (layout.pipeline_parallel == 1) return 2;
+  if (layout.pipeline_schedule == parallel::ScheduleKind::k1F1B) return 2 * layout.pipeline_parts();
+  return std::numeric_limits<std::int64_t>::max();
+}
+
 using ModelUse = std::function<void(models::Model&)>;
 constexpr auto kNothing = [](models::Model&) {};
 
@@ -102,7 +110,7 @@ class RolePlanner {
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(
-          std::min<std::int64_t>(job.micro_batches, 2),
+          std::min(job.micro_batches, telling_micro_batches(job.layout)),
           [&](std::int64_t) { job.micro_batch(engine.model()); }, 1e-3, 1.0);
     });
     memory.generation = gauge.transient([&] { job.generate(engine.model()); });
@@ -159,7 +167,9 @@ data::NoiseVocabulary vocabulary_on_paper() {
 // The plan of one stage, by kind.
 class StagePlanner {
  public:
-  StagePlanner(MemoryPlanner& planner, const Stage& stage) : planner_(planner), stage_(stage) {}
+  // As seen by a rank of the pipeline's stage `pipeline_stage`.
+  StagePlanner(MemoryPlanner& planner, const Stage& stage, std::int64_t pipeline_stage)
+      : planner_(planner), stage_(stage), pipeline_stage_(pipeline_stage) {}
 
   StageMemory plan() {
     memory_.stage = stage_.name;
@@ -192,6 +202,8 @@ class StagePlanner {
     const Mesh mesh = planned(stage.layout);
     const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
     micro_ = stage.train.micro_batch_size;
+    const parallel::PipelineShape shape = stage.layout.pipeline_shape();
+    memory_.pipeline_wait = parallel::simulate_pipeline(shape, share(own, micro_), 1, 2).bubble;
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,
@@ -356,13 +368,31 @@ class StagePlanner {
                         [&](models::Model& model) { score_on_paper(model, length); }));
   }
 
-  static Mesh planned(const LayoutConfig& layout) { return parallel::planned_mesh(layout, 0); }
+  Mesh planned(const LayoutConfig& layout) const {
+    const std::int64_t of_a_stage = layout.ranks() / layout.pipeline_parallel;
+    return parallel::planned_mesh(layout, static_cast<int>(pipeline_stage_ * of_a_stage));
+  }
 
   RolePlanner planner_;
   const Stage& stage_;
+  std::int64_t pipeline_stage_;
   StageMemory memory_;
   std::int64_t micro_ = 1;
 };
+
+}  // namespace
+
+namespace {
+
+// Of a stage's model; 1 where its layout has no pipeline, or it has no such model.
+std::int64_t pipeline_stages(const Stage& stage) {
+  return std::visit(
+      [](const auto& config) {
+        if constexpr (requires { config.layout; }) return config.layout.pipeline_parallel;
+        return std::int64_t{1};
+      },
+      stage.config);
+}
 
 }  // namespace
 
@@ -386,10 +416,16 @@ std::int64_t StageMemory::peak_of(std::int64_t rank) const {
   return 0;
 }
 
-MemoryPlanner::MemoryPlanner(const Recipe& recipe) : context_(recipe, parallel::local_group()) {}
+MemoryPlanner::MemoryPlanner(const Recipe& recipe)
+    : context_(recipe, parallel::local_group(), kMeta) {}
 
 StageMemory MemoryPlanner::plan(const Stage& stage) {
-  return StagePlanner(*this, stage).plan();
+  StageMemory largest;
+  for (std::int64_t rank = 0; rank < pipeline_stages(stage); ++rank) {
+    StageMemory plan = StagePlanner(*this, stage, rank).plan();
+    if (rank == 0 || plan.peak_of_a_rank() > largest.peak_of_a_rank()) largest = std::move(plan);
+  }
+  return largest;
 }
 
 std::vector<StageMemory> MemoryPlanner::plan_all() {

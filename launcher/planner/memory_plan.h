@@ -43,6 +43,9 @@ struct StageMemory {
   std::string stage;
   RolePlaces places = RolePlaces::kInTurn;
   std::vector<RoleMemory> roles;
+  // The share of a step that the ranks of a pipeline wait for each other, as its schedule makes
+  // them: messages take no time, and a backward twice that of a forward.
+  double pipeline_wait = 0;
 
   // Of the rank that needs most.
   std::int64_t peak_of_a_rank() const;

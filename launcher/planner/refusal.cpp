@@ -4,7 +4,9 @@
 
 #include <fstream>
 
+#include "parallel/comm/machine.h"
 #include "runtime/base/error.h"
+#include "runtime/device/cuda_support.h"
 
 namespace tandem::launcher {
 
@@ -25,6 +27,20 @@ std::int64_t available_memory() {
   return 0;
 }
 
+// Memory that ranks may share, and what programs can still get of it (0: not known).
+struct MemoryPlace {
+  std::string id;
+  std::string name;
+  std::int64_t free_bytes = 0;
+};
+
+MemoryPlace place_of(runtime::Device device) {
+  if (device.type == runtime::DeviceType::kCUDA)
+    return {runtime::cuda_card_id(device.index), device.str() + " of " + host_name(),
+            runtime::cuda_free_bytes(device.index)};
+  return {parallel::machine_id(), host_name(), available_memory()};
+}
+
 // "; set a, or b, or c", each of which would be enough.
 std::string advice(MemoryPlanner& planner, const Stage& stage, std::int64_t limit) {
   std::string text;
@@ -35,24 +51,20 @@ std::string advice(MemoryPlanner& planner, const Stage& stage, std::int64_t limi
 
 }  // namespace
 
-void require_memory(const Recipe& recipe, const parallel::Group& world) {
-  const std::string host = host_name();
-  std::vector<std::int64_t> here;  // ranks on this machine
-  const auto hosts = world.all_gather_strings(host, "host names");
-  for (std::size_t rank = 0; rank < hosts.size(); ++rank)
-    if (hosts[rank] == host) here.push_back(static_cast<std::int64_t>(rank));
-  const std::int64_t available = available_memory();
-  if (available == 0 || here.front() != world.rank()) return;
+void require_memory(const Recipe& recipe, const parallel::Group& world, runtime::Device device) {
+  const MemoryPlace place = place_of(device);
+  const std::vector<int> here = parallel::ranks_that_say(world, place.id, "places of memory");
+  if (place.free_bytes == 0 || here.front() != world.rank()) return;
   const auto ranks_here = static_cast<std::int64_t>(here.size());
   MemoryPlanner planner(recipe);
   for (const Stage& stage : recipe.stages) {
     const StageMemory plan = planner.plan(stage);
     std::int64_t need = 0;
-    for (const std::int64_t rank : here) need += plan.peak_of(rank);
-    if (need <= available) continue;
+    for (const int rank : here) need += plan.peak_of(rank);
+    if (need <= place.free_bytes) continue;
     runtime::throw_error("stage '{}' needs {} on {} ({} ranks), which has {} free{}", stage.name,
-                         format_bytes(need), host, ranks_here, format_bytes(available),
-                         advice(planner, stage, available / ranks_here));
+                         format_bytes(need), place.name, ranks_here, format_bytes(place.free_bytes),
+                         advice(planner, stage, place.free_bytes / ranks_here));
   }
 }
 

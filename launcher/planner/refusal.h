@@ -6,9 +6,10 @@
 
 namespace tandem::launcher {
 
-// Collective. On the first rank of a machine, throws Error naming the stage, what it needs on that
-// machine, what is free there and what to change. Ranks on the same machine share its memory.
-void require_memory(const Recipe& recipe, const parallel::Group& world);
+// Collective. On the first rank of a machine or, where `device` is a GPU, of a card, throws Error
+// naming the stage, what it needs there, what is free there and what to change. Ranks of one
+// machine share its memory, and so do ranks of one card.
+void require_memory(const Recipe& recipe, const parallel::Group& world, runtime::Device device);
 
 // Throws Error when a rank of a stage needs more than `limit` bytes. `plans` are those of all
 // stages.

@@ -8,8 +8,10 @@
 
 #include "data/tokenizer/tokenizer_files.h"
 #include "launcher/recipe/field_list.h"
+#include "launcher/recipe/layout_checks.h"
 #include "launcher/recipe/suggest.h"
 #include "models/model_files.h"
+#include "parallel/comm/device/choice.h"
 #include "runtime/base/error.h"
 
 namespace tandem::launcher {
@@ -94,6 +96,7 @@ class Checker {
   void check_recipe() {
     if (recipe_.timeout <= 0) add("timeout", "'timeout' must be positive, got {}", recipe_.timeout);
     if (recipe_.seed < 0) add("seed", "'seed' must not be negative, got {}", recipe_.seed);
+    report("device", [this] { parallel::parse_device_choice(recipe_.device); });
     check_run_dir();
     if (recipe_.model.from.empty()) {
       const std::size_t before = problems_.size();
@@ -231,21 +234,18 @@ class Checker {
   // --- Layouts.
 
   void check_layout(const std::string& key, const LayoutConfig& layout) {
-    for (const auto& [name, degree] : {std::pair{"pipeline_parallel", layout.pipeline_parallel},
-                                       std::pair{"data_parallel", layout.data_parallel},
-                                       std::pair{"context_parallel", layout.context_parallel},
-                                       std::pair{"tensor_parallel", layout.tensor_parallel}})
-      if (degree < 1) add(at(key + "." + name), "'{}' must be at least 1, got {}", name, degree);
-    for (const auto& [name, degree] : {std::pair{"pipeline_parallel", layout.pipeline_parallel},
-                                       std::pair{"context_parallel", layout.context_parallel}})
-      if (degree > 1)
-        add(at(key + "." + name), "'{}' {} is not available for any model so far; leave it at 1",
-            name, degree);
-    if (layout.zero_stage < 0 || layout.zero_stage > 2)
-      add(at(key + ".zero_stage"), "'zero_stage' must be 0, 1 or 2, got {}", layout.zero_stage);
-    if (layout.tensor_parallel > 1 && model_is_sound_ && recipe_.model.from.empty())
-      report(at(key + ".tensor_parallel"),
-             [&] { recipe_.model.sizes->validate(layout.tensor_parallel); });
+    const bool sizes_known = model_is_sound_ && recipe_.model.from.empty();
+    launcher::check_layout(layout,
+                           {stage_has_pipelines(), sizes_known ? &*recipe_.model.sizes : nullptr},
+                           [&](std::string_view name, const std::string& sentence) {
+                             add(at(fmt::format("{}.{}", key, name)), "{}", sentence);
+                           });
+  }
+
+  bool stage_has_pipelines() const {
+    const StageKind kind = recipe_.stages[index_].kind();
+    return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
+           kind == StageKind::kDpo;
   }
 
   void check_stage_layout(const LayoutConfig& layout) {
@@ -262,19 +262,8 @@ class Checker {
     return fmt::format("{} {} started", *world_size_, *world_size_ == 1 ? "was" : "were");
   }
 
-  // The settings that make a layout fit: fewer copies of the model, else also no division of it.
   std::string smaller_layout(const std::string& key, const LayoutConfig& layout) const {
-    LayoutConfig one_copy = layout;
-    one_copy.data_parallel = 1;
-    const bool divided_too_far = one_copy.ranks() > *world_size_;
-    const std::int64_t copies = divided_too_far ? 1 : *world_size_ / one_copy.ranks();
-    std::string text;
-    if (layout.data_parallel > copies)
-      text = fmt::format("{}.{}.data_parallel={}", stage_name(), key, copies);
-    if (divided_too_far)
-      text +=
-          fmt::format("{}{}.{}.tensor_parallel=1", text.empty() ? "" : " and ", stage_name(), key);
-    return text;
+    return launcher::smaller_layout(fmt::format("{}.{}", stage_name(), key), layout, *world_size_);
   }
 
   void check_batches(const std::string& batch_key, std::int64_t batch, const std::string& micro_key,
@@ -308,6 +297,8 @@ class Checker {
     check_batches("global_batch_size", config.global_batch_size, "micro_batch_size",
                   config.micro_batch_size, layout.data_parallel);
     check_length("sequence_length", config.sequence_length);
+    if (const std::string why = why_not_interleaved(config, layout); !why.empty())
+      add(at("micro_batch_size"), "{}", why);
     check_stage_layout(layout);
   }
 
@@ -386,6 +377,11 @@ class Checker {
     check_common(stage, false);
     if (!stage.reference_from.empty()) check_source("reference_from", stage.reference_from, false);
     train::check(stage.dpo, complain());
+    if (stage.layout.virtual_stages > 1)
+      add(at("layout.virtual_stages"),
+          "'virtual_stages' {} is not available for dpo, whose reference follows the policy's "
+          "pipeline; leave it at 1",
+          stage.layout.virtual_stages);
   }
 
   void check(const PpoStage& stage) {

@@ -135,6 +135,11 @@ void Recipe::visit_fields(FieldVisitor& v) {
   v.field({"name", "what the run is called; default: the file's name"}, name);
   v.field({"run_dir", "folder for everything that the run writes; default: runs/NAME"}, run_dir);
   v.field({"seed", "initial weights, shuffling and sampling follow from it"}, seed);
+  v.field(
+      {"device",
+       "where models live: cpu; cuda, a GPU for each rank of a machine (in turns where there are "
+       "fewer); cuda:N, that GPU; auto, cuda where there is a GPU and else cpu"},
+      device);
   v.choice({"precision", "numbers of forward and backward in all stages that do not say otherwise"},
            precision, {"fp32", "bf16"});
   v.field(

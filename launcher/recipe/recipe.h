@@ -38,6 +38,7 @@ struct Recipe {
   std::string name;
   std::string run_dir;
   std::int64_t seed = 1234;
+  std::string device = "auto";  // parallel/comm/device/choice.h
   runtime::DType precision = runtime::DType::kBF16;
   std::string tokenizer_from;
   std::string chat_template = "{prompt}{completion}{eos}";

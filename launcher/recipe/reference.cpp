@@ -68,7 +68,7 @@ const std::vector<SharedKeys>& shared_sections() {
       {"Layout",
        "How a model is laid over ranks; the product of the degrees is the number of ranks. Where "
        "`data_parallel` is not\ngiven, it takes the ranks that the other degrees leave. "
-       "`pipeline_parallel` and `context_parallel` are 1 for all model\nfamilies so far.",
+       "A pipeline is for\nstages that train on a data set; `context_parallel` is 1 so far.",
        list_fields(parallel::LayoutConfig{})},
       {"Role",
        "The ranks of one role of PPO and how its model is laid over them, as in a "

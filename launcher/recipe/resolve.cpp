@@ -114,12 +114,19 @@ class Resolver {
         std::max<std::int64_t>(1, *ranks / std::max<std::int64_t>(1, rest.ranks()));
   }
 
-  // What does not divide is left for the checks to report.
+  // A replica's whole share, or for a pipeline the largest part of it that keeps all stages busy
+  // most of the time. What does not divide is left for the checks to report.
   static void fill_micro_batch(std::int64_t& micro_batch_size, std::int64_t batch_size,
                                const LayoutConfig& layout) {
-    if (micro_batch_size == 0 && layout.data_parallel > 0 && batch_size % layout.data_parallel == 0)
-      micro_batch_size = batch_size / layout.data_parallel;
+    if (micro_batch_size != 0 || layout.data_parallel <= 0 ||
+        batch_size % layout.data_parallel != 0)
+      return;
+    const std::int64_t own = batch_size / layout.data_parallel, stages = layout.pipeline_parallel;
+    const std::int64_t wanted = stages > 1 ? kMicroBatchesPerStage * stages : 1;
+    micro_batch_size = std::max<std::int64_t>(1, own / wanted);
+    while (own % micro_batch_size != 0) --micro_batch_size;
   }
+  static constexpr std::int64_t kMicroBatchesPerStage = 4;
 
   bool given(const std::string& key) const { return recipe_.origins.given(path_ + key); }
 

@@ -52,7 +52,8 @@ fs::path RunContext::model_directory(const std::string& from) const {
 }
 
 std::unique_ptr<models::Model> build_model(RunContext& context, const std::string& from,
-                                           const models::BuildOptions& options) {
+                                           models::BuildOptions options) {
+  options.device = context.device();
   const std::string source = from.empty() ? context.recipe().model.from : from;
   if (source.empty()) return fresh_model(context, options);
   const fs::path directory = context.model_directory(source);

@@ -17,11 +17,14 @@ namespace tandem::launcher {
 
 class RunContext {
  public:
-  RunContext(const Recipe& recipe, parallel::Group world)
-      : recipe_(recipe), world_(std::move(world)) {}
+  // `world`'s collectives take tensors of `device`.
+  RunContext(const Recipe& recipe, parallel::Group world, runtime::Device device)
+      : recipe_(recipe), world_(std::move(world)), device_(device) {}
 
   const Recipe& recipe() const { return recipe_; }
   const parallel::Group& world() const { return world_; }
+  // Where this rank's models live.
+  runtime::Device device() const { return device_; }
   bool first_rank() const { return world_.rank() == 0; }
   std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.seed); }
   std::filesystem::path folder_of(const Stage& stage) const {
@@ -41,13 +44,14 @@ class RunContext {
 
   const Recipe& recipe_;
   parallel::Group world_;
+  runtime::Device device_;
   std::unique_ptr<data::Tokenizer> tokenizer_;
 };
 
 // A model from `from` (weights and sizes of that directory), or with from empty the recipe's model:
-// its own `from`, or fresh weights drawn from the recipe's seed.
+// its own `from`, or fresh weights drawn from the recipe's seed. It lives on the run's device.
 std::unique_ptr<models::Model> build_model(RunContext& context, const std::string& from,
-                                           const models::BuildOptions& options);
+                                           models::BuildOptions options);
 // The same for stages that predict next tokens. Throws Error for a model of another kind.
 std::unique_ptr<models::Model> build_decoder(RunContext& context, const std::string& from,
                                              const models::BuildOptions& options);

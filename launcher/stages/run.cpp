@@ -81,9 +81,9 @@ bool prepare(const RunContext& context, const Stage& stage,
 
 }  // namespace
 
-void run_recipe(const Recipe& recipe, const parallel::Group& world) {
+void run_recipe(const Recipe& recipe, const parallel::Group& world, runtime::Device device) {
   world.set_deadline(deadline_of(recipe));
-  RunContext context(recipe, world);
+  RunContext context(recipe, world, device);
   std::optional<RunLock> lock;
   if (context.first_rank()) {
     fs::create_directories(recipe.run_dir);
@@ -97,7 +97,7 @@ void run_recipe(const Recipe& recipe, const parallel::Group& world) {
                                 "start of stage " + stage.name) == 0)
       continue;
     const runtime::Stopwatch watch;
-    runtime::Allocator& memory = runtime::allocator_of(runtime::Device{});
+    runtime::Allocator& memory = runtime::allocator_of(device);
     memory.reset_peak();
     StageRecord finished = run_stage(context, stage);
     // What `trainer plan` promises.

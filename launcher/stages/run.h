@@ -6,8 +6,8 @@
 
 namespace tandem::launcher {
 
-// Collective over `world`. The recipe has been checked. Finished stages are skipped, an interrupted
-// one goes on.
-void run_recipe(const Recipe& recipe, const parallel::Group& world);
+// Collective over `world`, whose collectives take tensors of `device`. The recipe has been checked.
+// Finished stages are skipped, an interrupted one goes on.
+void run_recipe(const Recipe& recipe, const parallel::Group& world, runtime::Device device);
 
 }  // namespace tandem::launcher

@@ -20,9 +20,7 @@ models::BuildOptions trained_options(runtime::DType precision, train::Recompute 
   models::BuildOptions options;
   options.head = head;
   options.precision.compute = precision;
-  options.tp = mesh.tp;
-  options.dp = mesh.dp;
-  options.zero = static_cast<parallel::ZeroStage>(mesh.layout.zero_stage);
+  options.lay_over(mesh);
   options.recompute = recompute == train::Recompute::kFull;
   return options;
 }

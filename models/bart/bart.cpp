@@ -106,29 +106,18 @@ class Bart final : public Transformer {
       : Transformer(config, options,
                     divided_heads(config.num_attention_heads, config.num_attention_heads,
                                   config.hidden_size / config.num_attention_heads, options.tp),
-                    "model."),
+                    "model.", {config.num_hidden_layers, config.num_decoder_layers}),
         config_(config) {
     declare_embedding("model.shared.weight");
-    make_side(weights().at("model.encoder"), config.num_hidden_layers, false, encoder_);
-    make_side(weights().at("model.decoder"), config.num_decoder_layers, true, decoder_);
+    make_side(kEncoder, "model.encoder", config.num_hidden_layers);
+    make_side(kDecoder, "model.decoder", config.num_decoder_layers);
     declare_head("");
-    parallel::ParameterOptions constant = weights().bias_options();
+    const Weights last = last_weights(kDecoder);
+    parallel::ParameterOptions constant = last.bias_options();
     constant.trainable = false;
     set_vocab_bias(
-        weights().add("final_logits_bias", vocabulary().row_vector("final_logits_bias"), constant));
+        last.add("final_logits_bias", vocabulary().row_vector("final_logits_bias"), constant));
     store().allocate();
-  }
-
-  Tensor forward(const ModelInput& input, const CacheUse* cache) override {
-    Pass pass{.positions = input.positions, .cu_seqlens = input.cu_seqlens, .cache = cache};
-    if (cache == nullptr || !cache->decode) {
-      const EncoderInput& text = input.encoder;
-      TANDEM_CHECK(text.tokens.defined(), "an encoder-decoder without an encoder's text");
-      pass.encoded =
-          run(encoder_, text.tokens, {.positions = text.positions, .cu_seqlens = text.cu_seqlens});
-      pass.encoded_cu_seqlens = text.cu_seqlens;
-    }
-    return run(decoder_, input.tokens, pass);
   }
 
   std::int32_t decoder_start_token() const override {
@@ -145,32 +134,34 @@ class Bart final : public Transformer {
     return name == "final_logits_bias";  // then zeros
   }
 
- protected:
-  std::int64_t cache_layers() const override { return config_.num_decoder_layers; }
-
  private:
+  static constexpr StackId kEncoder = 0, kDecoder = 1;
+
+  // Of an encoder or a decoder.
   struct Side {
     runtime::Leaf* positions = nullptr;
     Norm embedding_norm;
-    Stack stack;
   };
 
-  Tensor run(const Side& side, const Tensor& tokens, const Pass& pass) {
-    Tensor words = embed(tokens);
+  Tensor before_blocks(StackId stack, const TextInput& text) override {
+    const Side& side = sides_[stack];
+    Tensor words = embed(text.tokens);
     if (config_.scale_embedding)
       words = runtime::scale(words, std::sqrt(static_cast<float>(config_.hidden_size)));
-    const Tensor places = runtime::embedding(pass.positions, *side.positions, -kPositionOffset);
-    return side.stack(side.embedding_norm.add(words, places).normalized, pass, tp());
+    const Tensor places = runtime::embedding(text.positions, *side.positions, -kPositionOffset);
+    return side.embedding_norm.add(words, places).normalized;
   }
+  Tensor after_blocks(StackId, const Tensor& h) override { return h; }
 
-  void make_side(const Weights& w, std::int64_t layers, bool decoder, Side& side) {
+  void make_side(StackId stack, const std::string& name, std::int64_t layers) {
     const std::int64_t h = config_.hidden_size;
-    side.positions =
-        w.table("embed_positions", config_.max_position_embeddings + kPositionOffset, h);
-    side.embedding_norm = Norm::layer(w, "layernorm_embedding", h, kEps);
+    const Weights first = first_weights(stack).at(name);
+    sides_[stack].positions =
+        first.table("embed_positions", config_.max_position_embeddings + kPositionOffset, h);
+    sides_[stack].embedding_norm = Norm::layer(first, "layernorm_embedding", h, kEps);
     for (std::int64_t i = 0; i < layers; ++i)
-      side.stack.blocks.push_back(make_block(w.at(fmt::format("layers.{}", i)), decoder));
-    side.stack.recompute = options().recompute;
+      add_block(stack, make_block(block_weights(stack, i).at(fmt::format("{}.layers.{}", name, i)),
+                                  stack == kDecoder));
   }
 
   Block make_block(const Weights& w, bool decoder) {
@@ -203,7 +194,7 @@ class Bart final : public Transformer {
   }
 
   BartConfig config_;
-  Side encoder_, decoder_;
+  Side sides_[2];
 };
 
 }  // namespace

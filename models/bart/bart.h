@@ -17,6 +17,7 @@ struct BartConfig final : FamilyConfig {
   BartConfig() { intermediate_size = 1024; }
   std::string_view model_type() const override { return "bart"; }
   ModelKind kind() const override { return ModelKind::kEncoderDecoder; }
+  std::int64_t block_count() const override { return num_hidden_layers + num_decoder_layers; }
   TextObjective text_objective() const override { return TextObjective::kInfilling; }
   std::unique_ptr<FamilyConfig> clone() const override {
     return std::make_unique<BartConfig>(*this);

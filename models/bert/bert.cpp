@@ -71,33 +71,24 @@ class Bert final : public Transformer {
       : Transformer(config, options,
                     divided_heads(config.num_attention_heads, config.num_attention_heads,
                                   config.hidden_size / config.num_attention_heads, options.tp),
-                    std::string(kBase)),
+                    std::string(kBase), {config.num_hidden_layers}),
         activation_(config.activation) {
     const bool bare = options.head == Head::kHiddenStates;
-    const Weights model = bare ? weights() : weights().at("bert");
-    declare_embeddings(model.at("embeddings"), config);
+    const auto in_model = [&](const Weights& weights) {
+      return bare ? weights : weights.at("bert");
+    };
+    declare_embeddings(in_model(first_weights()).at("embeddings"), config);
     for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
-      stack_.blocks.push_back(make_block(model.at(fmt::format("encoder.layer.{}", i)), config));
-    stack_.recompute = options.recompute;
+      add_block(0, make_block(in_model(block_weights(0, i)).at(fmt::format("encoder.layer.{}", i)),
+                              config));
     if (bare) {
-      pooler_ =
-          model.at("pooler").replicated("dense", config.hidden_size, config.hidden_size, true);
+      pooler_ = in_model(last_weights())
+                    .at("pooler")
+                    .replicated("dense", config.hidden_size, config.hidden_size, true);
     } else {
-      declare_masked_head(weights().at("cls.predictions"), config);
+      declare_masked_head(last_weights().at("cls.predictions"), config);
     }
     store().allocate();
-  }
-
-  // With a language-model head, after its transformation.
-  Tensor forward(const ModelInput& input, const CacheUse* cache) override {
-    TANDEM_CHECK(cache == nullptr, "an encoder has no cache");
-    const Pass pass{.positions = input.positions, .cu_seqlens = input.cu_seqlens};
-    const Tensor h = stack_(embed_all(input), pass, tp());
-    if (transform_.weight == nullptr) return h;
-    const Tensor x = runtime::linear(h, *transform_.weight, transform_.bias);
-    return transform_norm_(activation_ == Activation::kRelu
-                               ? runtime::relu(x)
-                               : runtime::gelu(x, activation_ == Activation::kGeluTanh));
   }
 
   Tensor pooled(const Tensor& hidden) override {
@@ -123,6 +114,25 @@ class Bert final : public Transformer {
   }
 
  private:
+  Tensor before_blocks(StackId, const TextInput& text) override {
+    const Tensor types =
+        text.token_types.defined()
+            ? text.token_types
+            : Tensor::zeros(text.tokens.shape(), text.tokens.dtype(), text.tokens.device());
+    const Tensor placed =
+        runtime::add(embed(text.tokens), runtime::embedding(text.positions, *positions_));
+    return embedding_norm_.add(placed, runtime::embedding(types, *types_)).normalized;
+  }
+
+  // With a language-model head, its transformation.
+  Tensor after_blocks(StackId, const Tensor& h) override {
+    if (transform_.weight == nullptr) return h;
+    const Tensor x = runtime::linear(h, *transform_.weight, transform_.bias);
+    return transform_norm_(activation_ == Activation::kRelu
+                               ? runtime::relu(x)
+                               : runtime::gelu(x, activation_ == Activation::kGeluTanh));
+  }
+
   void declare_embeddings(const Weights& w, const BertConfig& c) {
     declare_embedding(w.full("word_embeddings.weight"));
     positions_ = w.table("position_embeddings", c.max_position_embeddings, c.hidden_size);
@@ -155,21 +165,10 @@ class Bert final : public Transformer {
     set_vocab_bias(w.add("bias", vocabulary().vector(w.full("bias")), w.bias_options()));
   }
 
-  Tensor embed_all(const ModelInput& input) {
-    const Tensor& tokens = input.tokens;
-    const Tensor types = input.token_types.defined()
-                             ? input.token_types
-                             : Tensor::zeros(tokens.shape(), tokens.dtype(), tokens.device());
-    const Tensor placed =
-        runtime::add(embed(tokens), runtime::embedding(input.positions, *positions_));
-    return embedding_norm_.add(placed, runtime::embedding(types, *types_)).normalized;
-  }
-
   Activation activation_;
   runtime::Leaf* positions_ = nullptr;
   runtime::Leaf* types_ = nullptr;
   Norm embedding_norm_;
-  Stack stack_;
   Linear transform_;  // of the language-model head
   Norm transform_norm_;
   Linear pooler_;  // without a head

@@ -105,6 +105,7 @@ class Generator {
   }
 
   // Hidden states of each sequence's last token, from its whole text; into `cache` unless null.
+  // Here and below, undefined on a stage of a pipeline that has no such states.
   Tensor read_texts(std::vector<Active>& active, KvCache* cache) {
     Packed texts, encoder;
     CacheUse use{.cache = cache, .slots = {}, .positions = {}, .decode = false};
@@ -117,12 +118,12 @@ class Generator {
       last.push_back(texts.borders.back() - 1);
     }
     use.positions = texts.positions;
-    ModelInput input{host_tensor(texts.tokens), host_tensor(texts.positions), texts.borders};
+    ModelInput input{{host_tensor(texts.tokens), host_tensor(texts.positions), texts.borders}};
     if (has_encoder_)
       input.encoder = {host_tensor(encoder.tokens), host_tensor(encoder.positions),
                        encoder.borders};
-    return runtime::select_rows(model_.forward(input, cache != nullptr ? &use : nullptr),
-                                host_tensor(last));
+    const Tensor hidden = model_.forward(input, cache != nullptr ? &use : nullptr);
+    return hidden.defined() ? runtime::select_rows(hidden, host_tensor(last)) : Tensor();
   }
 
   Tensor decode(std::vector<Active>& active, KvCache& cache) {
@@ -142,17 +143,13 @@ class Generator {
   // Draws the next token of every active sequence from its hidden state, and drops those that
   // ended.
   void sample(const Tensor& hidden, std::vector<Active>& active) {
-    runtime::Backend& backend = runtime::backend_of(hidden);
-    Tensor logits = parallel::gathered_logits(hidden, model_.vocab(), model_.vocab_size());
-    const runtime::Philox random(options_.seed, "sample tokens");
-    std::vector<float> uniform;
-    for (const Active& sequence : active)
-      uniform.push_back(
-          random.uniform(static_cast<std::uint64_t>(sample_ids_[sequence.prompt]) * kIdStride +
-                         results_[sequence.prompt].tokens.size()));
     std::vector<std::int32_t> drawn(active.size());
-    backend.sample(logits, options_.sampling, uniform, drawn);
-    const std::vector<float> log_probs = log_probs_of(logits, drawn);
+    std::vector<float> log_probs(active.size());
+    if (hidden.defined()) draw(hidden, active, drawn, log_probs);
+    if (const parallel::Pipeline* pipeline = model_.pipeline()) {
+      share_from_last(*pipeline, drawn, "sampled tokens");
+      share_from_last(*pipeline, log_probs, "their log-probabilities");
+    }
     std::vector<Active> alive;
     for (std::size_t i = 0; i < active.size(); ++i) {
       Generated& result = results_[active[i].prompt];
@@ -170,6 +167,27 @@ class Generator {
   bool ends(std::int32_t token) const {
     return token == options_.eos_token_id ||
            std::ranges::count(options_.more_eos_token_ids, token) > 0;
+  }
+
+  void draw(const Tensor& hidden, const std::vector<Active>& active,
+            std::vector<std::int32_t>& drawn, std::vector<float>& log_probs) {
+    Tensor logits = parallel::gathered_logits(hidden, model_.vocab(), model_.vocab_size());
+    const runtime::Philox random(options_.seed, "sample tokens");
+    std::vector<float> uniform;
+    for (const Active& sequence : active)
+      uniform.push_back(
+          random.uniform(static_cast<std::uint64_t>(sample_ids_[sequence.prompt]) * kIdStride +
+                         results_[sequence.prompt].tokens.size()));
+    runtime::backend_of(hidden).sample(logits, options_.sampling, uniform, drawn);
+    log_probs = log_probs_of(logits, drawn);
+  }
+
+  template <typename T>
+  void share_from_last(const parallel::Pipeline& pipeline, std::vector<T>& values,
+                       std::string_view name) const {
+    Tensor tensor = Tensor::from(values, {static_cast<std::int64_t>(values.size())}, device_);
+    pipeline.share_from_last(tensor, name);
+    values = tensor.to_vector<T>();
   }
 
   std::vector<float> log_probs_of(Tensor& logits, const std::vector<std::int32_t>& tokens) {

@@ -66,26 +66,25 @@ class Gpt2 final : public Transformer {
       : Transformer(config, options,
                     divided_heads(config.num_attention_heads, config.num_attention_heads,
                                   config.hidden_size / config.num_attention_heads, options.tp),
-                    "transformer.") {
+                    "transformer.", {config.num_hidden_layers}) {
     declare_embedding("transformer.wte.weight");
-    const Weights model = weights().at("transformer");
-    positions_ = model.table("wpe", config.max_position_embeddings, config.hidden_size);
+    positions_ = first_weights()
+                     .at("transformer")
+                     .table("wpe", config.max_position_embeddings, config.hidden_size);
     for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
-      stack_.blocks.push_back(make_block(model.at(fmt::format("h.{}", i)), config));
-    stack_.recompute = options.recompute;
-    final_norm_ = Norm::layer(model, "ln_f", config.hidden_size, config.layer_norm_epsilon);
+      add_block(0, make_block(block_weights(0, i).at(fmt::format("transformer.h.{}", i)), config));
+    final_norm_ = Norm::layer(last_weights().at("transformer"), "ln_f", config.hidden_size,
+                              config.layer_norm_epsilon);
     declare_head("lm_head.weight");
     store().allocate();
   }
 
-  Tensor forward(const ModelInput& input, const CacheUse* cache) override {
-    const Tensor h =
-        runtime::add(embed(input.tokens), runtime::embedding(input.positions, *positions_));
-    const Pass pass{.positions = input.positions, .cu_seqlens = input.cu_seqlens, .cache = cache};
-    return final_norm_(stack_(h, pass, tp()));
-  }
-
  private:
+  Tensor before_blocks(StackId, const TextInput& text) override {
+    return runtime::add(embed(text.tokens), runtime::embedding(text.positions, *positions_));
+  }
+  Tensor after_blocks(StackId, const Tensor& h) override { return final_norm_(h); }
+
   Block make_block(const Weights& outer, const Gpt2Config& c) {
     const std::int64_t h = c.hidden_size, inner = c.intermediate_size;
     const Weights w = outer.with_transposed_matrices();
@@ -107,7 +106,6 @@ class Gpt2 final : public Transformer {
   }
 
   runtime::Leaf* positions_;
-  Stack stack_;
   Norm final_norm_;
 };
 

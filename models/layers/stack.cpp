@@ -35,26 +35,19 @@ Tensor Block::operator()(const Tensor& h, std::int64_t layer, const Pass& pass,
                     : norm_last_block(*this, h, layer, pass, tp);
 }
 
-Tensor Stack::operator()(const Tensor& h, const Pass& pass, const parallel::Group& tp) const {
-  Tensor x = h;
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    const Block& block = blocks[i];
-    const auto layer = static_cast<std::int64_t>(i);
-    if (!recompute || pass.cache != nullptr) {
-      x = block(x, layer, pass, tp);
-      continue;
-    }
-    // Runs again during backward, when the caller's values are gone: it owns what it reads.
-    x = runtime::recompute(
-        [&block, layer, pass, tp](const std::vector<Tensor>& inputs) {
-          Pass own = pass;
-          own.distance_bias = inputs[1];
-          own.encoded = inputs[2];
-          return block(inputs[0], layer, own, tp);
-        },
-        {x, pass.distance_bias, pass.encoded});
-  }
-  return x;
+Tensor Stack::run(std::int64_t layer, const Tensor& h, const Pass& pass,
+                  const parallel::Group& tp) const {
+  const Block& block = blocks[static_cast<std::size_t>(layer)];
+  if (!recompute || pass.cache != nullptr) return block(h, layer, pass, tp);
+  // Runs again during backward, when the caller's values are gone: it owns what it reads.
+  return runtime::recompute(
+      [&block, layer, pass, tp](const std::vector<Tensor>& inputs) {
+        Pass own = pass;
+        own.distance_bias = inputs[1];
+        own.encoded = inputs[2];
+        return block(inputs[0], layer, own, tp);
+      },
+      {h, pass.distance_bias, pass.encoded});
 }
 
 }  // namespace tandem::models

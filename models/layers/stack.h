@@ -27,11 +27,12 @@ struct Block {
 };
 
 struct Stack {
-  std::vector<Block> blocks;
-  bool recompute = false;  // of each block's activations in backward
+  std::vector<Block> blocks;  // without weights where another stage of a pipeline has them
+  bool recompute = false;     // of each block's activations in backward
 
-  runtime::Tensor operator()(const runtime::Tensor& h, const Pass& pass,
-                             const parallel::Group& tp) const;
+  // One block: h [n, hidden] → [n, hidden].
+  runtime::Tensor run(std::int64_t layer, const runtime::Tensor& h, const Pass& pass,
+                      const parallel::Group& tp) const;
 };
 
 }  // namespace tandem::models

@@ -1,5 +1,7 @@
 #include "models/layers/weights.h"
 
+#include <algorithm>
+
 namespace tandem::models {
 
 using parallel::Init;
@@ -40,9 +42,11 @@ ParameterOptions Weights::bias_options() const {
   return {.init = Init::constant(0.0f), .decay = false, .keep_fp32 = true};
 }
 
-Leaf* Weights::add(const std::string& stored, ShardSpec spec,
-                   const ParameterOptions& options) const {
-  return store_->add(prefix_ + stored, std::move(spec), options);
+Leaf* Weights::add(const std::string& stored, ShardSpec spec, ParameterOptions options) const {
+  if (!holders_.empty() && std::ranges::find(holders_, store_->pp().rank()) == holders_.end())
+    return nullptr;
+  if (holders_.size() > 1) options.holders = holders_;
+  return store_->add(prefix_ + stored, std::move(spec), std::move(options));
 }
 
 Linear Weights::linear(const std::string& stored, int dim, int bias_dim,

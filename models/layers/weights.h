@@ -27,8 +27,9 @@ struct OutputRows {
 
 class Weights {
  public:
-  Weights(parallel::ParameterStore& store, double initializer_range)
-      : store_(&store), std_(static_cast<float>(initializer_range)) {}
+  // holders: the stages of a pipeline that have these weights; empty: this one alone.
+  Weights(parallel::ParameterStore& store, double initializer_range, std::vector<int> holders = {})
+      : store_(&store), std_(static_cast<float>(initializer_range)), holders_(std::move(holders)) {}
 
   // "PREFIX.name."
   Weights at(const std::string& name) const;
@@ -49,9 +50,10 @@ class Weights {
   runtime::Leaf* table(const std::string& name, std::int64_t rows, std::int64_t width) const;
   // A vector of constants on every rank, in fp32: the parameters of a norm.
   runtime::Leaf* vector(const std::string& name, std::int64_t width, float value) const;
-  // Anything else, under a name of its own.
+  // Anything else, under a name of its own. Null, as every other result, where another stage of
+  // the pipeline has it.
   runtime::Leaf* add(const std::string& stored, parallel::ShardSpec spec,
-                     const parallel::ParameterOptions& options) const;
+                     parallel::ParameterOptions options) const;
   parallel::ParameterOptions matrix_options() const;
   parallel::ParameterOptions bias_options() const;
   std::string full(const std::string& name) const { return prefix_ + name; }
@@ -63,6 +65,7 @@ class Weights {
   parallel::ParameterStore* store_;
   std::string prefix_;
   float std_;
+  std::vector<int> holders_;
   std::vector<float> scales_;
   bool transposed_ = false;
 };

@@ -14,25 +14,23 @@ class Llama final : public Transformer {
       : Transformer(config, options,
                     divided_heads(config.num_attention_heads, config.num_key_value_heads,
                                   config.resolved_head_dim(), options.tp),
-                    "model."),
+                    "model.", {config.num_hidden_layers}),
         rope_(runtime::make_rope_table(config.max_position_embeddings, rope_frequencies(config),
                                        options.device)) {
     declare_embedding("model.embed_tokens.weight");
-    const Weights model = weights().at("model");
     for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
-      stack_.blocks.push_back(make_block(model.at(fmt::format("layers.{}", i)), config, i));
-    stack_.recompute = options.recompute;
-    final_norm_ = Norm::rms(model, "norm", config.hidden_size, config.rms_norm_eps);
+      add_block(0,
+                make_block(block_weights(0, i).at(fmt::format("model.layers.{}", i)), config, i));
+    final_norm_ =
+        Norm::rms(last_weights().at("model"), "norm", config.hidden_size, config.rms_norm_eps);
     declare_head("lm_head.weight");
     store().allocate();
   }
 
-  Tensor forward(const ModelInput& input, const CacheUse* cache) override {
-    const Pass pass{.positions = input.positions, .cu_seqlens = input.cu_seqlens, .cache = cache};
-    return final_norm_(stack_(embed(input.tokens), pass, tp()));
-  }
-
  private:
+  Tensor before_blocks(StackId, const TextInput& text) override { return embed(text.tokens); }
+  Tensor after_blocks(StackId, const Tensor& h) override { return final_norm_(h); }
+
   Block make_block(const Weights& w, const LlamaConfig& c, std::int64_t index) {
     const std::int64_t h = c.hidden_size;
     Block block;
@@ -66,7 +64,6 @@ class Llama final : public Transformer {
   }
 
   runtime::RopeTable rope_;
-  Stack stack_;
   Norm final_norm_;
 };
 

@@ -214,25 +214,13 @@ class T5 final : public Transformer {
       : Transformer(config, options,
                     divided_heads(config.num_attention_heads, config.num_attention_heads,
                                   config.head_dim, options.tp),
-                    ""),
+                    "", {config.num_hidden_layers, config.num_decoder_layers}),
         config_(config) {
     declare_embedding("shared.weight");
-    make_side(weights().at("encoder"), config.num_hidden_layers, false, encoder_);
-    make_side(weights().at("decoder"), config.num_decoder_layers, true, decoder_);
+    make_side(kEncoder, "encoder", config.num_hidden_layers);
+    make_side(kDecoder, "decoder", config.num_decoder_layers);
     declare_head("lm_head.weight");
     store().allocate();
-  }
-
-  Tensor forward(const ModelInput& input, const CacheUse* cache) override {
-    Pass pass{.positions = input.positions, .cu_seqlens = input.cu_seqlens, .cache = cache};
-    if (cache == nullptr || !cache->decode) {
-      TANDEM_CHECK(input.encoder.tokens.defined(), "an encoder-decoder without an encoder's text");
-      pass.encoded = run(encoder_, input.encoder.tokens, {.cu_seqlens = input.encoder.cu_seqlens});
-      pass.encoded_cu_seqlens = input.encoder.cu_seqlens;
-    }
-    const Tensor h = run(decoder_, input.tokens, std::move(pass));
-    if (!config_.tie_word_embeddings) return h;
-    return runtime::scale(h, 1.0f / std::sqrt(static_cast<float>(config_.hidden_size)));
   }
 
   std::int32_t decoder_start_token() const override {
@@ -246,33 +234,38 @@ class T5 final : public Transformer {
     return {};
   }
 
- protected:
-  std::int64_t cache_layers() const override { return config_.num_decoder_layers; }
-
  private:
+  static constexpr StackId kEncoder = 0, kDecoder = 1;
+
+  // Of an encoder or a decoder.
   struct Side {
-    Stack stack;
     RelativeBias bias;
     Norm final_norm;
   };
 
-  Tensor run(const Side& side, const Tensor& tokens, Pass pass) {
-    side.bias.add_to(pass, longest(pass), tokens.device());
-    return side.final_norm(side.stack(embed(tokens), pass, tp()));
+  Tensor before_blocks(StackId, const TextInput& text) override { return embed(text.tokens); }
+  void prepare(StackId stack, Pass& pass) override {
+    sides_[stack].bias.add_to(pass, longest(pass), options().device);
+  }
+  Tensor after_blocks(StackId stack, const Tensor& h) override {
+    const Tensor normalized = sides_[stack].final_norm(h);
+    if (stack == kEncoder || !config_.tie_word_embeddings) return normalized;
+    return runtime::scale(normalized, 1.0f / std::sqrt(static_cast<float>(config_.hidden_size)));
   }
 
-  void make_side(const Weights& w, std::int64_t layers, bool decoder, Side& side) {
-    const double factor = config_.initializer_range;
-    for (std::int64_t i = 0; i < layers; ++i) {
-      const Weights block = w.at(fmt::format("block.{}.layer", i));
-      if (i == 0)
-        side.bias = RelativeBias(block.at("0.SelfAttention").with_std(factor * width_std()),
-                                 config_, !decoder);
-      side.stack.blocks.push_back(make_block(block, decoder));
-    }
-    side.stack.recompute = options().recompute;
-    side.final_norm =
-        Norm::rms(w, "final_layer_norm", config_.hidden_size, config_.layer_norm_epsilon);
+  void make_side(StackId stack, const std::string& name, std::int64_t layers) {
+    const bool decoder = stack == kDecoder;
+    // Files have the biases, which all blocks use, with the first one.
+    sides_[stack].bias = RelativeBias(stack_weights(stack)
+                                          .at(name + ".block.0.layer.0.SelfAttention")
+                                          .with_std(config_.initializer_range * width_std()),
+                                      config_, !decoder);
+    for (std::int64_t i = 0; i < layers; ++i)
+      add_block(stack,
+                make_block(block_weights(stack, i).at(fmt::format("{}.block.{}.layer", name, i)),
+                           decoder));
+    sides_[stack].final_norm = Norm::rms(last_weights(stack).at(name), "final_layer_norm",
+                                         config_.hidden_size, config_.layer_norm_epsilon);
   }
 
   double width_std() const { return 1.0 / std::sqrt(static_cast<double>(config_.hidden_size)); }
@@ -328,7 +321,7 @@ class T5 final : public Transformer {
   }
 
   T5Config config_;
-  Side encoder_, decoder_;
+  Side sides_[2];
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ struct T5Config final : FamilyConfig {
   T5Config();
   std::string_view model_type() const override { return "t5"; }
   ModelKind kind() const override { return ModelKind::kEncoderDecoder; }
+  std::int64_t block_count() const override { return num_hidden_layers + num_decoder_layers; }
   TextObjective text_objective() const override { return TextObjective::kSpanCorruption; }
   std::unique_ptr<FamilyConfig> clone() const override { return std::make_unique<T5Config>(*this); }
   // Its decoder starts with pad.

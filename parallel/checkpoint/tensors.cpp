@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <sstream>
 
 #include "runtime/io/safetensors_writer.h"
 #include "runtime/kernels/backend.h"
@@ -35,8 +36,8 @@ Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& t
   const Shape expected = file_shape(spec, piece);
   const Shape stored = file.info(name).shape;
   if (stored != expected)
-    throw_error("{}: tensor '{}' has shape {}, the model expects {}",
-                file.file_with(name).string(), name, stored.str(), expected.str());
+    throw_error("{}: tensor '{}' has shape {}, the model expects {}", file.file_with(name).string(),
+                name, stored.str(), expected.str());
   const PieceSlice slice = slice_of_piece(spec, piece, tp.rank(), tp.size());
   if (whole.shape.rank() == 0) return file.read(name, DType::kF32);
   const int dim = std::max(spec.dim, 0);
@@ -69,8 +70,8 @@ Tensor read_parameter(const ParameterStore& store, std::size_t index, const std:
     if (!file.contains(name) && names.may_be_missing && names.may_be_missing(own)) return {};
     const Tensor slice = read_local_slice(spec, piece, tp, name, file);
     if (!runtime::backend_of(slice).all_finite(slice))
-      throw_error("{}: tensor '{}' holds values that are not finite",
-                  file.file_with(name).string(), name);
+      throw_error("{}: tensor '{}' holds values that are not finite", file.file_with(name).string(),
+                  name);
     insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
   }
   return host;
@@ -130,16 +131,17 @@ std::optional<Tensor> gather_piece(const ShardSpec& spec, std::size_t piece, con
   return whole;
 }
 
-std::vector<TensorInfo> logical_tensors(const ParameterStore& store, const std::string& prefix,
-                                        DType dtype) {
+// What this stage has in files: names and shapes.
+std::vector<TensorInfo> logical_tensors(const ParameterStore& store) {
   std::vector<TensorInfo> infos;
-  for (const auto& stored : store.parameters()) {
-    for (std::size_t piece = 0; piece < stored->spec.pieces.size(); ++piece) {
-      if (stored->spec.pieces[piece].first > 0) continue;
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    if (!store.counts(i)) continue;
+    const ShardSpec& spec = store.parameters()[i]->spec;
+    for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
+      if (spec.pieces[piece].first > 0) continue;
       TensorInfo info;
-      info.name = prefix + stored->spec.pieces[piece].name;
-      info.dtype = dtype;
-      info.shape = file_shape(stored->spec, piece);
+      info.name = spec.pieces[piece].name;
+      info.shape = file_shape(spec, piece);
       infos.push_back(std::move(info));
     }
   }
@@ -177,12 +179,13 @@ class FileTensor {
 };
 
 // Gathers all parameters piece by piece; `collect(i)` gives the local tensor on the first replica,
-// `write(name, tensor)` runs on the first rank.
-void for_each_gathered(
-    const ParameterStore& store, const std::string& prefix,
-    const std::function<Tensor(std::size_t)>& collect,
-    const std::function<void(const std::string& name, const Tensor& tensor)>& write) {
+// `write(name, tensor)` runs on the first tensor-parallel rank.
+using Collect = std::function<Tensor(std::size_t)>;
+using Write = std::function<void(const std::string& name, const Tensor& tensor)>;
+void for_each_gathered(const ParameterStore& store, const std::string& prefix,
+                       const Collect& collect, const Write& write) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    if (!store.counts(i)) continue;
     const Tensor local = collect(i);
     if (!local.defined()) continue;
     const ShardSpec& spec = store.parameters()[i]->spec;
@@ -195,16 +198,77 @@ void for_each_gathered(
   }
 }
 
+// What each stage of a pipeline writes, known to all of them: "name size size …" a line.
+std::vector<std::vector<TensorInfo>> tensors_of_stages(const std::vector<TensorInfo>& own,
+                                                       const Group& pp) {
+  std::string text;
+  for (const TensorInfo& info : own) {
+    text += info.name;
+    for (int d = 0; d < info.shape.rank(); ++d) text += fmt::format(" {}", info.shape[d]);
+    text += '\n';
+  }
+  std::vector<std::vector<TensorInfo>> stages;
+  for (const std::string& stage : pp.all_gather_strings(text, "tensors of the stages")) {
+    stages.emplace_back();
+    std::istringstream lines(stage);
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream words(line);
+      TensorInfo info;
+      words >> info.name;
+      const std::vector<std::int64_t> sizes{std::istream_iterator<std::int64_t>(words), {}};
+      info.shape = Shape(sizes);
+      stages.back().push_back(std::move(info));
+    }
+  }
+  return stages;
+}
+
+// for_each_gathered over all stages, with `write` on the mesh's first rank, to which the others
+// send one tensor at a time. `stages` are without prefix.
+void write_all_stages(const ParameterStore& store, const Mesh& mesh, const std::string& prefix,
+                      const std::vector<std::vector<TensorInfo>>& stages, const Collect& collect,
+                      const Write& write) {
+  const Group& pp = mesh.pp;
+  for_each_gathered(store, prefix, collect, [&](const std::string& name, const Tensor& tensor) {
+    if (pp.rank() == 0)
+      write(name, tensor);
+    else
+      pp.send(tensor, 0, name).wait();
+  });
+  if (!mesh.is_first_rank()) return;
+  for (int stage = 1; stage < pp.size(); ++stage)
+    for (const TensorInfo& info : stages[static_cast<std::size_t>(stage)]) {
+      Tensor tensor = Tensor::empty(info.shape, DType::kF32);
+      pp.recv(tensor, stage, prefix + info.name).wait();
+      write(prefix + info.name, tensor);
+    }
+}
+
+// The tensors of all stages as a file declares them.
+void declare(const std::vector<std::vector<TensorInfo>>& stages, const std::string& prefix,
+             DType dtype, std::vector<TensorInfo>& infos) {
+  for (const auto& stage : stages)
+    for (TensorInfo info : stage) {
+      info.name = prefix + info.name;
+      info.dtype = dtype;
+      infos.push_back(std::move(info));
+    }
+}
+
 }  // namespace
 
 void save_weights(const ParameterStore& store, const Mesh& mesh,
                   const std::filesystem::path& folder, DType dtype) {
   if (mesh.dp.rank() != 0 && !store.divided()) return;
+  const auto stages = tensors_of_stages(logical_tensors(store), mesh.pp);
   std::optional<runtime::ShardedSafetensorsWriter> writer;
-  if (mesh.is_first_rank())
-    writer.emplace(folder, logical_tensors(store, "", dtype), runtime::Metadata{{"format", "pt"}});
-  for_each_gathered(
-      store, "", [&](std::size_t i) { return store.collect(i); },
+  if (mesh.is_first_rank()) {
+    std::vector<TensorInfo> infos;
+    declare(stages, "", dtype, infos);
+    writer.emplace(folder, infos, runtime::Metadata{{"format", "pt"}});
+  }
+  write_all_stages(
+      store, mesh, "", stages, [&](std::size_t i) { return store.collect(i); },
       [&](const std::string& name, const Tensor& tensor) {
         writer->write(name, tensor.to(dtype));
       });
@@ -214,18 +278,17 @@ void save_weights(const ParameterStore& store, const Mesh& mesh,
 void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets,
                       const Mesh& mesh, const std::filesystem::path& file) {
   if (mesh.dp.rank() != 0 && !store.divided()) return;
+  const auto stages = tensors_of_stages(logical_tensors(store), mesh.pp);
   std::optional<runtime::SafetensorsWriter> writer;
   if (mesh.is_first_rank()) {
     std::vector<TensorInfo> infos;
-    for (const TensorSet& set : sets) {
-      const auto more = logical_tensors(store, set.prefix, DType::kF32);
-      infos.insert(infos.end(), more.begin(), more.end());
-    }
+    for (const TensorSet& set : sets) declare(stages, set.prefix, DType::kF32, infos);
     writer.emplace(file, infos);
   }
   for (const TensorSet& set : sets)
-    for_each_gathered(
-        store, set.prefix, [&](std::size_t i) { return store.collect_part(i, set.tensors[i]); },
+    write_all_stages(
+        store, mesh, set.prefix, stages,
+        [&](std::size_t i) { return store.collect_part(i, set.tensors[i]); },
         [&](const std::string& name, const Tensor& tensor) { writer->write(name, tensor); });
   if (writer) writer->finish();
 }

@@ -37,9 +37,10 @@ void load_tensor_set(const ParameterStore& store, const TensorSet& set,
                      const runtime::TensorSource& file);
 
 // Collective over the mesh. Replicas send what they own to the first replica (others return at once
-// where nothing is divided), whose tensor-parallel ranks send their slices to the first rank; that
-// one writes one tensor at a time in `dtype` to folder/model.safetensors (weights, sharded with an
-// index when large) or to a single file. Memory: one logical tensor.
+// where nothing is divided), whose tensor-parallel ranks send their slices to their first, and the
+// stages of a pipeline their tensors to the first rank; that one writes one tensor at a time in
+// `dtype` to folder/model.safetensors (weights, sharded with an index when large) or to a single
+// file. Memory: one logical tensor.
 void save_weights(const ParameterStore& store, const Mesh& mesh,
                   const std::filesystem::path& folder, runtime::DType dtype);
 void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets,

@@ -49,6 +49,7 @@ class Work {
 
   bool test();
   void wait();
+  bool hopeless() const { return impl_ != nullptr && impl_->hopeless(); }
 
  private:
   void finish() noexcept;
@@ -116,6 +117,7 @@ class Group {
   Group split(int color, std::string_view name) const;
   void progress() const;
   void set_deadline(std::chrono::milliseconds deadline) const;
+  bool on_paper() const;
 
   // Host-side conveniences built on the above, for small control data.
   std::string broadcast_string(std::string value, int root, std::string_view name) const;

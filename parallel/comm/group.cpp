@@ -106,6 +106,10 @@ void Group::progress() const {
   checked().progress();
 }
 
+bool Group::on_paper() const {
+  return checked().on_paper();
+}
+
 void Group::set_deadline(std::chrono::milliseconds deadline) const {
   checked().set_deadline(deadline);
 }

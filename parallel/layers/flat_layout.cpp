@@ -25,12 +25,12 @@ std::vector<std::vector<std::size_t>> groups_of(std::span<const FlatItem> items,
   std::int64_t filled = bucket_elements;
   for (std::size_t i = items.size(); i-- > 0;) {
     if (items[i].small) continue;
-    if (filled >= bucket_elements) {
+    if (filled >= bucket_elements || items[i].alone) {
       groups.emplace_back();
       filled = 0;
     }
     groups.back().push_back(i);
-    filled += aligned(items[i].elements);
+    filled = items[i].alone ? bucket_elements : filled + aligned(items[i].elements);
   }
   for (auto& group : groups) std::ranges::reverse(group);
   std::ranges::reverse(groups);

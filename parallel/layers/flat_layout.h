@@ -15,6 +15,7 @@ namespace tandem::parallel {
 struct FlatItem {
   std::int64_t elements = 0;
   bool small = false;  // kept whole by every replica
+  bool alone = false;  // in a bucket of its own, so that its division depends on nothing else
 };
 
 struct FlatBucket {

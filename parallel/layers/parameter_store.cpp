@@ -55,7 +55,9 @@ runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOp
 void ParameterStore::allocate() {
   std::vector<FlatItem> items;
   for (const auto& stored : parameters_)
-    items.push_back({local_shape(stored->spec, tp().size()).elements(), stored->options.keep_fp32});
+    items.push_back({.elements = local_shape(stored->spec, tp().size()).elements(),
+                     .small = stored->options.keep_fp32,
+                     .alone = !stored->options.holders.empty()});
   layout_ = FlatLayout(items, divided() ? dp().size() : 1, options_.bucket_elements);
   allocate_buffers();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -235,6 +237,11 @@ StoredParameter* ParameterStore::find(const std::string& name) {
   const auto found = std::ranges::find_if(
       parameters_, [&](const auto& stored) { return stored->parameter.name == name; });
   return found == parameters_.end() ? nullptr : found->get();
+}
+
+bool ParameterStore::counts(std::size_t index) const {
+  const std::vector<int>& holders = parameters_[index]->options.holders;
+  return holders.empty() || holders.front() == pp().rank();
 }
 
 std::int64_t ParameterStore::logical_elements() const {

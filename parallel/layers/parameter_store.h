@@ -37,6 +37,8 @@ struct ParameterOptions {
   bool keep_fp32 = false;  // norms and biases: kernels read them in fp32
   // false: never changes in training (a buffer that files hold like a weight). Has no decay then.
   bool trainable = true;
+  // Stages of the pipeline that have a copy, if more than one.
+  std::vector<int> holders = {};
 };
 
 // What the replicas of a model divide among them.
@@ -50,6 +52,7 @@ struct StoreOptions {
   bool trainable = true;
   Group dp{};
   ZeroStage zero = ZeroStage::kNone;
+  Group pp{};  // whose other stages hold the model's other parameters
   std::int64_t bucket_elements = 2 << 20;
 };
 
@@ -123,13 +126,16 @@ class ParameterStore {
     return divided() && !parameters_[index]->options.keep_fp32;
   }
   bool divides_gradients() const { return zero_ == ZeroStage::kGradients; }
-  // Elements of the whole unsharded model.
+  // False for a copy of what an earlier stage of the pipeline holds: norms and files have it once.
+  bool counts(std::size_t index) const;
+  // Unsharded elements of the parameters that this stage holds.
   std::int64_t logical_elements() const;
   // Marks all gradients as not yet written in this step.
   void begin_step();
 
   const Group& tp() const { return options_.tp; }
   const Group& dp() const { return options_.dp; }
+  const Group& pp() const { return options_.pp; }
   runtime::Device device() const { return options_.device; }
   bool trainable() const { return options_.trainable; }
   runtime::DType compute_dtype() const { return options_.precision.compute; }

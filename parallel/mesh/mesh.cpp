@@ -51,10 +51,11 @@ Place place_on_axis(const LayoutConfig& layout, std::size_t axis, std::int64_t r
 template <typename MakeGroup>
 Mesh assemble(const LayoutConfig& layout, Group world, MakeGroup make_group) {
   const auto axes = axes_of(layout);
-  Mesh mesh{layout, std::move(world), {}, {}, {}, {}};
+  Mesh mesh{layout, std::move(world), {}, {}, {}, {}, {}};
   const std::array<Group*, 4> groups{&mesh.pp, &mesh.dp, &mesh.cp, &mesh.tp};
   for (std::size_t i = 0; i < axes.size(); ++i)
     if (axes[i].size > 1) *groups[i] = make_group(i, axes[i]);
+  if (axes[0].size > 1) mesh.pp_gradients = make_group(0, {"pp_gradients", axes[0].size});
   return mesh;
 }
 
@@ -65,6 +66,7 @@ std::string LayoutConfig::str() const {
   for (const Axis& axis : axes_of(*this))
     if (axis.size != 1)
       text += fmt::format("{}{}{}", text.empty() ? "" : " x ", axis.name, axis.size);
+  if (virtual_stages > 1) text += fmt::format(" v{}", virtual_stages);
   if (zero_stage > 0 && !text.empty()) text += fmt::format(" zero{}", zero_stage);
   return text.empty() ? "1 rank" : text;
 }
@@ -73,6 +75,17 @@ void LayoutConfig::visit_fields(runtime::FieldVisitor& v) {
   v.field({"pipeline_parallel", "stages that the layers are divided into, each on ranks of its own",
            "stages"},
           pipeline_parallel);
+  v.choice(
+      {"pipeline_schedule",
+       "order of micro-batches in a pipeline: 1f1b starts a backward as soon as it can and holds "
+       "activations of few micro-batches, gpipe runs all forwards first"},
+      pipeline_schedule, {"gpipe", "1f1b"});
+  v.field(
+      {"virtual_stages",
+       "chunks of layers on each pipeline rank; more than 1 shortens the time that ranks wait, for "
+       "more messages",
+       "chunks"},
+      virtual_stages);
   v.field({"data_parallel", "copies of the model that each train on their share of the batch",
            "copies"},
           data_parallel);

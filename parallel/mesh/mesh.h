@@ -6,6 +6,7 @@
 #include <string>
 
 #include "parallel/comm/communicator.h"
+#include "parallel/pipeline/schedule.h"
 #include "runtime/base/fields.h"
 
 namespace tandem::parallel {
@@ -15,6 +16,8 @@ struct LayoutConfig {
   std::int64_t data_parallel = 1;
   std::int64_t context_parallel = 1;
   std::int64_t tensor_parallel = 1;
+  ScheduleKind pipeline_schedule = ScheduleKind::k1F1B;
+  std::int64_t virtual_stages = 1;  // chunks of the model on every rank of a pipeline
   // What the data-parallel copies divide among them: 0 nothing, 1 optimizer state, 2 also
   // gradients.
   std::int64_t zero_stage = 0;
@@ -22,7 +25,13 @@ struct LayoutConfig {
   std::int64_t ranks() const {
     return pipeline_parallel * data_parallel * context_parallel * tensor_parallel;
   }
-  // "dp4 x tp2", "dp4 zero1", "1 rank"
+  PipelineShape pipeline_shape() const {
+    return {pipeline_schedule, static_cast<int>(pipeline_parallel),
+            static_cast<int>(virtual_stages)};
+  }
+  // Parts that a pipeline cuts the model into.
+  std::int64_t pipeline_parts() const { return pipeline_parallel * virtual_stages; }
+  // "dp4 x tp2", "dp4 zero1", "pp2 x dp2 v2", "1 rank"
   std::string str() const;
   void visit_fields(runtime::FieldVisitor& v);
 };
@@ -31,6 +40,7 @@ struct Mesh {
   LayoutConfig layout;
   Group world;  // all ranks of this mesh
   Group pp, dp, cp, tp;
+  Group pp_gradients;  // the ranks of pp again, for what flows backwards
 
   bool is_first_rank() const { return world.rank() == 0; }
 };

@@ -14,6 +14,10 @@ Allocator& cuda_allocator(int index);
 int cuda_device_count();
 // Why the count is 0, for messages; empty when it is not.
 std::string cuda_absence();
+// Tells a card from all others, on any machine. The index must exist.
+std::string cuda_card_id(int index);
+// What programs can still get of a card's memory. The index must exist.
+std::int64_t cuda_free_bytes(int index);
 // What `trainer --version` says: "CUDA 13.0 for sm_80-real, sm_90" or "without CUDA".
 std::string cuda_build();
 

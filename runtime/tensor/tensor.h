@@ -50,11 +50,13 @@ class Tensor {
                  name_of(dtype_of<T>()));
     return static_cast<T*>(raw());
   }
-  // Host tensors only.
+  // Host tensors only. Not of a temporary, whose memory may be another tensor's a moment later.
   template <typename T>
-  std::span<T> span() const {
+  std::span<T> span() const& {
     return {data<T>(), static_cast<std::size_t>(elements())};
   }
+  template <typename T>
+  std::span<T> span() const&& = delete;
   // Copies to the host.
   template <typename T>
   std::vector<T> to_vector() const;

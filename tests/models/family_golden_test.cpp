@@ -29,7 +29,7 @@ SafetensorsFile golden_of(const std::string& name) {
 
 models::BuildOptions on(const parallel::Mesh& mesh) {
   models::BuildOptions options;
-  options.tp = mesh.tp;
+  options.lay_over(mesh);
   return options;
 }
 
@@ -42,8 +42,21 @@ void on_ranks(const parallel::LayoutConfig& layout,
       [&](const parallel::Group& world) { body(parallel::make_mesh(layout, world)); });
 }
 
-const std::vector<parallel::LayoutConfig> kLayouts = {
-    {}, {.tensor_parallel = 2}, {.data_parallel = 2}};
+bool has_encoder_and_decoder(const std::string& name) {
+  return name.starts_with("t5") || name.starts_with("bart");
+}
+
+// The fixtures have two blocks, or two in the encoder and two in the decoder: between which a
+// pipeline of two stages is cut, and one of four within each.
+std::vector<parallel::LayoutConfig> layouts_for(const std::string& name) {
+  std::vector<parallel::LayoutConfig> layouts = {
+      {}, {.tensor_parallel = 2}, {.data_parallel = 2}, {.pipeline_parallel = 2}};
+  if (has_encoder_and_decoder(name)) {
+    layouts.push_back({.pipeline_parallel = 4});
+    layouts.push_back({.pipeline_parallel = 2, .virtual_stages = 2});
+  }
+  return layouts;
+}
 
 // ---- forward and backward
 
@@ -188,12 +201,17 @@ void expect_training(const std::string& name, const parallel::Mesh& mesh) {
         GoldenBatch::read(golden, fmt::format("train/batch{}/", step % batches));
     const GoldenBatch own = whole.part(static_cast<std::size_t>(mesh.dp.rank()),
                                        static_cast<std::size_t>(mesh.dp.size()));
+    const std::size_t micro_batches = mesh.layout.pipeline_parallel > 1 ? 2 : 1;
     double loss = 0;
     const auto stats = engine.step(
-        1,
-        [&](std::int64_t) { loss = golden_loss(engine.model(), own, whole.target_count(), true); },
+        static_cast<std::int64_t>(micro_batches),
+        [&](std::int64_t i) {
+          loss += golden_loss(engine.model(), own.part(static_cast<std::size_t>(i), micro_batches),
+                              whole.target_count(), true);
+        },
         json["lr"], json["max_norm"]);
-    loss = mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
+    for (const parallel::Group& group : {mesh.dp, mesh.pp})
+      loss = group.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
     EXPECT_NEAR(loss, losses[step], 1e-4 * losses[step]) << mesh.layout.str() << " step " << step;
     EXPECT_NEAR(stats.grad_norm, norms[step], 1e-3 * norms[step])
         << mesh.layout.str() << " step " << step;
@@ -201,7 +219,7 @@ void expect_training(const std::string& name, const parallel::Mesh& mesh) {
 }
 
 TEST_P(FamilyTraining, twenty_adamw_steps_equal_pytorch_under_every_layout) {
-  for (const auto& layout : kLayouts)
+  for (const auto& layout : layouts_for(GetParam()))
     on_ranks(layout, [&](const parallel::Mesh& mesh) { expect_training(GetParam(), mesh); });
 }
 
@@ -215,8 +233,9 @@ TEST_P(FamilyGeneration, greedy_tokens_equal_transformers_with_and_without_a_cac
   std::vector<std::int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto new_tokens = static_cast<std::int64_t>(expected[0].size());
-  for (const int tp : {1, 2})
-    on_ranks({.tensor_parallel = tp}, [&](const parallel::Mesh& mesh) {
+  for (const auto& layout : layouts_for(GetParam())) {
+    if (layout.data_parallel > 1) continue;
+    on_ranks(layout, [&](const parallel::Mesh& mesh) {
       const auto model = load_golden_model(GetParam(), on(mesh));
       for (const std::int64_t batch_size : {1, 2, 3})
         for (const bool use_cache : {true, false}) {
@@ -227,9 +246,10 @@ TEST_P(FamilyGeneration, greedy_tokens_equal_transformers_with_and_without_a_cac
                                                  .use_cache = use_cache});
           for (std::size_t i = 0; i < prompts.size(); ++i)
             EXPECT_EQ(results[i].tokens, expected[i])
-                << "tp" << tp << " batch " << batch_size << " cache " << use_cache;
+                << layout.str() << " batch " << batch_size << " cache " << use_cache;
         }
     });
+  }
 }
 
 // ---- the Hugging Face directory

@@ -109,7 +109,9 @@ double golden_loss(models::Model& model, const GoldenBatch& batch, double weight
   const std::vector<float> weights(rows.size(), static_cast<float>(1.0 / weight));
   runtime::Tape tape;
   const runtime::TapeScope scope(backward ? &tape : nullptr);
-  const Tensor hidden = runtime::select_rows(model.forward(batch.input()), host_tensor(rows));
+  const Tensor states = model.forward(batch.input());
+  if (!states.defined()) return 0;
+  const Tensor hidden = runtime::select_rows(states, host_tensor(rows));
   const Tensor loss = parallel::linear_cross_entropy(hidden, model.vocab(), host_tensor(targets),
                                                      host_tensor(weights));
   if (backward) tape.backward(loss);

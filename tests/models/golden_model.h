@@ -41,7 +41,8 @@ struct GoldenBatch {
   double target_count() const;
 };
 
-// Σ −log p(target) / weight, with its gradient where `backward`.
+// Σ −log p(target) / weight, with its gradient where `backward`; 0 on a stage of a pipeline that
+// does not hold the model's end.
 double golden_loss(models::Model& model, const GoldenBatch& batch, double weight, bool backward);
 
 // Every weight's gradient as files of the family would hold it, by name: gathered over the ranks of

@@ -20,18 +20,40 @@ LayoutConfig layout(std::int64_t dp, std::int64_t tp, std::int64_t zero = 0) {
   return {.data_parallel = dp, .tensor_parallel = tp, .zero_stage = zero};
 }
 
+LayoutConfig pipeline(std::int64_t pp, LayoutConfig layout = {}, std::int64_t chunks = 1) {
+  layout.pipeline_parallel = pp;
+  layout.virtual_stages = chunks;
+  return layout;
+}
+
+LayoutConfig gpipe(LayoutConfig layout) {
+  layout.pipeline_schedule = parallel::ScheduleKind::kGPipe;
+  return layout;
+}
+
 std::vector<LayoutConfig> layouts_for(int ranks) {
   switch (ranks) {
     case 1:
       return {layout(1, 1)};
     case 2:
-      return {layout(2, 1), layout(1, 2), layout(2, 1, 1), layout(2, 1, 2)};
+      return {layout(2, 1), layout(1, 2),       layout(2, 1, 1),    layout(2, 1, 2),
+              pipeline(2),  gpipe(pipeline(2)), pipeline(2, {}, 2), gpipe(pipeline(2, {}, 2))};
     case 3:
-      return {layout(3, 1), layout(3, 1, 2)};
+      return {layout(3, 1), layout(3, 1, 2), pipeline(3)};
     case 4:
-      return {layout(2, 2), layout(4, 1), layout(1, 4), layout(2, 2, 1), layout(4, 1, 2)};
+      return {layout(2, 2),
+              layout(4, 1),
+              layout(1, 4),
+              layout(2, 2, 1),
+              layout(4, 1, 2),
+              pipeline(4),
+              pipeline(2, layout(1, 2)),
+              pipeline(2, layout(2, 1)),
+              pipeline(2, layout(2, 1, 1)),
+              pipeline(2, layout(2, 1, 2), 2)};
     case 8:
-      return {layout(4, 2), layout(2, 4), layout(4, 2, 2)};
+      return {layout(4, 2), layout(2, 4), layout(4, 2, 2), pipeline(2, layout(2, 2)),
+              pipeline(4, layout(2, 1, 2))};
   }
   return {};
 }
@@ -48,13 +70,19 @@ void broadcast(std::vector<double>& values) {
   values = tensor.to_vector<double>();
 }
 
-const test::TrainingTrace& control_of(std::int64_t global_batch_size) {
-  static std::map<std::int64_t, test::TrainingTrace> controls;
-  const auto [entry, is_new] = controls.try_emplace(global_batch_size);
+// Five do not divide evenly over a pipeline.
+std::int64_t layers_for(const LayoutConfig& l) {
+  return l.pipeline_parallel > 1 ? 5 : 2;
+}
+
+const test::TrainingTrace& control_of(std::int64_t global_batch_size, std::int64_t layers) {
+  static std::map<std::pair<std::int64_t, std::int64_t>, test::TrainingTrace> controls;
+  const auto [entry, is_new] = controls.try_emplace({global_batch_size, layers});
   test::TrainingTrace& control = entry->second;
   if (!is_new) return control;
   const test::TrainingCase setup{.global_batch_size = global_batch_size,
-                                 .micro_batch_size = global_batch_size};
+                                 .micro_batch_size = global_batch_size,
+                                 .layers = layers};
   if (test::world().rank() == 0) control = test::train_tiny(parallel::single_rank_mesh(), setup);
   for (std::vector<double>* curve : {&control.losses, &control.grad_norms}) {
     curve->resize(setup.steps);
@@ -68,14 +96,17 @@ TEST(Layouts, train_to_the_loss_of_one_rank) {
   ASSERT_FALSE(layouts.empty()) << "no layouts are listed for " << test::world().size() << " ranks";
   for (const LayoutConfig& l : layouts) {
     const std::int64_t global = global_batch_for(l);
-    const test::TrainingTrace& control = control_of(global);
+    const test::TrainingTrace& control = control_of(global, layers_for(l));
     EXPECT_LT(control.losses.back(), 0.95 * control.losses.front()) << "the control does not learn";
     const parallel::Mesh mesh = parallel::make_mesh(l, test::world());
     const std::int64_t own = global / l.data_parallel;
-    for (const std::int64_t micro : {own, own % 2 == 0 ? own / 2 : 1}) {
+    const std::int64_t most = l.pipeline_parallel > 1 ? own / 2 : own;
+    for (const std::int64_t micro : {most, most % 2 == 0 ? most / 2 : 1}) {
       for (const bool recompute : {false, true}) {
-        const auto trace = test::train_tiny(
-            mesh, {.global_batch_size = global, .micro_batch_size = micro, .recompute = recompute});
+        const auto trace = test::train_tiny(mesh, {.global_batch_size = global,
+                                                   .micro_batch_size = micro,
+                                                   .recompute = recompute,
+                                                   .layers = layers_for(l)});
         EXPECT_LE(test::worst_difference(trace.losses, control.losses), 1e-5)
             << l.str() << " micro_batch_size " << micro << " recompute " << recompute;
         EXPECT_LE(test::worst_difference(trace.grad_norms, control.grad_norms), 1e-4)
@@ -90,9 +121,11 @@ TEST(Layouts, bf16_stays_near_fp32) {
     const parallel::Mesh mesh = parallel::make_mesh(l, test::world());
     const std::int64_t global = global_batch_for(l);
     const auto trace = test::train_tiny(mesh, {.global_batch_size = global,
-                                               .micro_batch_size = global / l.data_parallel,
-                                               .compute = runtime::DType::kBF16});
-    EXPECT_LE(test::worst_difference(trace.losses, control_of(global).losses), 0.03) << l.str();
+                                               .micro_batch_size = global / l.data_parallel / 2,
+                                               .compute = runtime::DType::kBF16,
+                                               .layers = layers_for(l)});
+    EXPECT_LE(test::worst_difference(trace.losses, control_of(global, layers_for(l)).losses), 0.03)
+        << l.str();
   }
 }
 

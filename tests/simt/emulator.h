@@ -7,6 +7,7 @@
 //  - work that is submitted runs when the host waits for it, not before;
 //  - shared memory and new device memory hold garbage (NaNs), and their ends are guarded: writing
 //    behind them is a Violation, and under AddressSanitizer so is reading.
+// Several threads may use it; one at a time does.
 #pragma once
 
 #include <cstddef>
@@ -37,6 +38,9 @@ void enqueue(std::function<void()> work);
 
 // Device memory that this process may have; a request beyond it fails as on a full card.
 void set_memory_limit(std::size_t bytes);
+
+// While true, events are never seen to be reached: a card that hangs.
+void set_stalled(bool stalled);
 
 // Memory of exactly `bytes` bytes that begin at a multiple of 64, filled with NaNs, with a guard
 // behind. release_guarded throws Violation when the guard was written to.

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 #include <cxxabi.h>
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <deque>
@@ -32,15 +33,34 @@ struct Card {
   std::size_t limit = std::size_t{1} << 40, used = 0;
   cudaError_t last_error = cudaSuccess;
   int device = 0;
+  bool stalled = false;
 };
 
-Card& card() {
-  static Card& instance = *new Card;  // static objects free memory at the end
-  return instance;
+// The card, for one thread at a time.
+class Access {
+ public:
+  Card* operator->() const { return &card_; }
+
+ private:
+  static std::recursive_mutex& mutex() {
+    static std::recursive_mutex& instance = *new std::recursive_mutex;
+    return instance;
+  }
+  static Card& instance() {
+    static Card& instance = *new Card;  // static objects free memory at the end
+    return instance;
+  }
+
+  std::unique_lock<std::recursive_mutex> lock_{mutex()};
+  Card& card_ = instance();
+};
+
+Access card() {
+  return {};
 }
 
 cudaError_t remember(cudaError_t error) {
-  if (error != cudaSuccess) card().last_error = error;
+  if (error != cudaSuccess) card()->last_error = error;
   return error;
 }
 
@@ -50,7 +70,7 @@ void report_later(const std::function<void()>& work) {
   try {
     work();
   } catch (...) {
-    card().queue.push_front(
+    card()->queue.push_front(
         [failure = std::current_exception()] { std::rethrow_exception(failure); });
   }
 }
@@ -64,7 +84,8 @@ std::string plain_name(std::string name) {
 }
 
 const std::string& name_of(const void* kernel) {
-  std::string& name = card().names[kernel];
+  const Access card;
+  std::string& name = card->names[kernel];
   if (!name.empty()) return name;
   Dl_info info = {};
   name = std::string("?");
@@ -80,37 +101,42 @@ const std::string& name_of(const void* kernel) {
 }  // namespace
 
 void enqueue(std::function<void()> work) {
-  card().queue.push_back(std::move(work));
+  card()->queue.push_back(std::move(work));
 }
 
 void drain() {
-  while (!card().queue.empty()) {
-    const std::function<void()> work = std::move(card().queue.front());
-    card().queue.pop_front();
+  const Access card;
+  while (!card->queue.empty()) {
+    const std::function<void()> work = std::move(card->queue.front());
+    card->queue.pop_front();
     work();
   }
 }
 
 const std::set<std::string>& executed_kernels() {
-  return card().executed;
+  return card()->executed;
+}
+
+void set_stalled(bool stalled) {
+  card()->stalled = stalled;
 }
 
 void set_memory_limit(std::size_t bytes) {
-  card().limit = bytes;
+  card()->limit = bytes;
 }
 
 cudaError_t submit(const cudaLaunchConfig_t& config, const void* kernel,
                    std::function<void()> thread) {
   const dim3 grid = config.gridDim, block = config.blockDim;
   const std::size_t threads = static_cast<std::size_t>(block.x) * block.y * block.z;
-  const std::size_t shared_limit = std::max(kPlainSharedBytes, card().more_shared[kernel]);
+  const std::size_t shared_limit = std::max(kPlainSharedBytes, card()->more_shared[kernel]);
   const bool possible = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffu &&
                         grid.y <= 65535 && grid.z <= 65535 && threads > 0 && threads <= 1024 &&
                         block.z <= 64 && config.dynamicSmemBytes <= shared_limit;
   if (!possible) return remember(cudaErrorInvalidConfiguration);
   enqueue(
       [launch = Launch{name_of(kernel), grid, block, config.dynamicSmemBytes, std::move(thread)}] {
-        card().executed.insert(launch.name);
+        card()->executed.insert(launch.name);
         run(launch);
       });
   return cudaSuccess;
@@ -132,8 +158,15 @@ cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
 }
+// A card of its own for every process.
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  *properties = {};
+  const pid_t id = getpid();
+  std::memcpy(properties->uuid.bytes, &id, sizeof(id));
+  return device == 0 ? cudaSuccess : remember(cudaErrorInvalidDevice);
+}
 cudaError_t cudaGetLastError() {
-  return std::exchange(card().last_error, cudaSuccess);
+  return std::exchange(card()->last_error, cudaSuccess);
 }
 const char* cudaGetErrorName(cudaError_t error) {
   return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError";
@@ -145,20 +178,22 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
-  if (card().used + bytes > card().limit) return remember(cudaErrorMemoryAllocation);
+  const auto lock = card();
+  if (card()->used + bytes > card()->limit) return remember(cudaErrorMemoryAllocation);
   *pointer = simt::allocate_guarded(bytes);
-  card().memory[*pointer] = bytes;
-  card().used += bytes;
+  card()->memory[*pointer] = bytes;
+  card()->used += bytes;
   return cudaSuccess;
 }
 cudaError_t cudaFree(void* pointer) {
   if (pointer == nullptr) return cudaSuccess;
+  const auto lock = card();
   simt::report_later([] { simt::drain(); });
-  const auto found = card().memory.find(pointer);
-  if (found == card().memory.end()) return remember(cudaErrorInvalidValue);
-  card().used -= found->second;
+  const auto found = card()->memory.find(pointer);
+  if (found == card()->memory.end()) return remember(cudaErrorInvalidValue);
+  card()->used -= found->second;
   simt::report_later([&] { simt::release_guarded(pointer, found->second); });
-  card().memory.erase(found);
+  card()->memory.erase(found);
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned) {
@@ -170,8 +205,8 @@ cudaError_t cudaFreeHost(void* pointer) {
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  *total = card().limit;
-  *free = card().limit - card().used;
+  *total = card()->limit;
+  *free = card()->limit - card()->used;
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
@@ -215,11 +250,16 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->recorded) simt::drain();
   return cudaSuccess;
 }
+// Whatever is asked about gets done by asking.
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (card()->stalled) return cudaErrorNotReady;
+  return cudaEventSynchronize(event);
+}
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
   if (value < 0 || static_cast<std::size_t>(value) > simt::kMaxSharedBytes)
     return remember(cudaErrorInvalidValue);
-  card().more_shared[kernel] = static_cast<std::size_t>(value);
+  card()->more_shared[kernel] = static_cast<std::size_t>(value);
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetName(const char** name, const void* kernel) {

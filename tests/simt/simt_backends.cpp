@@ -1,5 +1,5 @@
-// The kernel tests over the CUDA backend on the emulated card. Every call runs twice, with its threads
-// in order and reversed or shuffled; its tensors have guarded memory of exactly their size.
+// The kernel tests over the CUDA backend on the emulated card. Every call runs twice, with its
+// threads in order and reversed or shuffled; its tensors have guarded memory of exactly their size.
 #include <mutex>
 
 #include "runtime/device/caching_allocator.h"

@@ -24,7 +24,8 @@ inline void for_each_parameter(
         runtime::Tensor part =
             runtime::Tensor::empty(stored->spec.pieces[piece].shape, runtime::DType::kF32);
         parallel::extract_piece(stored->spec, piece, 0, 1,
-                                all.to(runtime::DType::kF32).span<float>(), part.span<float>());
+                                all.to(runtime::DType::kF32).to_vector<float>(),
+                                part.span<float>());
         return part;
       };
       visit(stored->spec.pieces[piece].name, cut(stored->parameter.leaf.value),

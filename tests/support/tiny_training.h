@@ -43,6 +43,8 @@ struct TrainingCase {
   std::int64_t micro_batch_size = 4;
   bool recompute = false;
   runtime::DType compute = runtime::DType::kF32;
+  std::int64_t layers = 2;
+  runtime::Device device = {};
 };
 
 struct TrainingTrace {
@@ -52,15 +54,15 @@ struct TrainingTrace {
 };
 
 inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
-  const models::LlamaConfig config = tiny_config();
+  models::LlamaConfig config = tiny_config();
+  config.num_hidden_layers = setup.layers;
   models::BuildOptions options;
-  options.tp = mesh.tp;
-  options.dp = mesh.dp;
-  options.zero = static_cast<parallel::ZeroStage>(mesh.layout.zero_stage);
+  options.lay_over(mesh);
+  options.device = setup.device;
   options.recompute = setup.recompute;
   options.precision.compute = setup.compute;
-  const auto allocated = [] {
-    return runtime::allocator_of(runtime::Device{}).stats().allocated_bytes;
+  const auto allocated = [&] {
+    return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
   const std::int64_t before = allocated();
   auto model = models::make_llama(config, options);
@@ -89,7 +91,8 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
               train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true);
         },
         3e-3, 1.0);
-    trace.losses.push_back(mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
+    loss = mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
+    trace.losses.push_back(mesh.pp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
     trace.grad_norms.push_back(stats.grad_norm);
   }
   trace.resident_bytes = allocated() - before;

@@ -45,14 +45,6 @@ class OperationWork : public Work::Impl {
   std::shared_ptr<Operation> operation_;
 };
 
-// "rank 1, rank 3"; ranks of the world, which is what launchers and logs show.
-std::string list_ranks(const GroupState& group, const std::vector<int>& ranks) {
-  std::string text;
-  for (const int r : ranks)
-    text += fmt::format("{}rank {}", text.empty() ? "" : ", ", group.world_ranks[r]);
-  return text.empty() ? "a peer" : text;
-}
-
 }  // namespace
 
 void check_host_tensor(const runtime::Tensor& tensor, std::string_view name) {
@@ -131,13 +123,8 @@ void Endpoint::throw_if_failed(const Operation& operation) const {
 
 void Endpoint::give_up(const Operation& operation, nanoseconds waited) const {
   GroupState& group = operation.group();
-  const auto message = fmt::format(
-      "rank {} has waited {:.1f} s for {}: no answer from {}; it may be stuck or gone (see its "
-      "log)",
-      group.world_ranks[group.rank], std::chrono::duration<double>(waited).count(), operation.str(),
-      list_ranks(group, operation.missing_peers()));
-  group.failure =
-      std::make_exception_ptr(runtime::Error(message, runtime::ErrorKind::kEnvironment));
+  group.failure = std::make_exception_ptr(
+      runtime::Error(late_message(operation, waited), runtime::ErrorKind::kEnvironment));
   std::rethrow_exception(group.failure);
 }
 

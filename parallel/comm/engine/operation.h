@@ -67,4 +67,9 @@ class Operation {
   bool finished_ = false;
 };
 
+// "rank 1, rank 3": group ranks as ranks of the world, which is what launchers and logs show.
+std::string list_ranks(const GroupState& group, const std::vector<int>& ranks);
+// What is said of an operation that did not finish in time.
+std::string late_message(const Operation& operation, std::chrono::nanoseconds waited);
+
 }  // namespace tandem::parallel

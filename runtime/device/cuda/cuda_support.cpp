@@ -80,6 +80,22 @@ std::string cuda_absence() {
   return presence().absence;
 }
 
+std::string cuda_card_id(int index) {
+  cudaDeviceProp properties = {};
+  cuda::check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties({})", index);
+  std::string id;
+  for (const char byte : properties.uuid.bytes)
+    id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return id;
+}
+
+std::int64_t cuda_free_bytes(int index) {
+  cuda::use_device(index);
+  std::size_t free = 0, total = 0;
+  cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<std::int64_t>(free);
+}
+
 std::string cuda_build() {
   return fmt::format("CUDA {} for {}", TANDEM_CUDA_VERSION, TANDEM_CUDA_ARCHITECTURES);
 }

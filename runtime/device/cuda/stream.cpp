@@ -31,6 +31,11 @@ void Event::record(cudaStream_t stream) {
 void Event::block(cudaStream_t stream) const {
   check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
 }
+bool Event::reached() const {
+  const cudaError_t status = cudaEventQuery(event_);
+  if (status != cudaErrorNotReady) check(status, "cudaEventQuery");
+  return status == cudaSuccess;
+}
 void Event::synchronize() const {
   check(cudaEventSynchronize(event_), "cudaEventSynchronize");
 }

@@ -37,6 +37,8 @@ class Event {
   void record(cudaStream_t stream);
   // The stream waits for what was recorded last; the host does not.
   void block(cudaStream_t stream) const;
+  // Whether the stream has passed it; true when nothing was recorded.
+  bool reached() const;
   // The host waits; returns at once when nothing was recorded.
   void synchronize() const;
 

@@ -18,6 +18,14 @@ std::string cuda_absence() {
   return "this trainer was built without CUDA";
 }
 
+std::string cuda_card_id(int) {
+  return "";
+}
+
+std::int64_t cuda_free_bytes(int) {
+  return 0;
+}
+
 std::string cuda_build() {
   return "without CUDA";
 }

@@ -7,6 +7,7 @@
 #include "runtime/base/random.h"
 #include "runtime/device/cuda_support.h"
 #include "runtime/kernels/backends.h"
+#include "runtime/kernels/cuda/compute_stream.h"
 #include "runtime/kernels/cuda/typed.h"
 #include "runtime/kernels/shape_checks.h"
 
@@ -26,6 +27,11 @@ Backend& cuda_backend(int index) {
 }  // namespace tandem::runtime
 
 namespace tandem::runtime::cuda {
+
+cudaStream_t compute_stream(int index) {
+  return static_cast<const CudaBackend&>(cuda_backend(index)).stream();
+}
+
 namespace {
 
 template <typename T>

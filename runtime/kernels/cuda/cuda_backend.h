@@ -14,6 +14,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(int index) : context_(index) {}
   Device device() const override { return {DeviceType::kCUDA, context_.index()}; }
   void synchronize() override;
+  cudaStream_t stream() const { return context_.stream(); }
 
   void fill(Tensor& out, float value) override;
   void copy(const Tensor& in, Tensor& out) override;

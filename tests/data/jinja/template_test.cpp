@@ -44,8 +44,7 @@ TEST(JinjaTemplate, every_template_ends) {
   EXPECT_THAT(error_of(rounds + ends), HasSubstr("did not end"));
   EXPECT_THAT(error_of(ns + rounds + "{% set ns.s = ns.s ~ ns.s %}" + ends),
               HasSubstr("did not end"));
-  EXPECT_THAT(error_of(ns + rounds + "{% set ns.x = [ns.x, ns.x] %}" + ends),
-              HasSubstr("grows"));
+  EXPECT_THAT(error_of(ns + rounds + "{% set ns.x = [ns.x, ns.x] %}" + ends), HasSubstr("grows"));
   EXPECT_THAT(error_of(ns + rounds + "{% set ns.x = [ns.x] %}" + ends), HasSubstr("deep"));
   EXPECT_THAT(error_of(ns + rounds + "{% set ns.d = namespace(d=ns.d) %}" + ends),
               HasSubstr("did not end"));

@@ -7,14 +7,14 @@
 namespace tandem::launcher {
 namespace {
 
-std::variant<Command, int> parse(std::vector<const char*> arguments) {
+std::variant<CommandLine, int> parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "trainer");
   return parse_command_line(static_cast<int>(arguments.size()), arguments.data(), true);
 }
 
 template <typename Verb>
 Verb parsed(std::vector<const char*> arguments) {
-  return std::get<Verb>(std::get<Command>(parse(std::move(arguments))));
+  return std::get<Verb>(std::get<CommandLine>(parse(std::move(arguments))).command);
 }
 
 TEST(CommandLine, convert_takes_types_and_sizes) {
@@ -27,6 +27,14 @@ TEST(CommandLine, convert_takes_types_and_sizes) {
       parsed<ConvertCommand>({"convert", "a", "b", "--dtype", "fp16", "--shard-size", "2GB"});
   EXPECT_EQ(full.dtype, runtime::DType::kF16);
   EXPECT_EQ(full.shard_bytes, 2'000'000'000);
+}
+
+TEST(CommandLine, ranks_are_for_commands_that_ranks_work_on_together) {
+  const auto line = std::get<CommandLine>(parse({"--ranks", "8", "recipes/rlhf.yaml", "seed=7"}));
+  EXPECT_EQ(line.ranks, 8);
+  EXPECT_EQ(std::get<RunCommand>(line.command).recipe, "recipes/rlhf.yaml");
+  EXPECT_EQ(std::get<CommandLine>(parse({"recipes/rlhf.yaml"})).ranks, std::nullopt);
+  EXPECT_EQ(std::get<int>(parse({"--ranks", "0", "recipes/rlhf.yaml"})), 2);
 }
 
 TEST(CommandLine, tokenize_takes_texts_or_reads_them) {

@@ -31,6 +31,18 @@ TEST(RecipeChecks, find_nothing_in_recipes_that_work) {
   EXPECT_NO_THROW(require_valid(test::read(rlhf_text(), {.world_size = 2}), 2));
 }
 
+TEST(RecipeChecks, devices_have_names) {
+  const auto with_device = [](const std::string& device) {
+    return with_data("device: " + device + "\nstages:\n  - tokenizer: {data: DATA}\n");
+  };
+  for (const char* device : {"auto", "cpu", "cuda", "cuda:3"})
+    EXPECT_EQ(problems(with_device(device)), "");
+  expect_said(
+      {{with_device("gpu"),
+        "my.yaml:1: 'device' must be auto, cpu, cuda or cuda:N (N = 0 for the first GPU), got "
+        "'gpu'"}});
+}
+
 TEST(RecipeChecks, objectives_suit_the_family) {
   const auto of_family = [](const std::string& family, const std::string& keys,
                             const std::string& stages = "") {
@@ -145,8 +157,14 @@ TEST(RecipeChecks, layouts_divide_the_model) {
        "my.yaml:6: 'tensor_parallel' must be at least 1, got 0"},
       {pretrain_text("      layout: {data_parallel: -1}\n"),
        "my.yaml:6: 'data_parallel' must be at least 1, got -1"},
-      {pretrain_text("      layout: {pipeline_parallel: 2}\n"),
-       "my.yaml:6: 'pipeline_parallel' 2 is not available for any model so far; leave it at 1"},
+      {pretrain_text("      layout: {pipeline_parallel: 9}\n"),
+       "my.yaml:6: a pipeline of 9 parts (pipeline_parallel 9 x virtual_stages 1) needs as many "
+       "blocks, but the model has 4"},
+      {pretrain_text("      layout: {virtual_stages: 2}\n"),
+       "my.yaml:6: 'virtual_stages' 2 divides the stages of a pipeline, but pipeline_parallel is "
+       "1"},
+      {pretrain_text("      layout: {pipeline_parallel: 2, virtual_stages: 0}\n"),
+       "my.yaml:6: 'virtual_stages' must be at least 1, got 0"},
       {pretrain_text("      layout: {context_parallel: 2}\n"),
        "my.yaml:6: 'context_parallel' 2 is not available for any model so far; leave it at 1"},
       {pretrain_text("      layout: {zero_stage: 4}\n"),
@@ -160,6 +178,11 @@ TEST(RecipeChecks, layouts_divide_the_model) {
 TEST(RecipeChecks, layouts_fit_the_ranks_started) {
   const std::string both = "      layout: {data_parallel: 4, tensor_parallel: 2}\n";
   expect_said({
+      {pretrain_text("      layout: {data_parallel: 2, pipeline_parallel: 2}\n"),
+       "my.yaml:6: stage 'pretrain' is laid out for 4 ranks (pp2 x dp2), but 1 was started; start "
+       "it with mpirun -np 4, or set pretrain.layout.data_parallel=1 and "
+       "pretrain.layout.pipeline_parallel=1",
+       {.world_size = 1}},
       {pretrain_text("      layout: {tensor_parallel: 2}\n"),
        "my.yaml:6: stage 'pretrain' is laid out for 2 ranks (tp2), but 1 was started; start it "
        "with mpirun -np 2, or set pretrain.layout.tensor_parallel=1",

@@ -25,12 +25,17 @@ equal "one rank" 0 "$status"
 run_trainer 2 "$work/gpt2.yaml" "run_dir=$work/two" pretrain.layout.tensor_parallel=2 reward.layout.tensor_parallel=2
 equal "two tensor-parallel ranks" 0 "$status"
 [[ $status -eq 0 ]] || tail -n 20 "$work/log"
+run_trainer 2 "$work/gpt2.yaml" "run_dir=$work/pp2" pretrain.layout.pipeline_parallel=2 reward.layout.pipeline_parallel=2
+equal "two stages of a pipeline" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
 
 # Losses agree to rounding.
 losses() { grep -o '"loss":[0-9.]*' "$1/pretrain/metrics.jsonl" | cut -d: -f2; }
-worst=$(paste <(losses "$work/one") <(losses "$work/two") |
-  awk '{ d = ($1 - $2) / $1; if (d < 0) d = -d; if (d > worst) worst = d } END { print (NR >= 12 && worst < 1e-4) ? "equal" : NR " " worst }')
-equal "losses of both" equal "$worst"
+for run in two pp2; do
+  worst=$(paste <(losses "$work/one") <(losses "$work/$run") |
+    awk '{ d = ($1 - $2) / $1; if (d < 0) d = -d; if (d > worst) worst = d } END { print (NR >= 12 && worst < 1e-4) ? "equal" : NR " " worst }')
+  equal "losses of one rank and $run" equal "$worst"
+done
 
 contains "config.json" "$(cat "$work"/two/pretrain/checkpoint-12/config.json)" '"GPT2LMHeadModel"'
 contains "the reward model's config.json" "$(cat "$work"/two/reward/checkpoint-*/config.json)" '"GPT2ForSequenceClassification"'
@@ -49,8 +54,9 @@ contains "an encoder with a reward model" "$(trainer_lines)" "'model_type' bert 
 run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" pretrain.objective=masked
 contains "a decoder that is to find hidden tokens" "$(trainer_lines)" "a gpt2 cannot be trained on the objective 'masked'; use 'causal'"
 
-# Encoders and encoder-decoders learn from texts with noise, with the same losses on two replicas and on two
-# tensor-parallel ranks.
+# Encoders and encoder-decoders learn from texts with noise, with the same losses on two replicas, on two
+# tensor-parallel ranks, and in pipelines: two stages, or four parts on two ranks, of which an encoder-decoder has two
+# in its encoder.
 write_noise_recipe() { # write_noise_recipe FAMILY OBJECTIVE TOKENS SIZES
   cat >"$work/$1.yaml" <<END
 name: $1
@@ -75,17 +81,22 @@ write_noise_recipe bert masked 'special_tokens: [<mask>]' 'max_position_embeddin
 write_noise_recipe t5 span_corruption 'extra_ids: 16' 'num_decoder_layers: 2, head_dim: 8'
 write_noise_recipe bart infilling 'special_tokens: [<mask>]' 'num_decoder_layers: 2, decoder_intermediate_size: 64, max_position_embeddings: 64'
 for family in bert t5 bart; do
-  for layout in "one 1 data_parallel=1" "dp2 2 data_parallel=2" "tp2 2 tensor_parallel=2"; do
-    read -r name ranks change <<<"$layout"
-    run_trainer "$ranks" "$work/$family.yaml" "run_dir=$work/$family-$name" "pretrain.layout.$change"
+  layouts=("one 1 data_parallel=1" "dp2 2 data_parallel=2" "tp2 2 tensor_parallel=2" "pp2 2 pipeline_parallel=2")
+  [[ $family == bert ]] || layouts+=("chunks 2 pipeline_parallel=2 virtual_stages=2")
+  for layout in "${layouts[@]}"; do
+    read -r name ranks change more <<<"$layout"
+    run_trainer "$ranks" "$work/$family.yaml" "run_dir=$work/$family-$name" "pretrain.layout.$change" ${more:+"pretrain.layout.$more"}
     equal "$family $name" 0 "$status"
     [[ $status -eq 0 ]] || tail -n 20 "$work/log"
   done
-  for name in dp2 tp2; do
+  for layout in "${layouts[@]:1}"; do
+    name=${layout%% *}
     worst=$(paste <(losses "$work/$family-one") <(losses "$work/$family-$name") |
       awk '{ d = ($1 - $2) / $1; if (d < 0) d = -d; if (d > worst) worst = d; if (NR == 1) first = $1; last = $1 }
            END { print (NR >= 24 && worst < 1e-4 && last < first) ? "equal, and falls" : NR " " worst " " first " " last }')
     equal "losses of $family $name" "equal, and falls" "$worst"
+    [[ $family == bert ]] || equal "samples of $family $name" "$(cat "$work/$family-one/pretrain/samples.jsonl")" \
+      "$(cat "$work/$family-$name/pretrain/samples.jsonl")"
   done
 done
 contains "what T5 is asked" "$(cat "$work"/t5-one/pretrain/samples.jsonl)" "<extra_id_0>"

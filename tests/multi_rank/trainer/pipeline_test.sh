@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Stages of training as pipelines: the same losses, samples and weights as on one rank, the memory that was planned, and
+# runs that go on where they were killed and under other layouts.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
+make_data
+cat >"$work/pipeline.yaml" <<END
+name: pipeline
+precision: fp32
+model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 5, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
+stages:
+  - tokenizer: {data: $work/data/text.txt, vocab_size: 400}
+  - pretrain:
+      data: {path: $work/data/text.txt, validation_fraction: 0.05}
+      steps: 24
+      global_batch_size: 16
+      micro_batch_size: 2
+      sequence_length: 48
+      optimizer: {learning_rate: 0.003}
+      save_every: 3
+      eval_every: 12
+      samples: {max_new_tokens: 8}
+      layout: {pipeline_parallel: 2, data_parallel: 2}
+  - sft: {data: $work/data/sft.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: {pipeline_parallel: 2, tensor_parallel: 2}}
+  - reward: {data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, layout: {pipeline_parallel: 4}}
+  - dpo: {from: sft, data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {count: 0}, layout: {pipeline_parallel: 2, data_parallel: 2, zero_stage: 1}}
+END
+one_rank=()
+for stage in pretrain sft reward dpo; do
+  one_rank+=("$stage.layout.pipeline_parallel=1" "$stage.layout.data_parallel=1" "$stage.layout.tensor_parallel=1")
+done
+run_trainer 1 "$work/pipeline.yaml" "run_dir=$work/one" "${one_rank[@]}" dpo.layout.zero_stage=0
+equal "one rank" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+run_trainer 4 "$work/pipeline.yaml" "run_dir=$work/four"
+equal "pipelines on four ranks" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+run_trainer 2 "$work/pipeline.yaml" "run_dir=$work/chunks" "${one_rank[@]}" dpo.layout.zero_stage=0 \
+  pretrain.layout.pipeline_parallel=2 pretrain.layout.virtual_stages=2 sft.layout.pipeline_parallel=2 \
+  sft.layout.pipeline_schedule=gpipe sft.layout.virtual_stages=2
+equal "chunks of stages" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+
+losses() { # losses RUN_DIR STAGE
+  sed 's/.*"loss":\([^,}]*\).*/\1/' "$1/$2/metrics.jsonl"
+}
+close() { # close WHAT FILE FILE TOLERANCE
+  checks=$((checks + 1))
+  paste "$2" "$3" | awk -v tolerance="$4" '
+    { d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || d > tolerance * ($1 < 0 ? -$1 : $1)) { print NR ": " $0; bad = 1 } }
+    END { exit bad || NR == 0 }' || fail "$1"
+}
+for run in four chunks; do
+  for stage in pretrain sft reward dpo; do
+    close "losses of $stage in $run" <(losses "$work/one" "$stage") <(losses "$work/$run" "$stage") 2e-4
+  done
+  for stage in pretrain sft; do
+    equal "samples of $stage in $run" "$(<"$work/one/$stage/samples.jsonl")" "$(<"$work/$run/$stage/samples.jsonl")"
+  done
+done
+names() { head -c 20000 "$1"/pretrain/checkpoint-24/model.safetensors | grep -ao '"model\.[a-z_0-9.]*"' | sort; }
+equal "tensors of the checkpoint" "$(names "$work/one")" "$(names "$work/four")"
+
+# Killed somewhere, the run ends with the same bytes.
+mpirun -np 4 "$trainer" "$work/pipeline.yaml" "run_dir=$work/killed" >"$work/log" 2>&1 &
+mpirun=$!
+while [[ ! -e $work/killed/pretrain/checkpoint-9 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+pkill -KILL -f "^$trainer .*run_dir=$work/killed" || true
+wait "$mpirun" || true
+run_trainer 4 "$work/pipeline.yaml" "run_dir=$work/killed"
+equal "goes on after a kill" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+equal "the same bytes as without the kill" "$(fingerprint "$work/four")" "$(fingerprint "$work/killed")"
+
+# Begun as a pipeline, ended tensor-parallel.
+long=("${one_rank[@]}" dpo.layout.zero_stage=0 pretrain.steps=200 pretrain.save_every=20)
+mpirun -np 2 "$trainer" "$work/pipeline.yaml" "run_dir=$work/moved" "${long[@]}" pretrain.layout.pipeline_parallel=2 >"$work/log" 2>&1 &
+mpirun=$!
+while [[ ! -e $work/moved/pretrain/checkpoint-20 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+kill -USR1 "$mpirun"
+wait "$mpirun" || true
+checks=$((checks + 1))
+[[ $(wc -l <"$work/moved/pretrain/metrics.jsonl") -lt 200 ]] || fail "the run ended before it could be moved"
+run_trainer 2 "$work/pipeline.yaml" "run_dir=$work/moved" "${long[@]}" pretrain.layout.tensor_parallel=2
+equal "goes on tensor-parallel" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+run_trainer 1 "$work/pipeline.yaml" "run_dir=$work/whole" "${long[@]}"
+close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <(losses "$work/moved" pretrain | head -n 100) 1e-3
+
+# The plan is what the first rank takes, where texts fill their sequences.
+tr '\n' ' ' <"$work/data/text.txt" >"$work/data/one.txt"
+bytes() { awk '{ print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }'; }
+for change in virtual_stages=1 pipeline_schedule=gpipe virtual_stages=2; do
+  rm -rf "$work/planned"
+  keys=("run_dir=$work/planned" pretrain.layout.data_parallel=1 "pretrain.layout.$change" pretrain.steps=4 pretrain.eval_every=4
+    "pretrain.data.path=$work/data/one.txt" pretrain.data.validation_fraction=0)
+  mkdir -p "$work/planned"
+  cp -r "$work/one/tokenizer" "$work/planned/"
+  run_trainer 4 "$work/pipeline.yaml" "${keys[@]}" sft.steps=1 reward.steps=1 dpo.steps=1
+  close "planned memory with $change" \
+    <("$trainer" plan "$work/pipeline.yaml" --ranks 4 "${keys[@]}" | awk '$1 == "pretrain" && /B$/' | bytes) \
+    <(tr -d ' \n' <"$work/planned/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$') 0.02
+done
+
+# What no pipeline can be is one line before anything begins.
+refused() { # refused MESSAGE CHANGE…
+  run_trainer 4 "$work/pipeline.yaml" "run_dir=$work/none" "${@:2}"
+  equal "exit code of: $1" 2 "$status"
+  contains "$1" "$(trainer_lines)" "$1"
+}
+refused "a pipeline of 8 parts (pipeline_parallel 4 x virtual_stages 2) needs as many blocks, but the model has 5" \
+  reward.layout.virtual_stages=2
+refused "'virtual_stages' 2 is not available for dpo" dpo.layout.virtual_stages=2
+refused "needs a multiple of pipeline_parallel 2 as number of micro-batches, but a step has 1" \
+  pretrain.layout.virtual_stages=2 pretrain.micro_batch_size=8
+finish
