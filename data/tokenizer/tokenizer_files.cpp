@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "data/tokenizer/gguf_tokenizer.h"
+#include "data/tokenizer/json_object.h"
 #include "data/tokenizer/sentencepiece.h"
 #include "data/tokenizer/tiktoken.h"
 #include "data/tokenizer/vocabulary_files.h"
@@ -13,6 +14,7 @@
 namespace tandem::data {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 
 namespace {
 
@@ -20,9 +22,21 @@ std::string read_if_there(const fs::path& path) {
   return fs::exists(path) ? runtime::read_text_file(path) : "";
 }
 
+// chat_template.jinja becomes a part of tokenizer_config.json, where it stood before it had a file
+// of its own.
+std::string read_config(const fs::path& directory) {
+  std::string config = read_if_there(directory / kTokenizerConfigJson);
+  const fs::path chat_template = directory / "chat_template.jinja";
+  if (!fs::exists(chat_template)) return config;
+  const std::string origin = (directory / kTokenizerConfigJson).string();
+  json document = config.empty() ? json::object() : parse_json(config, origin);
+  document["chat_template"] = runtime::read_text_file(chat_template);
+  return document.dump(2);
+}
+
 TokenizerFiles companion_files(const fs::path& directory) {
   return {.tokenizer_json = {},
-          .tokenizer_config_json = read_if_there(directory / kTokenizerConfigJson),
+          .tokenizer_config_json = read_config(directory),
           .special_tokens_map_json = read_if_there(directory / kSpecialTokensMapJson)};
 }
 

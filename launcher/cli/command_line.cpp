@@ -18,6 +18,7 @@ constexpr const char* kFooter = R"(Examples:
   ./trainer validate recipes/rlhf.yaml --ranks 8
   ./trainer plan recipes/rlhf.yaml --ranks 8
   ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
+  ./trainer generate --model model.gguf --chat --prompt "Who are you?" --system "Be brief."
   ./trainer export --model runs/rlhf/ppo --output my-model
   ./trainer inspect model.gguf
   ./trainer convert model.gguf my-model --dtype bf16
@@ -158,8 +159,16 @@ class Parser {
         ->capture_default_str()
         ->check(CLI::Range(0.0, 1.0));
     g.add_option("--seed", generate_.seed, "samples follow from it")->capture_default_str();
-    g.add_option("--chat-template", generate_.chat_template, "how the prompt becomes a text")
-        ->capture_default_str();
+    auto* pattern =
+        g.add_option("--chat-template", generate_.chat_template, "how the prompt becomes a text")
+            ->capture_default_str();
+    auto* chat = g.add_flag("--chat", generate_.chat,
+                            "the prompt is a user's message, which becomes a text by the model's "
+                            "own chat template; print the answer");
+    chat->excludes(pattern);
+    g.add_option("--system", generate_.system, "the system message before the user's")
+        ->type_name("TEXT")
+        ->needs(chat);
     add_dtype(g, "--precision", generate_.precision, "numbers to compute with");
     g.add_option("--device", generate_.device, "auto, cpu, cuda (a GPU for each rank) or cuda:N")
         ->capture_default_str();

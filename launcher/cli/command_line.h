@@ -35,6 +35,8 @@ struct GenerateCommand {
   runtime::DType precision = runtime::DType::kBF16;
   std::string device = "auto";
   std::string chat_template = "{prompt}{completion}";
+  bool chat = false;   // the model's own template instead, each prompt a user's message
+  std::string system;  // with `chat`: the message before it; empty for none
 };
 
 struct ExportCommand {

@@ -1,8 +1,10 @@
 // trainer generate, trainer export: what can be done with a model directory.
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "data/chat_template.h"
+#include "data/model_chat_template.h"
 #include "data/tokenizer/tokenizer.h"
 #include "launcher/cli/verbs.h"
 #include "launcher/stages/model_directory.h"
@@ -23,6 +25,29 @@ parallel::Mesh tensor_parallel_mesh(const parallel::Group& world) {
   return parallel::make_mesh({.tensor_parallel = world.size()}, world);
 }
 
+nlohmann::ordered_json messages_of(const GenerateCommand& command, const std::string& prompt) {
+  auto messages = nlohmann::ordered_json::array();
+  if (!command.system.empty())
+    messages.push_back({{"role", "system"}, {"content", command.system}});
+  messages.push_back({{"role", "user"}, {"content", prompt}});
+  return messages;
+}
+
+std::vector<std::vector<data::TokenId>> encode_prompts(const GenerateCommand& command,
+                                                       const data::Tokenizer& tokenizer,
+                                                       const std::string& model) {
+  std::vector<std::vector<data::TokenId>> encoded;
+  if (command.chat) {
+    const data::ModelChatTemplate chat(tokenizer, model);
+    for (const std::string& prompt : command.prompts)
+      encoded.push_back(chat.encode_prompt(messages_of(command, prompt)));
+  } else {
+    const data::ChatTemplate chat(command.chat_template, tokenizer);
+    for (const std::string& prompt : command.prompts) encoded.push_back(chat.encode_prompt(prompt));
+  }
+  return encoded;
+}
+
 void print_sample(const std::string& prompt, const std::string& continuation) {
   std::printf("%s%s\n\n", prompt.c_str(), continuation.c_str());
 }
@@ -35,7 +60,7 @@ void execute(const GenerateCommand& command, const parallel::Group& world) {
     runtime::throw_error("{}: a model without a language-model head, which gives no text",
                          folder.string());
   const auto tokenizer = data::Tokenizer::load(folder);
-  const data::ChatTemplate chat(command.chat_template, tokenizer);
+  const auto encoded = encode_prompts(command, tokenizer, folder.string());
   const runtime::Device device = parallel::choose_device(command.device, "--device", world);
   const parallel::Mesh mesh = tensor_parallel_mesh(parallel::device_group(world, device));
   models::BuildOptions options =
@@ -43,9 +68,8 @@ void execute(const GenerateCommand& command, const parallel::Group& world) {
   options.device = device;
   const auto model = load_model(folder, options);
   std::vector<std::vector<std::int32_t>> prompts;
-  for (const std::string& prompt : command.prompts)
-    prompts.insert(prompts.end(), static_cast<std::size_t>(command.num_samples),
-                   chat.encode_prompt(prompt));
+  for (const auto& prompt : encoded)
+    prompts.insert(prompts.end(), static_cast<std::size_t>(command.num_samples), prompt);
   std::vector<std::int64_t> ids(prompts.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto generated =
@@ -55,10 +79,11 @@ void execute(const GenerateCommand& command, const parallel::Group& world) {
                                      .top_k = command.top_k,
                                      .top_p = static_cast<float>(command.top_p)},
                         .eos_token_id = tokenizer.special_ids().eos,
+                        .more_eos_token_ids = data::ending_tokens(folder, tokenizer),
                         .seed = static_cast<std::uint64_t>(command.seed)});
   if (world.rank() != 0) return;
   // An encoder-decoder answers a text rather than continuing it.
-  const bool continues = model->kind() == models::ModelKind::kDecoder;
+  const bool continues = model->kind() == models::ModelKind::kDecoder && !command.chat;
   for (std::size_t i = 0; i < prompts.size(); ++i)
     print_sample(continues ? command.prompts[i / static_cast<std::size_t>(command.num_samples)]
                            : std::string(),

@@ -155,13 +155,18 @@ class Generator {
       Generated& result = results_[active[i].prompt];
       result.tokens.push_back(drawn[i]);
       result.log_probs.push_back(log_probs[i]);
-      result.ended_with_eos = drawn[i] == options_.eos_token_id;
+      result.ended_with_eos = ends(drawn[i]);
       if (on_token_) on_token_(active[i].prompt, drawn[i]);
       active[i].token = drawn[i];
       const bool full = static_cast<std::int64_t>(result.tokens.size()) >= options_.max_new_tokens;
       if (!result.ended_with_eos && !full) alive.push_back(active[i]);
     }
     active = std::move(alive);
+  }
+
+  bool ends(std::int32_t token) const {
+    return token == options_.eos_token_id ||
+           std::ranges::count(options_.more_eos_token_ids, token) > 0;
   }
 
   void draw(const Tensor& hidden, const std::vector<Active>& active,

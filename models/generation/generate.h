@@ -20,6 +20,7 @@ struct GenerateOptions {
   std::int64_t max_new_tokens = 64;
   runtime::SamplingParams sampling;
   std::int32_t eos_token_id = -1;  // generation of a sequence ends after it; -1: never
+  std::vector<std::int32_t> more_eos_token_ids = {};  // and after any of these
   std::uint64_t seed = 0;
   std::int64_t batch_size = 64;  // sequences decoded together
   // false: every token is computed from the whole text again, as training does. Slow, and the

@@ -21,6 +21,7 @@ SUBJECTS = {
     "tokenizers": "hf_tokenizers",
     "library_tokenizers": "library_tokenizers",
     "gguf": "gguf_files",
+    "chat_templates": "chat_templates",
 }
 
 

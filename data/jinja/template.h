@@ -1,0 +1,39 @@
+// A template in the language of Hugging Face chat templates: the part of Jinja that they use, run
+// as transformers runs it (trim_blocks, lstrip_blocks, loop controls, the sandbox's immutable
+// values, tojson as json.dumps, raise_exception, strftime_now). Not there: inheritance and
+// includes, recursive loops, '*' and '**' in calls, '%' on strings, and what the files filters.cpp,
+// methods.cpp and tests.cpp do not list; each is refused by name.
+//
+// A template comes with a model, so from anywhere: it can only compute with what it is given, and
+// limits on size, depth and steps end what would not end by itself.
+#pragma once
+
+#include <ctime>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace tandem::data::jinja {
+
+class Template {
+ public:
+  // `origin` names the file in errors. Throws Error, in one line with the template's line number,
+  // for a template that cannot be read.
+  Template(std::string_view source, std::string origin);
+  ~Template();
+  Template(Template&&) noexcept;
+  Template& operator=(Template&&) noexcept;
+
+  // `variables` is an object: what the template sees by name. `now` is what strftime_now prints.
+  // Throws Error, likewise, for what goes wrong in it and for what it refuses by raise_exception.
+  std::string render(const nlohmann::ordered_json& variables, const std::tm& now) const;
+
+ private:
+  struct Tree;
+
+  std::string origin_;
+  std::unique_ptr<Tree> tree_;
+};
+
+}  // namespace tandem::data::jinja
