@@ -17,7 +17,7 @@ namespace {
 // Messages of other machines ring no bell: look again after a nap that grows from the first to the
 // second.
 constexpr nanoseconds kShortestNap = microseconds(20);
-constexpr nanoseconds kLongestNap = microseconds(200);
+constexpr nanoseconds kLongestNap = microseconds(500);
 // Even where a bell rings, look at the clock now and then.
 constexpr nanoseconds kLongestSleep = milliseconds(100);
 

@@ -374,7 +374,7 @@ void waiting_costs_no_cpu(const Group& world) {
   if (world.rank() == world.size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(500));
   const double before = cpu_seconds();
   world.barrier("the last is late");
-  EXPECT_LT(cpu_seconds() - before, 0.1);
+  EXPECT_LT(cpu_seconds() - before, 0.25) << "a wait that spins takes 0.5";
 }
 
 // ---- failures ----
