@@ -7,6 +7,7 @@
 #include <map>
 
 #include "data/sampler.h"
+#include "tests/support/error_of.h"
 #include "tests/support/mpi_main.h"
 #include "tests/support/tiny_training.h"
 
@@ -14,6 +15,7 @@ namespace tandem {
 namespace {
 
 using parallel::LayoutConfig;
+using test::error_of;
 using ::testing::HasSubstr;
 
 LayoutConfig layout(std::int64_t dp, std::int64_t tp, std::int64_t zero = 0) {
@@ -141,15 +143,6 @@ TEST(Layouts, replicas_divide_optimizer_state_and_gradients) {
   const double whole = bytes(0);
   EXPECT_NEAR(bytes(1) / whole, (2 + 4 + 12 / 2.0) / 18, 0.01);
   EXPECT_NEAR(bytes(2) / whole, (2 + 16 / 2.0) / 18, 0.01);
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const runtime::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 // Three ranks divide neither the batch of 16 nor the 8 heads.

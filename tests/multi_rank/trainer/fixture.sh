@@ -98,3 +98,16 @@ fingerprint() { # fingerprint RUN_DIR
   (cd "$1" && find . -type f \( -name '*.safetensors' -o -name 'metrics.jsonl' -o -name 'samples.jsonl' \
     -o -name 'tokenizer.json' -o -name 'config.json' \) -print0 | sort -z | xargs -0 sha256sum)
 }
+
+# The losses of a stage, one a line.
+losses() { # losses RUN_DIR STAGE
+  sed 's/.*"loss":\([^,}]*\).*/\1/' "$1/$2/metrics.jsonl"
+}
+
+# Fails unless two columns of numbers agree, relative to the first.
+close() { # close WHAT FILE FILE TOLERANCE
+  checks=$((checks + 1))
+  paste "$2" "$3" | awk -v tolerance="$4" '
+    { d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || d > tolerance * ($1 < 0 ? -$1 : $1)) { print NR ": " $0; bad = 1 } }
+    END { exit bad || NR == 0 }' || fail "$1"
+}

@@ -18,15 +18,6 @@ equal "everything in one process" 0 "$status"
 equal "the same bytes in one process and with services" "$(fingerprint "$work/services")" "$(fingerprint "$work/alone")"
 
 # The same stages on 4 ranks: losses agree with those of one rank.
-losses() { # losses RUN_DIR STAGE
-  sed 's/.*"loss":\([^,}]*\).*/\1/' "$1/$2/metrics.jsonl"
-}
-close() { # close WHAT FILE FILE TOLERANCE
-  checks=$((checks + 1))
-  paste "$2" "$3" | awk -v tolerance="$4" '
-    { d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || d > tolerance * ($1 < 0 ? -$1 : $1)) { print NR ": " $0; bad = 1 } }
-    END { exit bad || NR == 0 }' || fail "$1"
-}
 run_trainer 4 "$work/tiny.yaml" "run_dir=$work/four" precision=fp32 ppo.placement.shared=true
 equal "four ranks, roles shared" 0 "$status"
 for stage in pretrain sft reward; do

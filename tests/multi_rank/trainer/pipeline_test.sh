@@ -41,15 +41,6 @@ run_trainer 2 "$work/pipeline.yaml" "run_dir=$work/chunks" "${one_rank[@]}" dpo.
 equal "chunks of stages" 0 "$status"
 [[ $status -eq 0 ]] || tail -n 20 "$work/log"
 
-losses() { # losses RUN_DIR STAGE
-  sed 's/.*"loss":\([^,}]*\).*/\1/' "$1/$2/metrics.jsonl"
-}
-close() { # close WHAT FILE FILE TOLERANCE
-  checks=$((checks + 1))
-  paste "$2" "$3" | awk -v tolerance="$4" '
-    { d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || d > tolerance * ($1 < 0 ? -$1 : $1)) { print NR ": " $0; bad = 1 } }
-    END { exit bad || NR == 0 }' || fail "$1"
-}
 for run in four chunks; do
   for stage in pretrain sft reward dpo; do
     close "losses of $stage in $run" <(losses "$work/one" "$stage") <(losses "$work/$run" "$stage") 2e-4

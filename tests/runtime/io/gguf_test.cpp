@@ -8,15 +8,13 @@
 #include <cstring>
 
 #include "runtime/base/error.h"
-#include "runtime/io/atomic_file.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/io/text_file.h"
-#include "tests/runtime/io/temporary_folder.h"
+#include "tests/runtime/io/refusal_of.h"
 
 namespace tandem::runtime {
 namespace {
 
-using test::TemporaryFolder;
 using ::testing::HasSubstr;
 
 const std::string kGolden = "tests/golden/data/gguf/";
@@ -97,18 +95,7 @@ class Writer {
 };
 
 std::string open_error(const std::string& bytes) {
-  const TemporaryFolder folder;
-  write_file_atomically(folder / "m.gguf", bytes);
-  try {
-    const GgufFile file(folder / "m.gguf");
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    const std::string prefix = (folder / "m.gguf").string() + ": ";
-    EXPECT_TRUE(message.starts_with(prefix)) << message;
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    return message.substr(std::min(prefix.size(), message.size()));
-  }
-  return "opened";
+  return test::refusal_of<GgufFile>("m.gguf", bytes);
 }
 
 struct Case {

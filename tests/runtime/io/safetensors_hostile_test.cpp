@@ -8,6 +8,7 @@
 #include "runtime/base/error.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/safetensors.h"
+#include "tests/runtime/io/refusal_of.h"
 #include "tests/runtime/io/temporary_folder.h"
 
 namespace tandem::runtime {
@@ -26,19 +27,7 @@ std::string file_of(const std::string& header, std::size_t data_bytes) {
 }
 
 std::string open_error(const std::string& bytes) {
-  const TemporaryFolder folder;
-  write_file_atomically(folder / "m.safetensors", bytes);
-  try {
-    const SafetensorsFile file(folder / "m.safetensors");
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    const std::string prefix = (folder / "m.safetensors").string() + ": ";
-    EXPECT_TRUE(message.starts_with(prefix)) << message;
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    return message.substr(std::min(prefix.size(), message.size()));
-  }
-  return "opened";
+  return test::refusal_of<SafetensorsFile>("m.safetensors", bytes);
 }
 
 struct Case {

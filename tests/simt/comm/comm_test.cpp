@@ -12,6 +12,7 @@
 #include "tests/simt/comm/fake_nccl.h"
 #include "tests/simt/comm/through_card.h"
 #include "tests/simt/emulator.h"
+#include "tests/support/error_of.h"
 #include "tests/support/mpi_main.h"
 #include "tests/support/tiny_training.h"
 
@@ -22,6 +23,7 @@ using runtime::Device;
 using runtime::DeviceType;
 using runtime::DType;
 using runtime::Tensor;
+using test::error_of;
 using test::NcclTrouble;
 using ::testing::HasSubstr;
 
@@ -51,7 +53,8 @@ TEST(DeviceGroup, takes_nccl_for_cards_of_their_own) {
 }
 
 TEST(DeviceGroup, refuses_a_rank_without_a_card_among_others) {
-  if (test::world().size() < 2) GTEST_SKIP();
+  if (test::world().size() < 2)
+    GTEST_SKIP() << "for two ranks or more: comm tests run it on 2 and 3";
   try {
     device_group(test::world(), test::world().rank() == 1 ? Device{} : kCard);
     ADD_FAILURE() << "no error";
@@ -76,7 +79,8 @@ TEST_P(Cards, keep_the_promise_by_way_of_the_host) {
 // NCCL wants the collectives of all groups in one order on all ranks; the other transports want
 // that of each group alone.
 TEST_P(Cards, keep_the_promise_through_nccl) {
-  if (GetParam().name == "in_flight_together") GTEST_SKIP();
+  if (GetParam().name == "in_flight_together")
+    GTEST_SKIP() << "NCCL promises less; keep_the_promise_by_way_of_the_host runs it";
   const Group world = through_device(nccl_cards(), kCard);
   world.set_deadline(kTestDeadline);
   GetParam().run(world);
@@ -86,15 +90,6 @@ INSTANTIATE_TEST_SUITE_P(promises, Cards, ::testing::ValuesIn(all_checks()),
                          [](const auto& info) { return info.param.name; });
 
 // ---- failures of NCCL
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const runtime::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 class NcclFailure : public ::testing::Test {
  protected:
