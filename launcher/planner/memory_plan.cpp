@@ -7,7 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include "data/batch.h"
+#include "data/context_part.h"
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/text_noise.h"
 #include "launcher/stages/training_stage.h"
@@ -225,8 +225,9 @@ class StagePlanner {
                models::ModelKind::kDecoder);
   }
 
-  void add_tokens(const TrainingStage& stage, const data::Batch& micro_batch,
-                  models::ModelKind kind) {
+  void add_tokens(const TrainingStage& stage, const data::Batch& whole, models::ModelKind kind) {
+    const data::Batch micro_batch =
+        data::context_part(whole, 0, static_cast<int>(stage.layout.context_parallel));
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     job.micro_batch = [&](models::Model& model) { train::token_loss(model, micro_batch, 1, true); };
     if (kind != models::ModelKind::kEncoder) job.generate = samples(stage);

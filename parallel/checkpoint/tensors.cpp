@@ -259,7 +259,7 @@ void declare(const std::vector<std::vector<TensorInfo>>& stages, const std::stri
 
 void save_weights(const ParameterStore& store, const Mesh& mesh,
                   const std::filesystem::path& folder, DType dtype) {
-  if (mesh.dp.rank() != 0 && !store.divided()) return;
+  if (mesh.replicas.rank() != 0 && !store.divided()) return;
   const auto stages = tensors_of_stages(logical_tensors(store), mesh.pp);
   std::optional<runtime::ShardedSafetensorsWriter> writer;
   if (mesh.is_first_rank()) {
@@ -277,7 +277,7 @@ void save_weights(const ParameterStore& store, const Mesh& mesh,
 
 void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets,
                       const Mesh& mesh, const std::filesystem::path& file) {
-  if (mesh.dp.rank() != 0 && !store.divided()) return;
+  if (mesh.replicas.rank() != 0 && !store.divided()) return;
   const auto stages = tensors_of_stages(logical_tensors(store), mesh.pp);
   std::optional<runtime::SafetensorsWriter> writer;
   if (mesh.is_first_rank()) {

@@ -18,8 +18,10 @@ struct LayoutConfig {
   std::int64_t tensor_parallel = 1;
   ScheduleKind pipeline_schedule = ScheduleKind::k1F1B;
   std::int64_t virtual_stages = 1;  // chunks of the model on every rank of a pipeline
+  // The tensor-parallel ranks also divide, by tokens, what stands between their products.
+  bool sequence_parallel = false;
   // What the data-parallel copies divide among them: 0 nothing, 1 optimizer state, 2 also
-  // gradients.
+  // gradients, 3 also the blocks' matrices.
   std::int64_t zero_stage = 0;
 
   std::int64_t ranks() const {
@@ -40,6 +42,7 @@ struct Mesh {
   LayoutConfig layout;
   Group world;  // all ranks of this mesh
   Group pp, dp, cp, tp;
+  Group replicas;      // dp and cp together: who holds the same parameters and adds up gradients
   Group pp_gradients;  // the ranks of pp again, for what flows backwards
 
   bool is_first_rank() const { return world.rank() == 0; }

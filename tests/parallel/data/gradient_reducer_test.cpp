@@ -42,7 +42,8 @@ void expect_sums(const ParameterStore& store, std::size_t p, int factor, const s
         << what << ": parameter " << p << " element " << part->begin + static_cast<int>(i);
 }
 
-constexpr ZeroStage kStages[] = {ZeroStage::kNone, ZeroStage::kOptimizer, ZeroStage::kGradients};
+constexpr ZeroStage kStages[] = {ZeroStage::kNone, ZeroStage::kOptimizer, ZeroStage::kGradients,
+                                 ZeroStage::kParameters};
 
 std::vector<std::size_t> all_parameters(const ParameterStore& store) {
   std::vector<std::size_t> all(store.parameters().size());
