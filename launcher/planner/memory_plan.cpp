@@ -202,8 +202,8 @@ class StagePlanner {
     const Mesh mesh = planned(stage.layout);
     const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
     micro_ = stage.train.micro_batch_size;
-    const parallel::PipelineShape shape = stage.layout.pipeline_shape();
-    memory_.pipeline_wait = parallel::simulate_pipeline(shape, share(own, micro_), 1, 2).bubble;
+    memory_.pipeline = stage.layout.pipeline_shape();
+    memory_.micro_batches = share(own, micro_);
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,
@@ -396,6 +396,10 @@ std::int64_t pipeline_stages(const Stage& stage) {
 }
 
 }  // namespace
+
+double StageMemory::pipeline_wait() const {
+  return parallel::simulate_pipeline(pipeline, micro_batches, 1, 2).bubble;
+}
 
 std::int64_t StageMemory::peak_of_a_rank() const {
   std::int64_t held = 0, transient = 0, peak = 0;
