@@ -8,7 +8,7 @@ void BuildOptions::lay_over(const parallel::Mesh& mesh) {
   tp = mesh.tp;
   sequence_parallel = mesh.layout.sequence_parallel;
   cp = mesh.cp;
-  dp = mesh.replicas;
+  dp = mesh.zero;
   zero = static_cast<parallel::ZeroStage>(mesh.layout.zero_stage);
   pp = mesh.pp;
   pp_gradients = mesh.pp_gradients;

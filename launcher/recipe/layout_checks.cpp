@@ -52,6 +52,12 @@ void check_pipeline(const LayoutConfig& layout, const LayoutUse& use, const SayO
 
 void check_layout(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
   check_degrees(layout, say);
+  const std::int64_t together = layout.zero_group_size;
+  if (together < 0 || (together > 0 && layout.data_parallel > 0 && layout.context_parallel > 0 &&
+                       layout.replicas() % together != 0))
+    say("zero_group_size",
+        fmt::format("'zero_group_size' {} does not divide the {} copies of the model", together,
+                    layout.replicas()));
   if (layout.zero_stage == 3 && !use.trains_in_step)
     say("zero_stage",
         "'zero_stage' 3 is for stages that train on a data set (pretrain, sft, reward, dpo), whose "

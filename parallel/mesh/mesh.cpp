@@ -27,6 +27,11 @@ void check_sizes(const LayoutConfig& layout) {
     if (axis.size < 1)
       runtime::throw_error("layout {} has {} of {}: sizes start at 1", layout.str(), axis.name,
                            axis.size);
+  const std::int64_t together = layout.zero_group_size;
+  if (together < 0 || (together > 0 && layout.replicas() % together != 0))
+    runtime::throw_error(
+        "layout {} divides state among {} copies, of which its {} do not make whole groups",
+        layout.str(), together, layout.replicas());
 }
 
 std::string count_of_ranks(std::int64_t ranks) {
@@ -53,18 +58,35 @@ Place place_along(const LayoutConfig& layout, AxisRange range, std::int64_t rank
   return {rank / stride % size, rank / (stride * size) * stride + rank % stride};
 }
 
+// Of consecutive ranks of `group`, `size` together: the ones around this rank; and those that stand
+// where it stands in the others.
+Group neighbours(const Group& group, int size) {
+  if (group.on_paper()) return planned_group(group.rank() % size, size, "zero");
+  return group.split(group.rank() / size, "zero");
+}
+Group counterparts(const Group& group, int size) {
+  if (group.on_paper())
+    return planned_group(group.rank() / size, group.size() / size, "zero_copies");
+  return group.split(group.rank() % size, "zero_copies");
+}
+
 // Groups from make_group(axes, name and size), one per axis and those of several.
 template <typename MakeGroup>
 Mesh assemble(const LayoutConfig& layout, Group world, MakeGroup make_group) {
   const auto axes = axes_of(layout);
-  Mesh mesh{layout, std::move(world), {}, {}, {}, {}, {}, {}};
+  Mesh mesh{.layout = layout, .world = std::move(world)};
   const std::array<Group*, 4> groups{&mesh.pp, &mesh.dp, &mesh.cp, &mesh.tp};
   for (std::size_t i = 0; i < axes.size(); ++i)
     if (axes[i].size > 1) *groups[i] = make_group(AxisRange{i, i}, axes[i]);
   if (axes[0].size > 1) mesh.pp_gradients = make_group(kPipeline, {"pp_gradients", axes[0].size});
-  mesh.replicas = axes[2].size == 1
-                      ? mesh.dp
-                      : make_group(kReplicas, {"replicas", axes[1].size * axes[2].size});
+  mesh.replicas =
+      axes[2].size == 1 ? mesh.dp : make_group(kReplicas, {"replicas", layout.replicas()});
+  mesh.zero = mesh.replicas;
+  const auto together = static_cast<int>(layout.zero_group_size);
+  if (together > 0 && together < mesh.replicas.size()) {
+    mesh.zero = neighbours(mesh.replicas, together);
+    mesh.zero_copies = counterparts(mesh.replicas, together);
+  }
   return mesh;
 }
 
@@ -78,6 +100,7 @@ std::string LayoutConfig::str() const {
   if (sequence_parallel && tensor_parallel > 1) text += " sp";
   if (virtual_stages > 1) text += fmt::format(" v{}", virtual_stages);
   if (zero_stage > 0 && !text.empty()) text += fmt::format(" zero{}", zero_stage);
+  if (zero_stage > 0 && zero_group_size > 0) text += fmt::format("/{}", zero_group_size);
   return text.empty() ? "1 rank" : text;
 }
 
@@ -113,6 +136,12 @@ void LayoutConfig::visit_fields(runtime::FieldVisitor& v) {
            "1 optimizer state, 2 also gradients, 3 also the blocks' matrices, which are brought "
            "together block by block"},
           zero_stage);
+  v.field({"zero_group_size",
+           "copies that divide state among them, neighbours: what they gather stays within such a "
+           "group (a machine, say), and only gradients of its parts are added up across groups; 0 "
+           "divides among all",
+           "copies"},
+          zero_group_size);
 }
 
 Mesh make_mesh(const LayoutConfig& layout, const Group& world) {

@@ -173,6 +173,8 @@ TEST(RecipeChecks, layouts_divide_the_model) {
        "dpo), whose copies of the model work in step; use 2 here"},
       {pretrain_text("      layout: {zero_stage: 4}\n"),
        "my.yaml:6: 'zero_stage' must be 0, 1, 2 or 3, got 4"},
+      {pretrain_text("      layout: {data_parallel: 4, zero_group_size: 3}\n"),
+       "my.yaml:6: 'zero_group_size' 3 does not divide the 4 copies of the model"},
       {rlhf_text("      placement:\n        reward: {tensor_parallel: 3}\n"),
        "my.yaml:9: model.num_attention_heads 4 is not divisible by tensor_parallel 3; use a "
        "tensor_parallel that divides it"},

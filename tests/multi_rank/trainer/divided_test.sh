@@ -74,7 +74,7 @@ bytes() { awk '{ print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }
 planned_is_taken() { # planned_is_taken CHANGE…
   rm -rf "$work/planned"
   local keys=("run_dir=$work/planned" "${one_rank[@]}" pretrain.steps=4 pretrain.eval_every=4 "pretrain.data.path=$work/data/one.txt"
-    pretrain.data.validation_fraction=0 sft.steps=1 reward.steps=1 dpo.steps=1 "$@")
+    pretrain.data.validation_fraction=0 pretrain.samples.count=0 sft.steps=1 reward.steps=1 dpo.steps=1 "$@")
   mkdir -p "$work/planned"
   cp -r "$work/one/tokenizer" "$work/planned/"
   run_trainer 4 "$work/divided.yaml" "${keys[@]}"
