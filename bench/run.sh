@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Benchmarks: training, data-parallel training and generation, ours beside PyTorch, as a table and as
+# Benchmarks: training, data-parallel training, generation and tokenizers, ours beside PyTorch, as a table and as
 # JSON in bench/results/.
 #
 #   bench/run.sh                               our side alone
@@ -70,6 +70,15 @@ for precision in fp32 bf16; do
   compare "generate llama-58m $precision" "$ours/bench_generate $options" \
     "bench/peers/generate_hf.py $options"
 done
+
+if [[ -f data/demo/pretrain.txt ]]; then # made by tools/demo_data/fetch.sh
+  trained=$(mktemp -d)
+  trap 'rm -rf "$trained"' EXIT
+  for model in bpe wordpiece unigram; do
+    options="--text data/demo/pretrain.txt --folder $trained/$model --model $model"
+    compare "tokenize $model, 1 thread" "env OMP_NUM_THREADS=1 $ours/bench_tokenize $options" "bench/peers/tokenize_hf.py $options"
+  done
+fi
 
 rm -f "$lines.err"
 "$ours/bench_table" "$lines" "bench/results/$stamp.json"

@@ -1,12 +1,10 @@
 #include "data/model_chat_template.h"
 
-#include <algorithm>
 #include <ctime>
 
 #include "data/tokenizer/json_object.h"
 #include "data/utf8.h"
 #include "runtime/base/error.h"
-#include "runtime/io/text_file.h"
 
 namespace tandem::data {
 
@@ -122,24 +120,6 @@ std::vector<TokenId> ModelChatTemplate::encode_prompt(const ordered_json& messag
     else
       tokenizer_->encode(without_breakers(part.text), {.parse_special_tokens = false}, ids);
   }
-  return ids;
-}
-
-std::vector<TokenId> ending_tokens(const std::filesystem::path& model, const Tokenizer& tokenizer) {
-  std::vector<TokenId> ids;
-  const auto add = [&](TokenId id) {
-    if (id != kNoToken && std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
-  };
-  add(tokenizer.special_ids().eos);
-  const std::filesystem::path path = model / "generation_config.json";
-  if (!std::filesystem::is_regular_file(path)) return ids;
-  const json config = parse_json(runtime::read_text_file(path), path.string());
-  const std::string origin = path.string();
-  const JsonObject object(config, origin, "");
-  if (!object.has("eos_token_id")) return ids;
-  const json& value = object.get("eos_token_id");
-  for (const json& id : value.is_array() ? value : json::array({value}))
-    add(object.to_id(id, "eos_token_id"));
   return ids;
 }
 

@@ -3,7 +3,6 @@
 // chat_template.jinja beside it, or in a GGUF file's metadata.
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -32,9 +31,5 @@ class ModelChatTemplate {
   const Tokenizer* tokenizer_;
   jinja::Template template_;
 };
-
-// The tokens that end an answer: eos, and those of generation_config.json beside the model, if
-// there is one.
-std::vector<TokenId> ending_tokens(const std::filesystem::path& model, const Tokenizer& tokenizer);
 
 }  // namespace tandem::data

@@ -48,4 +48,30 @@ KvCache::KvCache(std::int64_t layers, const std::function<bool(std::int64_t)>& h
   }
 }
 
+namespace {
+
+void copy_slot(runtime::KvCacheView& cache, std::int32_t from, std::int32_t to,
+               std::int64_t length) {
+  for (runtime::Tensor* tensor : {&cache.keys, &cache.values}) {
+    if (!tensor->defined()) continue;  // another rank's layer
+    const runtime::Shape& shape = tensor->shape();
+    const runtime::Shape part{length, shape[2], shape[3]};
+    const std::int64_t slot = shape.elements() / shape[0];
+    runtime::Tensor target = tensor->slice(to * slot, part);
+    runtime::backend_of(*tensor).copy(tensor->slice(from * slot, part), target);
+  }
+}
+
+}  // namespace
+
+void KvCache::copy_text(std::int32_t from, std::int32_t to, std::int64_t length) {
+  for (runtime::KvCacheView& layer : layers_) copy_slot(layer, from, to, length);
+}
+
+void KvCache::copy_encoder_text(std::int32_t from, std::int32_t to) {
+  encoder_length(to) = encoder_length(from);
+  for (runtime::KvCacheView& layer : encoder_layers_)
+    copy_slot(layer, from, to, encoder_length(from));
+}
+
 }  // namespace tandem::models

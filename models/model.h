@@ -76,6 +76,11 @@ class KvCache {
   std::int64_t slots() const { return slots_; }
   std::int64_t capacity() const { return capacity_; }
 
+  // Gives slot `to` the first `length` tokens of slot `from`.
+  void copy_text(std::int32_t from, std::int32_t to, std::int64_t length);
+  // And the encoder's text.
+  void copy_encoder_text(std::int32_t from, std::int32_t to);
+
  private:
   std::vector<runtime::KvCacheView> layers_, encoder_layers_;
   std::vector<std::int32_t> encoder_lengths_;

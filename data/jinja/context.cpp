@@ -6,7 +6,6 @@ namespace tandem::data::jinja {
 
 namespace {
 
-constexpr std::size_t kMaxWork = 20'000'000;
 constexpr int kMaxDepth = 800;
 
 }  // namespace
@@ -20,8 +19,8 @@ Context::~Context() {
 
 void Context::spend(std::size_t work) {
   spent_ += work;
-  if (spent_ > kMaxWork)
-    throw Failure(fmt::format("the template did not end within {} steps", kMaxWork));
+  if (spent_ > max_steps_)
+    throw Failure(fmt::format("the template did not end within {} steps", max_steps_));
 }
 
 std::shared_ptr<Variables> Context::new_variables(std::shared_ptr<Variables> outer,

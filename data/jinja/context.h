@@ -13,7 +13,7 @@ namespace tandem::data::jinja {
 
 class Context {
  public:
-  explicit Context(const std::tm& now) : now_(now) {}
+  Context(const std::tm& now, std::size_t max_steps) : now_(now), max_steps_(max_steps) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
   ~Context();
@@ -45,6 +45,7 @@ class Context {
 
  private:
   std::tm now_;
+  std::size_t max_steps_;
   std::size_t spent_ = 0;
   int depth_ = 0;
   int line_ = 1;

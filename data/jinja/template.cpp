@@ -41,8 +41,9 @@ Template::~Template() = default;
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
 
-std::string Template::render(const nlohmann::ordered_json& variables, const std::tm& now) const {
-  Context context(now);
+std::string Template::render(const nlohmann::ordered_json& variables, const std::tm& now,
+                             std::size_t max_steps) const {
+  Context context(now, max_steps);
   try {
     const auto globals = context.new_variables(nullptr, false);
     add_globals(*globals);

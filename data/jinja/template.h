@@ -8,6 +8,7 @@
 // limits on size, depth and steps end what would not end by itself.
 #pragma once
 
+#include <cstddef>
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -27,7 +28,11 @@ class Template {
 
   // `variables` is an object: what the template sees by name. `now` is what strftime_now prints.
   // Throws Error, likewise, for what goes wrong in it and for what it refuses by raise_exception.
-  std::string render(const nlohmann::ordered_json& variables, const std::tm& now) const;
+  std::string render(const nlohmann::ordered_json& variables, const std::tm& now,
+                     std::size_t max_steps = kMaxSteps) const;
+
+  // More than any chat needs.
+  static constexpr std::size_t kMaxSteps = 20'000'000;
 
  private:
   struct Tree;

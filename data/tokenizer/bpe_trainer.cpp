@@ -3,35 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
-#include <unordered_map>
 
 #include "data/tokenizer/byte_level.h"
 #include "data/tokenizer/hf_tokenizer.h"
-#include "data/tokenizer/pair_merger.h"
-#include "data/tokenizer/pre_tokenizer.h"
-#include "data/tokenizer/word_counter.h"
-#include "data/utf8.h"
-#include "runtime/base/error.h"
+#include "data/tokenizer/merge_training.h"
 
 namespace tandem::data {
 namespace {
-
-// How many merges go by between two calls of the progress function.
-constexpr std::int64_t kProgressStep = 64;
-
-// Grows from special tokens and bytes to the whole vocabulary.
-struct GrowingVocabulary {
-  std::vector<std::string> tokens;
-  std::unordered_map<std::string, TokenId> ids;
-
-  // The id of a token, which may be new.
-  TokenId add(const std::string& token) {
-    const auto [entry, is_new] = ids.try_emplace(token, static_cast<TokenId>(tokens.size()));
-    if (is_new) tokens.push_back(token);
-    return entry->second;
-  }
-  std::int64_t size() const { return static_cast<std::int64_t>(tokens.size()); }
-};
 
 // Ids of the bytes, given in the order of the characters that stand for them.
 std::array<TokenId, 256> add_bytes(GrowingVocabulary& vocabulary) {
@@ -54,53 +32,27 @@ void add_words(const WordCounter& words, const std::array<TokenId, 256>& byte_id
       symbols.push_back(byte_ids[static_cast<std::uint8_t>(byte)]);
     merger.add_word(symbols, words.count(i));
   }
-  merger.count_pairs();
+}
+
+TokenizerFiles untrained(const TokenizerConfig& config) {
+  GrowingVocabulary vocabulary;
+  for (const std::string& token : all_special_tokens(config)) vocabulary.add(token);
+  add_bytes(vocabulary);
+  return compose_byte_level_bpe(config, vocabulary.tokens(), {});
 }
 
 }  // namespace
 
-BpeTrainer::BpeTrainer(TokenizerConfig config)
-    : config_(std::move(config)), words_(std::make_unique<WordCounter>()) {
-  validate(config_);
-}
-BpeTrainer::~BpeTrainer() = default;
+BpeTrainer::BpeTrainer(TokenizerConfig config) : TokenizerTrainer(std::move(config), untrained) {}
 
-void BpeTrainer::add_document(std::string_view text) {
-  TANDEM_CHECK(find_invalid_utf8(text) == std::string_view::npos, "a document that is not UTF-8");
-  static const auto pre_tokenizer = make_gpt2_pre_tokenizer();
-  std::vector<std::size_t> ends;
-  for (std::size_t at = 0; at < text.size();) {
-    ends.clear();
-    const std::size_t reached = pre_tokenizer->split(text, at, ends);
-    for (const std::size_t end : ends) {
-      words_->add(text.substr(at, end - at));
-      at = end;
-    }
-    at = reached;
-  }
-}
-
-Tokenizer BpeTrainer::train(const Progress& progress) const {
-  if (words_->size() == 0)
-    runtime::throw_error("no text to train a tokenizer on; check the path of the tokenizer's data");
+TokenizerFiles BpeTrainer::learn(const WordCounter& words, const Progress& progress) const {
   GrowingVocabulary vocabulary;
-  for (const std::string& token : all_special_tokens(config_)) vocabulary.add(token);
+  for (const std::string& token : all_special_tokens(config())) vocabulary.add(token);
   const auto byte_ids = add_bytes(vocabulary);
   PairMerger merger;
-  add_words(*words_, byte_ids, merger);
-  std::vector<std::pair<TokenId, TokenId>> merges;
-  while (vocabulary.size() < config_.vocab_size) {
-    const auto best = merger.take_best(config_.min_frequency);
-    if (!best) break;
-    const TokenId merged =
-        vocabulary.add(vocabulary.tokens[best->left] + vocabulary.tokens[best->right]);
-    merges.emplace_back(best->left, best->right);
-    merger.merge(*best, merged);
-    if (progress && vocabulary.size() % kProgressStep == 0)
-      progress(vocabulary.size(), config_.vocab_size);
-  }
-  if (progress) progress(vocabulary.size(), config_.vocab_size);
-  return Tokenizer(compose_byte_level_bpe(config_, vocabulary.tokens, merges));
+  add_words(words, byte_ids, merger);
+  const auto merges = merge_pairs(config(), "", merger, vocabulary, progress);
+  return compose_byte_level_bpe(config(), vocabulary.tokens(), merges);
 }
 
 }  // namespace tandem::data

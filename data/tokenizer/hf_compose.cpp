@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer/composer.h"
@@ -30,6 +31,7 @@ std::string role_map(const TokenizerConfig& config, OrderedJson document) {
   set("bos_token", config.bos_token);
   set("eos_token", config.eos_token);
   set("pad_token", config.pad_token);
+  if (config.model != TokenizerModel::kBpe) set("unk_token", config.unk_token);
   return document.dump(2) + "\n";
 }
 
@@ -43,25 +45,53 @@ OrderedJson write_vocabulary(const std::vector<std::string>& vocabulary) {
   return object;
 }
 
+json metaspace_part() {
+  return {{"type", "Metaspace"},
+          {"replacement", "\xE2\x96\x81"},
+          {"prepend_scheme", "always"},
+          {"split", true}};
+}
+
+using IdOf = std::function<TokenId(const std::string&)>;
+
+IdOf ids_in(const std::vector<std::string>& vocabulary) {
+  return [&vocabulary](const std::string& token) {
+    return static_cast<TokenId>(std::ranges::find(vocabulary, token) - vocabulary.begin());
+  };
+}
+
+NamedToken named(const std::string& token, const IdOf& id_of) {
+  if (token.empty()) return std::nullopt;
+  return std::pair(token, id_of(token));
+}
+
+OrderedJson document_with_special_tokens(const TokenizerConfig& config, const IdOf& id_of) {
+  OrderedJson document = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
+  document["added_tokens"] = OrderedJson::array();
+  for (const std::string& token : all_special_tokens(config))
+    document["added_tokens"].push_back(special_token_entry(id_of(token), token));
+  return document;
+}
+
+TokenizerFiles files_of(const TokenizerConfig& config, const OrderedJson& document) {
+  return {.tokenizer_json = document.dump(2) + "\n",
+          .tokenizer_config_json = role_map(config, {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                                     {"clean_up_tokenization_spaces", false}}),
+          .special_tokens_map_json = role_map(config, OrderedJson::object())};
+}
+
 }  // namespace
 
 TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
                                       const std::vector<std::string>& vocabulary,
                                       const std::vector<std::pair<TokenId, TokenId>>& merges) {
-  const auto id_of = [&](const std::string& token) {
-    return static_cast<TokenId>(std::find(vocabulary.begin(), vocabulary.end(), token) -
-                                vocabulary.begin());
-  };
-  OrderedJson document = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
-  document["added_tokens"] = OrderedJson::array();
-  for (const std::string& token : all_special_tokens(config))
-    document["added_tokens"].push_back(special_token_entry(id_of(token), token));
+  const IdOf id_of = ids_in(vocabulary);
+  OrderedJson document = document_with_special_tokens(config, id_of);
   document["normalizer"] = nullptr;
   document["pre_tokenizer"] = byte_level_part(false);
-  document["post_processor"] =
-      config.bos_token.empty()
-          ? OrderedJson(byte_level_part(true))
-          : template_around(std::pair(config.bos_token, id_of(config.bos_token)), std::nullopt);
+  document["post_processor"] = config.bos_token.empty()
+                                   ? OrderedJson(byte_level_part(true))
+                                   : template_around(named(config.bos_token, id_of), std::nullopt);
   document["decoder"] = byte_level_part(true);
   auto& model = document["model"];
   model = {{"type", "BPE"},
@@ -76,10 +106,55 @@ TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
   model["merges"] = OrderedJson::array();
   for (const auto& [left, right] : merges)
     model["merges"].push_back({vocabulary[left], vocabulary[right]});
-  return {.tokenizer_json = document.dump(2) + "\n",
-          .tokenizer_config_json = role_map(config, {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                                     {"clean_up_tokenization_spaces", false}}),
-          .special_tokens_map_json = role_map(config, OrderedJson::object())};
+  return files_of(config, document);
+}
+
+TokenizerFiles compose_wordpiece(const TokenizerConfig& config,
+                                 const std::vector<std::string>& vocabulary) {
+  const IdOf id_of = ids_in(vocabulary);
+  OrderedJson document = document_with_special_tokens(config, id_of);
+  document["normalizer"] = {{"type", "BertNormalizer"},
+                            {"clean_text", true},
+                            {"handle_chinese_chars", true},
+                            {"strip_accents", nullptr},
+                            {"lowercase", config.lowercase}};
+  document["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+  document["post_processor"] =
+      template_around(named(config.bos_token, id_of), named(config.eos_token, id_of));
+  document["decoder"] = {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  auto& model = document["model"];
+  model = {{"type", "WordPiece"},
+           {"unk_token", config.unk_token},
+           {"continuing_subword_prefix", "##"},
+           {"max_input_chars_per_word", 100}};
+  model["vocab"] = write_vocabulary(vocabulary);
+  return files_of(config, document);
+}
+
+TokenizerFiles compose_unigram(const TokenizerConfig& config,
+                               const std::vector<std::pair<std::string, double>>& vocabulary) {
+  const IdOf id_of = [&](const std::string& token) {
+    return static_cast<TokenId>(
+        std::ranges::find(vocabulary, token, [](const auto& entry) { return entry.first; }) -
+        vocabulary.begin());
+  };
+  OrderedJson document = document_with_special_tokens(config, id_of);
+  document["normalizer"] = {
+      {"type", "Sequence"},
+      {"normalizers",
+       {{{"type", "Nmt"}},
+        {{"type", "NFKC"}},
+        {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}}}}};
+  document["pre_tokenizer"] = metaspace_part();
+  document["post_processor"] =
+      template_around(named(config.bos_token, id_of), named(config.eos_token, id_of));
+  document["decoder"] = metaspace_part();
+  auto& model = document["model"];
+  model = {{"type", "Unigram"}, {"unk_id", id_of(config.unk_token)}};
+  model["vocab"] = OrderedJson::array();
+  for (const auto& [piece, score] : vocabulary) model["vocab"].push_back({piece, score});
+  model["byte_fallback"] = false;
+  return files_of(config, document);
 }
 
 TokenizerFiles add_special_tokens(TokenizerFiles files, const std::vector<std::string>& tokens,

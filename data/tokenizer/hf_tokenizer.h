@@ -37,6 +37,16 @@ TokenizerFiles compose_byte_level_bpe(const TokenizerConfig& config,
                                       const std::vector<std::string>& vocabulary,
                                       const std::vector<std::pair<TokenId, TokenId>>& merges);
 
+// The files of a WordPiece tokenizer that cleans and cuts text as BERT's, with bos and eos around
+// every text. `vocabulary` by id, as above.
+TokenizerFiles compose_wordpiece(const TokenizerConfig& config,
+                                 const std::vector<std::string>& vocabulary);
+
+// The files of a Unigram tokenizer whose pieces start with U+2581 where words start, as
+// SentencePiece's, with bos before and eos behind every text. `vocabulary` has scores; by id.
+TokenizerFiles compose_unigram(const TokenizerConfig& config,
+                               const std::vector<std::pair<std::string, double>>& vocabulary);
+
 // The files with further special tokens, numbered from `next_id` on.
 TokenizerFiles add_special_tokens(TokenizerFiles files, const std::vector<std::string>& tokens,
                                   TokenId next_id);

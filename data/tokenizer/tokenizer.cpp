@@ -131,6 +131,7 @@ void WorkspacePool::give_back(std::unique_ptr<TokenModel::Workspace> workspace) 
 
 Tokenizer::Tokenizer(TokenizerFiles files, std::string_view origin)
     : parts_(parse_hf_tokenizer(std::move(files), origin)) {}
+Tokenizer::Tokenizer(std::unique_ptr<TokenizerParts> parts) : parts_(std::move(parts)) {}
 Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;

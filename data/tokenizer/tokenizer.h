@@ -70,6 +70,7 @@ class Tokenizer {
   static Tokenizer load(const std::filesystem::path& path);
   // `origin` names the files in errors.
   explicit Tokenizer(TokenizerFiles files, std::string_view origin = "tokenizer.json");
+  explicit Tokenizer(std::unique_ptr<TokenizerParts> parts);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

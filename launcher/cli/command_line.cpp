@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "launcher/cli/generate_options.h"
 #include "launcher/cli/version.h"
 #include "launcher/recipe/suggest.h"
 
@@ -19,6 +20,7 @@ constexpr const char* kFooter = R"(Examples:
   ./trainer plan recipes/rlhf.yaml --ranks 8
   ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
   ./trainer generate --model model.gguf --chat --prompt "Who are you?" --system "Be brief."
+  ./trainer generate --model my-model --input prompts.jsonl --output answers.jsonl --num-beams 4
   ./trainer export --model runs/rlhf/ppo --output my-model
   ./trainer inspect model.gguf
   ./trainer convert model.gguf my-model --dtype bf16
@@ -139,40 +141,11 @@ class Parser {
 
   void add_generate() {
     generate_app_ = app_.add_subcommand(
-        "generate", "continue a text; the model is tensor-parallel over all ranks");
+        "generate", "continue texts; the model is tensor-parallel over all ranks");
     auto& g = *generate_app_;
     add_ranks(g);
     g.add_option("--model", generate_.model, kModelHelp)->required()->type_name("DIR");
-    g.add_option("--prompt", generate_.prompts, "the text to continue; may be given several times")
-        ->required()
-        ->type_name("TEXT");
-    g.add_option("--max-new-tokens", generate_.max_new_tokens, "longest continuation")
-        ->capture_default_str()
-        ->check(CLI::PositiveNumber);
-    g.add_option("--num-samples", generate_.num_samples, "continuations of each prompt")
-        ->capture_default_str()
-        ->check(CLI::PositiveNumber);
-    g.add_option("--temperature", generate_.temperature, "0 takes the likeliest token")
-        ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
-    g.add_option("--top-k", generate_.top_k, "sample from the k likeliest tokens; 0 from all")
-        ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
-    g.add_option("--top-p", generate_.top_p,
-                 "sample from the likeliest tokens that hold this probability")
-        ->capture_default_str()
-        ->check(CLI::Range(0.0, 1.0));
-    g.add_option("--seed", generate_.seed, "samples follow from it")->capture_default_str();
-    auto* pattern =
-        g.add_option("--chat-template", generate_.chat_template, "how the prompt becomes a text")
-            ->capture_default_str();
-    auto* chat = g.add_flag("--chat", generate_.chat,
-                            "the prompt is a user's message, which becomes a text by the model's "
-                            "own chat template; print the answer");
-    chat->excludes(pattern);
-    g.add_option("--system", generate_.system, "the system message before the user's")
-        ->type_name("TEXT")
-        ->needs(chat);
+    add_generate_options(g, generate_);
     add_dtype(g, "--precision", generate_.precision, "numbers to compute with");
     g.add_option("--device", generate_.device, "auto, cpu, cuda (a GPU for each rank) or cuda:N")
         ->capture_default_str();

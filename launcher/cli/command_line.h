@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "models/generation/beams.h"
 #include "runtime/base/dtype.h"
 
 namespace tandem::launcher {
@@ -26,11 +27,19 @@ struct ValidateCommand {
 struct GenerateCommand {
   std::string model;
   std::vector<std::string> prompts;
-  std::int64_t max_new_tokens = 64;
-  std::int64_t num_samples = 1;
-  double temperature = 0.7;
-  std::int64_t top_k = 0;
-  double top_p = 1.0;
+  std::string input;   // JSONL, instead of prompts
+  std::string output;  // JSONL; empty: standard output
+  // What is empty follows from the model's generation_config.json, or else is as
+  // generation_settings.h says.
+  std::optional<std::int64_t> max_new_tokens, min_new_tokens, num_samples;
+  std::optional<double> temperature, top_p, repetition_penalty;
+  std::optional<std::int64_t> top_k, no_repeat_ngram_size;
+  std::optional<std::int64_t> num_beams;
+  std::optional<double> length_penalty;
+  std::optional<models::EarlyStopping> early_stopping;
+  std::vector<std::string> stop_strings;
+  std::int64_t batch_size = 64;
+  bool no_cache = false;
   std::int64_t seed = 0;
   runtime::DType precision = runtime::DType::kBF16;
   std::string device = "auto";

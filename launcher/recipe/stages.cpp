@@ -23,7 +23,7 @@ StageConfig make_default() {
 }
 
 constexpr std::array<KindRow, 8> kKinds{{
-    {StageKind::kTokenizer, "tokenizer", "trains a byte-level BPE tokenizer on text",
+    {StageKind::kTokenizer, "tokenizer", "trains a tokenizer on text",
      make_default<TokenizerStage>},
     {StageKind::kPretrain, "pretrain", "trains a language model on text, from the recipe's `model`",
      make_default<PretrainStage>},

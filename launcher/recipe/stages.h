@@ -23,7 +23,7 @@
 
 namespace tandem::launcher {
 
-// Trains a byte-level BPE tokenizer. Runs on one rank.
+// Trains a tokenizer. Runs on one rank.
 struct TokenizerStage {
   data::DataConfig data;
   data::TokenizerConfig tokenizer;

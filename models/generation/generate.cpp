@@ -1,9 +1,8 @@
 #include "models/generation/generate.h"
 
 #include <algorithm>
-#include <optional>
 
-#include "runtime/autograd/ops/elementwise.h"
+#include "models/generation/model_runner.h"
 #include "runtime/base/random.h"
 #include "runtime/kernels/backend.h"
 
@@ -14,225 +13,144 @@ using runtime::Tensor;
 
 namespace {
 
-// One sequence being generated, in slot `slot` of the cache.
-struct Active {
-  std::size_t prompt = 0;
-  std::int32_t slot = 0;
-  std::int32_t position = 0;  // of the token fed next
-  std::int32_t token = 0;
-};
-
-// Sequences one after the other.
-struct Packed {
-  std::vector<std::int32_t> tokens, positions, borders = {0};
-
-  void add(const std::vector<std::int32_t>& sequence) {
-    for (std::size_t t = 0; t < sequence.size(); ++t) {
-      tokens.push_back(sequence[t]);
-      positions.push_back(static_cast<std::int32_t>(t));
-    }
-    borders.push_back(static_cast<std::int32_t>(tokens.size()));
-  }
-};
-
-class Generator {
+// Samples one batch of prompts after the other.
+class Sampler {
  public:
-  Generator(Model& model, std::span<const std::vector<std::int32_t>> prompts,
-            std::span<const std::int64_t> sample_ids, const GenerateOptions& options,
-            const std::function<void(std::size_t, std::int32_t)>& on_token)
-      : model_(model),
-        prompts_(prompts),
+  Sampler(Model& model, std::span<const std::vector<std::int32_t>> prompts,
+          std::span<const std::int64_t> sample_ids, const GenerateOptions& options,
+          const OnToken& on_token)
+      : runner_(model, prompts,
+                {.max_new_tokens = options.max_new_tokens,
+                 .slots = std::min(options.batch_size, static_cast<std::int64_t>(prompts.size())),
+                 .use_cache = options.use_cache}),
         sample_ids_(sample_ids),
         options_(options),
         on_token_(on_token),
-        device_(model.parameters().device()),
-        has_encoder_(model.kind() == ModelKind::kEncoderDecoder),
+        eos_token_ids_(options.eos_token_ids()),
         results_(prompts.size()) {}
 
   std::vector<Generated> run() {
-    const runtime::TapeScope no_recording(nullptr);
-    const std::int64_t capacity = checked_capacity();
     const auto batch = static_cast<std::size_t>(options_.batch_size);
-    std::optional<KvCache> cache;
-    if (options_.use_cache)
-      cache.emplace(model_.make_cache(static_cast<std::int64_t>(std::min(batch, prompts_.size())),
-                                      capacity, has_encoder_ ? longest_prompt() : 0));
-    for (std::size_t begin = 0; begin < prompts_.size(); begin += batch)
-      run_batch(begin, std::min(prompts_.size(), begin + batch), cache ? &*cache : nullptr);
+    for (std::size_t begin = 0; begin < results_.size(); begin += batch)
+      run_batch(begin, std::min(results_.size(), begin + batch));
     return std::move(results_);
   }
 
  private:
-  std::int64_t longest_prompt() const {
-    std::size_t longest = 0;
-    for (const auto& prompt : prompts_) {
-      if (prompt.empty())
-        runtime::throw_error("a prompt is empty; generation needs at least one token");
-      longest = std::max(longest, prompt.size());
-    }
-    return static_cast<std::int64_t>(longest);
-  }
-
-  // Tokens that the decoder may have to see.
-  std::int64_t checked_capacity() const {
-    if (model_.kind() == ModelKind::kEncoder)
-      runtime::throw_error("an encoder reads texts and cannot generate one; use a decoder");
-    const std::int64_t prompt = longest_prompt();
-    const std::int64_t capacity = (has_encoder_ ? 1 : prompt) + options_.max_new_tokens;
-    if (std::max(capacity, prompt) > model_.max_positions())
-      runtime::throw_error(
-          "a prompt of {} tokens and max_new_tokens {} exceed the model's {} positions", prompt,
-          options_.max_new_tokens, model_.max_positions());
-    return capacity;
-  }
-
-  void run_batch(std::size_t begin, std::size_t end, KvCache* cache) {
-    std::vector<Active> active;
+  void run_batch(std::size_t begin, std::size_t end) {
+    std::vector<Sequence> active;
     for (std::size_t i = begin; i < end; ++i)
-      active.push_back({i, static_cast<std::int32_t>(i - begin), 0, 0});
-    sample(read_texts(active, cache), active);
-    while (!active.empty())
-      sample(cache != nullptr ? decode(active, *cache) : read_texts(active, nullptr), active);
-  }
-
-  // What the decoder has of a sequence so far.
-  std::vector<std::int32_t> text_of(const Active& sequence) const {
-    std::vector<std::int32_t> text =
-        has_encoder_ ? std::vector{model_.decoder_start_token()} : prompts_[sequence.prompt];
-    const auto& written = results_[sequence.prompt].tokens;
-    text.insert(text.end(), written.begin(), written.end());
-    return text;
-  }
-
-  // Hidden states of each sequence's last token, from its whole text; into `cache` unless null.
-  // Here and below, undefined on a stage of a pipeline that has no such states.
-  Tensor read_texts(std::vector<Active>& active, KvCache* cache) {
-    Packed texts, encoder;
-    CacheUse use{.cache = cache, .slots = {}, .positions = {}, .decode = false};
-    std::vector<std::int32_t> last;
-    for (Active& sequence : active) {
-      texts.add(text_of(sequence));
-      if (has_encoder_) encoder.add(prompts_[sequence.prompt]);
-      use.slots.resize(texts.tokens.size(), sequence.slot);
-      sequence.position = texts.positions.back() + 1;
-      last.push_back(texts.borders.back() - 1);
+      active.push_back(runner_.start(i, static_cast<std::int32_t>(i - begin)));
+    while (!active.empty()) {
+      sample(runner_.next_logits(active), active);
+      std::erase_if(active, [&](const Sequence& sequence) { return is_over(sequence); });
     }
-    use.positions = texts.positions;
-    ModelInput input{{host_tensor(texts.tokens), host_tensor(texts.positions), texts.borders}};
-    if (has_encoder_)
-      input.encoder = {host_tensor(encoder.tokens), host_tensor(encoder.positions),
-                       encoder.borders};
-    const Tensor hidden = model_.forward(input, cache != nullptr ? &use : nullptr);
-    return hidden.defined() ? runtime::select_rows(hidden, host_tensor(last)) : Tensor();
   }
 
-  Tensor decode(std::vector<Active>& active, KvCache& cache) {
-    ModelInput input;
-    CacheUse use{.cache = &cache, .slots = {}, .positions = {}, .decode = true};
-    std::vector<std::int32_t> tokens;
-    for (Active& sequence : active) {
-      tokens.push_back(sequence.token);
-      use.slots.push_back(sequence.slot);
-      use.positions.push_back(sequence.position++);
-    }
-    input.tokens = host_tensor(tokens);
-    input.positions = host_tensor(use.positions);
-    return model_.forward(input, &use);
-  }
-
-  // Draws the next token of every active sequence from its hidden state, and drops those that
-  // ended.
-  void sample(const Tensor& hidden, std::vector<Active>& active) {
+  // Draws the next token of every active sequence.
+  void sample(Tensor logits, std::vector<Sequence>& active) {
     std::vector<std::int32_t> drawn(active.size());
     std::vector<float> log_probs(active.size());
-    if (hidden.defined()) draw(hidden, active, drawn, log_probs);
-    if (const parallel::Pipeline* pipeline = model_.pipeline()) {
-      share_from_last(*pipeline, drawn, "sampled tokens");
-      share_from_last(*pipeline, log_probs, "their log-probabilities");
+    if (logits.defined()) {
+      if (options_.processing.any()) logits = processed(logits, active);
+      draw(logits, active, drawn);
+      log_probs = log_probs_of(logits, drawn);
     }
-    std::vector<Active> alive;
+    runner_.share_from_last(drawn, "sampled tokens");
+    runner_.share_from_last(log_probs, "their log-probabilities");
     for (std::size_t i = 0; i < active.size(); ++i) {
-      Generated& result = results_[active[i].prompt];
+      Sequence& sequence = active[i];
+      sequence.text.push_back(drawn[i]);
+      Generated& result = results_[sequence.prompt];
       result.tokens.push_back(drawn[i]);
       result.log_probs.push_back(log_probs[i]);
-      result.ended_with_eos = ends(drawn[i]);
-      if (on_token_) on_token_(active[i].prompt, drawn[i]);
-      active[i].token = drawn[i];
-      const bool full = static_cast<std::int64_t>(result.tokens.size()) >= options_.max_new_tokens;
-      if (!result.ended_with_eos && !full) alive.push_back(active[i]);
+      result.ending = ending_of(sequence);
+      result.ended_with_eos = result.ending == Ending::kEos;
+      if (on_token_) on_token_(sequence.prompt, drawn[i], is_over(sequence));
     }
-    active = std::move(alive);
   }
 
-  bool ends(std::int32_t token) const {
-    return token == options_.eos_token_id ||
-           std::ranges::count(options_.more_eos_token_ids, token) > 0;
+  // kLength also for what is not over yet.
+  Ending ending_of(const Sequence& sequence) const {
+    if (std::ranges::count(eos_token_ids_, sequence.text.back()) > 0) return Ending::kEos;
+    if (options_.stops && options_.stops(sequence.prompt, sequence.written())) return Ending::kStop;
+    return Ending::kLength;
   }
 
-  void draw(const Tensor& hidden, const std::vector<Active>& active,
-            std::vector<std::int32_t>& drawn, std::vector<float>& log_probs) {
-    Tensor logits = parallel::gathered_logits(hidden, model_.vocab(), model_.vocab_size());
+  bool is_over(const Sequence& sequence) const {
+    const Generated& result = results_[sequence.prompt];
+    return result.ending != Ending::kLength ||
+           static_cast<std::int64_t>(result.tokens.size()) >= options_.max_new_tokens;
+  }
+
+  Tensor processed(const Tensor& logits, const std::vector<Sequence>& active) const {
+    std::vector<float> scores = logits.to_vector<float>();
+    const std::size_t vocab = scores.size() / active.size();
+    for (std::size_t i = 0; i < active.size(); ++i)
+      process_scores(options_.processing,
+                     {.tokens = active[i].text,
+                      .written = static_cast<std::int64_t>(active[i].written().size()),
+                      .max_new_tokens = options_.max_new_tokens,
+                      .eos_token_ids = eos_token_ids_},
+                     std::span(scores).subspan(i * vocab, vocab));
+    return Tensor::from(scores, logits.shape(), logits.device());
+  }
+
+  void draw(const Tensor& logits, const std::vector<Sequence>& active,
+            std::vector<std::int32_t>& drawn) const {
     const runtime::Philox random(options_.seed, "sample tokens");
     std::vector<float> uniform;
-    for (const Active& sequence : active)
+    for (const Sequence& sequence : active)
       uniform.push_back(
           random.uniform(static_cast<std::uint64_t>(sample_ids_[sequence.prompt]) * kIdStride +
-                         results_[sequence.prompt].tokens.size()));
-    runtime::backend_of(hidden).sample(logits, options_.sampling, uniform, drawn);
-    log_probs = log_probs_of(logits, drawn);
+                         sequence.written().size()));
+    runtime::backend_of(logits).sample(logits, options_.sampling, uniform, drawn);
   }
 
-  template <typename T>
-  void share_from_last(const parallel::Pipeline& pipeline, std::vector<T>& values,
-                       std::string_view name) const {
-    Tensor tensor = Tensor::from(values, {static_cast<std::int64_t>(values.size())}, device_);
-    pipeline.share_from_last(tensor, name);
-    values = tensor.to_vector<T>();
-  }
-
-  std::vector<float> log_probs_of(Tensor& logits, const std::vector<std::int32_t>& tokens) {
+  // Changes the logits.
+  std::vector<float> log_probs_of(Tensor& logits, const std::vector<std::int32_t>& tokens) const {
     runtime::Backend& backend = runtime::backend_of(logits);
     const auto n = static_cast<std::int64_t>(tokens.size());
     if (options_.sampling.temperature > 0 && options_.sampling.temperature != 1.0f)
       backend.scale(logits, 1.0f / options_.sampling.temperature);
     const auto column = [&](std::int64_t width) {
-      return Tensor::empty({n, width}, DType::kF32, device_);
+      return Tensor::empty({n, width}, DType::kF32, logits.device());
     };
     Tensor maximum = column(1), sums = column(3), lse = column(1), log_prob = column(1),
            entropy = column(1);
     backend.row_max(logits, maximum);
-    backend.softmax_sums(logits, maximum, host_tensor(tokens), 0, sums);
+    backend.softmax_sums(logits, maximum, runner_.to_device(tokens), 0, sums);
     backend.softmax_stats(maximum, sums, lse, log_prob, entropy);
     return log_prob.to_vector<float>();
-  }
-
-  Tensor host_tensor(const std::vector<std::int32_t>& values) const {
-    return Tensor::from(values, {static_cast<std::int64_t>(values.size())}, device_);
   }
 
   // More than any response is long, so that the random numbers of samples do not overlap.
   static constexpr std::uint64_t kIdStride = 1u << 20;
 
-  Model& model_;
-  std::span<const std::vector<std::int32_t>> prompts_;
+  ModelRunner runner_;
   std::span<const std::int64_t> sample_ids_;
   const GenerateOptions& options_;
-  const std::function<void(std::size_t, std::int32_t)>& on_token_;
-  runtime::Device device_;
-  bool has_encoder_;
+  const OnToken& on_token_;
+  std::vector<std::int32_t> eos_token_ids_;
   std::vector<Generated> results_;
 };
 
 }  // namespace
 
+std::vector<std::int32_t> GenerateOptions::eos_token_ids() const {
+  std::vector<std::int32_t> ids = more_eos_token_ids;
+  if (eos_token_id >= 0) ids.push_back(eos_token_id);
+  return ids;
+}
+
 std::vector<Generated> generate(Model& model, std::span<const std::vector<std::int32_t>> prompts,
                                 std::span<const std::int64_t> sample_ids,
-                                const GenerateOptions& options,
-                                const std::function<void(std::size_t, std::int32_t)>& on_token) {
+                                const GenerateOptions& options, const OnToken& on_token) {
   TANDEM_CHECK(prompts.size() == sample_ids.size(), "{} prompts with {} sample ids", prompts.size(),
                sample_ids.size());
   if (prompts.empty()) return {};
-  return Generator(model, prompts, sample_ids, options, on_token).run();
+  const runtime::TapeScope no_recording(nullptr);
+  return Sampler(model, prompts, sample_ids, options, on_token).run();
 }
 
 }  // namespace tandem::models

@@ -83,19 +83,5 @@ TEST(ModelChatTemplate, errors_are_one_line_with_the_place) {
             "model: line 3 of the chat template refuses the messages: no system");
 }
 
-TEST(EndingTokens, come_from_the_tokenizer_and_generation_config) {
-  const Files files;
-  const Tokenizer tokenizer = small_tokenizer();
-  const TokenId eos = tokenizer.special_ids().eos;
-  EXPECT_EQ(ending_tokens(files.folder(), tokenizer), std::vector<TokenId>{eos});
-  files.write("generation_config.json", R"({"eos_token_id": [7, 9]})");
-  EXPECT_EQ(ending_tokens(files.folder(), tokenizer), (std::vector<TokenId>{eos, 7, 9}));
-  files.write("generation_config.json", R"({"eos_token_id": 8})");
-  EXPECT_EQ(ending_tokens(files.folder(), tokenizer), (std::vector<TokenId>{eos, 8}));
-  files.write("generation_config.json", R"({"eos_token_id": "x"})");
-  EXPECT_THAT(error_of([&] { ending_tokens(files.folder(), tokenizer); }),
-              HasSubstr("eos_token_id is not a token id"));
-}
-
 }  // namespace
 }  // namespace tandem::data

