@@ -155,7 +155,7 @@ class TrainingRun {
     for (auto& [name, part] : options_.extra_state) state_.add(name, part.save, part.load);
   }
 
-  CheckpointParts parts() { return {&engine_, &state_, options_.tokenizer}; }
+  CheckpointParts parts() { return {&engine_, &state_, options_.tokenizer, options_.companions}; }
 
   void resume() {
     if (mesh_.is_first_rank()) tidy_checkpoints(options_.folder, config_.keep_checkpoints);
@@ -183,6 +183,7 @@ class TrainingRun {
     sum_over(mesh_.dp, counts);
     const double learning_rate =
         config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
+    objective_.prepare(engine_.model(), mesh_, batches, true);
     Metrics metrics;
     const StepStats stats = engine_.step(
         static_cast<std::int64_t>(batches.size()),
@@ -271,6 +272,7 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   double weight = 0;
   for (const data::Batch& batch : batches) weight += objective.weight(batch);
   weight = mesh.dp.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
+  objective.prepare(model, mesh, batches, false);
   Metrics metrics;
   for (const data::Batch& batch : batches)
     add_shares(metrics, objective.micro_batch(model, batch, weight, false));

@@ -22,6 +22,8 @@ SUBJECTS = {
     "library_tokenizers": "library_tokenizers",
     "gguf": "gguf_files",
     "chat_templates": "chat_templates",
+    "classification": "classification",
+    "embeddings": "embeddings",
 }
 
 
