@@ -4,8 +4,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
 make_data
-awk '{ printf "{\"text\": \"%s\", \"label\": \"%s\", \"tags\": [%s], \"length\": %d}\n", $0, length > 60 ? "long" : "short",
-       / a /  ? "\"a\"" : "", length }' "$work/data/text.txt" >"$work/data/labels.jsonl"
+awk '{ label = length($0) > 60 ? "long" : "short"
+       tags = / a / ? "\"a\"" : ""
+       printf "{\"text\": \"%s\", \"label\": \"%s\", \"tags\": [%s], \"length\": %d}\n", $0, label, tags, length($0) }' \
+  "$work/data/text.txt" >"$work/data/labels.jsonl"
 awk '{ n = split($0, w, " "); printf "{\"anchor\": \"%s %s\", \"positive\": \"%s\", \"negative\": \"%s\"}\n", w[1], w[2], $0, w[n] }' \
   "$work/data/text.txt" >"$work/data/pairs3.jsonl"
 
@@ -54,7 +56,8 @@ for family in bert llama; do
   done
   for stage in classify contrastive; do
     checks=$((checks + 1))
-    losses "$work/$family-one" "$stage" | awk 'NR == 1 { first = $1 } { last = $1 } END { exit !(last < first) }' ||
+    grep -o '"loss":[0-9.]*' "$work/$family-one/$stage/metrics.jsonl" | cut -d : -f 2 |
+      awk 'NR <= 5 { first += $1 } NR > 15 { end += $1 } END { exit !(NR == 20 && end < first) }' ||
       fail "the loss of $family $stage does not fall"
   done
 done
@@ -95,9 +98,8 @@ contains "the text itself is the closest" "$(embed --query "$query" --top 1)" "1
 equal "lines of an answer" 4 "$(embed --query "$query" --top 3 | wc -l)"
 embed --output "$work/out.jsonl" >/dev/null
 equal "embeddings in JSON lines" 40 "$(grep -c '^{"text":".*","embedding":\[.*\]}$' "$work/out.jsonl")"
-embed --output "$work/one.safetensors" >/dev/null
 timeout 60 mpirun -np 2 "$trainer" embed --model "$work/bert-tp2/contrastive" --input "$work/corpus.txt" --output "$work/two.safetensors" >/dev/null
-contains "embeddings in safetensors" "$(head -c 200 "$work/two.safetensors")" '"shape":[40,32]'
+contains "embeddings in safetensors" "$(head -c 200 "$work/two.safetensors" | tr -d '\0')" '"shape":[40,32]'
 "$trainer" export --model "$work/bert-tp2/contrastive" --output "$work/exported" --dtype fp32 >/dev/null
 equal "an exported model embeds the same" "$(embed --query "$query")" \
   "$("$trainer" embed --model "$work/exported" --input "$work/corpus.txt" --query "$query")"
