@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "parallel/data/partial_gradients.h"
 #include "runtime/kernels/backend.h"
 
 namespace tandem::train {
@@ -22,7 +23,7 @@ Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
                const runtime::AdamWOptions& optimizer)
     : model_(std::move(model)),
       mesh_(std::move(mesh)),
-      reducer_(model_->parameters(), mesh_.dp),
+      reducer_(model_->parameters(), mesh_.zero, mesh_.zero_copies),
       shared_(model_->parameters()),
       optimizer_(spans_of(model_->parameters()), optimizer) {}
 
@@ -34,6 +35,7 @@ StepStats Engine::step(std::int64_t micro_batches,
     run_pipeline(*pipeline, micro_batches, forward_backward);
   else
     run_in_turn(micro_batches, forward_backward);
+  parallel::sum_partial_gradients(model_->parameters());
   StepStats stats{.grad_norm = global_grad_norm()};
   if (!std::isfinite(stats.grad_norm))
     runtime::throw_environment_error(
@@ -95,7 +97,7 @@ double Engine::global_grad_norm() {
     return group.all_reduce_scalar(value, parallel::ReduceOp::kSum, "gradient norm");
   };
   if (store.divided())
-    for (double& value : squares[1]) value = sum(mesh_.dp, value);
+    for (double& value : squares[1]) value = sum(mesh_.zero, value);
   return std::sqrt(
       sum(mesh_.pp, sum(mesh_.tp, squares[0][1] + squares[1][1]) + squares[0][0] + squares[1][0]));
 }

@@ -64,18 +64,20 @@ void InBatchContrast::contrast(const std::vector<float>& own, std::int64_t width
 }
 
 void InBatchContrast::prepare(models::Model& model, const parallel::Mesh& mesh,
-                              std::span<const data::Batch> batches, bool backward) {
+                              std::span<const data::Batch> batches, std::size_t counted,
+                              bool backward) {
   dp_ = mesh.dp;
   first_sample_.clear();
   own_ = {};
   if (backward && batches.size() == 1) return;  // micro_batch() has them all at once
   std::vector<float> rows;
   std::int64_t samples = 0, width = 0;
-  for (const data::Batch& batch : batches) {
-    first_sample_[&batch] = samples;
-    samples += batch.sequence_count() / texts_;
-    const std::vector<float> embedded = with_embeddings(model, batch, pooling_);
-    width = std::ssize(embedded) / batch.sequence_count();
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    const std::vector<float> embedded = with_embeddings(model, batches[i], pooling_);
+    if (i >= counted) continue;
+    first_sample_[&batches[i]] = samples;
+    samples += batches[i].sequence_count() / texts_;
+    width = std::ssize(embedded) / batches[i].sequence_count();
     append(rows, embedded);
   }
   // Of a pipeline, only the stage with the model's end has them.

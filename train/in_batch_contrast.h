@@ -32,7 +32,7 @@ class InBatchContrast {
   }
   // As train::Objective's.
   void prepare(models::Model& model, const parallel::Mesh& mesh,
-               std::span<const data::Batch> batches, bool backward);
+               std::span<const data::Batch> batches, std::size_t counted, bool backward);
   Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_samples,
                       bool backward);
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <numeric>
 
+#include "data/context_part.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/metrics/timers.h"
 #include "runtime/optim/schedule.h"
@@ -36,25 +37,28 @@ void sum_over(const parallel::Group& group, std::vector<double>& values) {
   values = tensor.to_vector<double>();
 }
 
-// Over replicas and stages, of which all but the last have zeros; tensor-parallel ranks hold equal
-// values.
+// Over the holders of equal parameters and over stages, of which all but the last have zeros;
+// tensor-parallel ranks hold equal values.
 void sum_over_mesh(const parallel::Mesh& mesh, Metrics& metrics) {
   std::vector<double> values;
   for (const auto& entry : metrics) values.push_back(entry.second);
-  sum_over(mesh.dp, values);
+  sum_over(mesh.replicas, values);
   sum_over(mesh.pp, values);
   for (std::size_t i = 0; i < metrics.size(); ++i) metrics[i].second = values[i];
 }
 
+// Of each micro-batch, what this rank has under context parallelism.
 std::vector<data::Batch> micro_batches_of(const data::Dataset& dataset,
                                           const std::vector<data::SampleId>& samples,
-                                          std::int64_t micro_batch_size) {
+                                          std::int64_t micro_batch_size,
+                                          const parallel::Group& cp) {
   std::vector<data::Batch> batches;
   const std::span<const data::SampleId> all(samples);
   const auto size = static_cast<std::size_t>(micro_batch_size);
   for (std::size_t begin = 0; begin < all.size(); begin += size)
-    batches.push_back(
-        data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin))));
+    batches.push_back(data::context_part(
+        data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin))),
+        cp.rank(), cp.size()));
   return batches;
 }
 
@@ -172,18 +176,18 @@ class TrainingRun {
 
   void train_step() {
     const runtime::Stopwatch watch;
-    const auto batches =
-        micro_batches_of(objective_.training_data(),
-                         sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()), micro_batch_size_);
+    const auto batches = micro_batches_of(objective_.training_data(),
+                                          sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()),
+                                          micro_batch_size_, mesh_.cp);
     std::vector<double> counts(2, 0.0);
     for (const data::Batch& batch : batches) {
       counts[0] += objective_.weight(batch);
       counts[1] += static_cast<double>(batch.read_count());
     }
-    sum_over(mesh_.dp, counts);
+    sum_over(mesh_.replicas, counts);
     const double learning_rate =
         config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
-    objective_.prepare(engine_.model(), mesh_, batches, true);
+    objective_.prepare(engine_.model(), mesh_, batches, batches.size(), true);
     Metrics metrics;
     const StepStats stats = engine_.step(
         static_cast<std::int64_t>(batches.size()),
@@ -268,20 +272,24 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   const data::IndexRange range = data::shard_range(size, mesh.dp.rank(), mesh.dp.size());
   std::vector<data::SampleId> samples;
   for (std::int64_t i = range.begin; i < range.end; ++i) samples.emplace_back(i);
-  const auto batches = micro_batches_of(dataset, samples, micro_batch_size);
+  auto batches = micro_batches_of(dataset, samples, micro_batch_size, mesh.cp);
+  const std::size_t counted = batches.size();
   double weight = 0;
   for (const data::Batch& batch : batches) weight += objective.weight(batch);
-  weight = mesh.dp.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
-  objective.prepare(model, mesh, batches, false);
+  weight = mesh.replicas.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
+  // Every replica takes as many turns as the one with most micro-batches, since a forward may need
+  // them all (ZeRO stage 3); one that is done repeats what counts for nothing.
+  const auto turns = static_cast<std::size_t>(mesh.dp.all_reduce_scalar(
+      static_cast<std::int64_t>(batches.size()), ReduceOp::kMax, "evaluation batches"));
+  batches.resize(turns, micro_batches_of(dataset, {0}, 1, mesh.cp)[0]);
+  objective.prepare(model, mesh, batches, counted, false);
   Metrics metrics;
-  for (const data::Batch& batch : batches)
-    add_shares(metrics, objective.micro_batch(model, batch, weight, false));
-  // A replica without samples still takes part in the sum, with the names that the others have.
-  if (metrics.empty())
-    metrics = objective.micro_batch(
-        model, data::make_batch(dataset, std::vector<data::SampleId>{0}), weight, false);
-  if (range.begin == range.end)
-    for (auto& entry : metrics) entry.second = 0;
+  for (std::size_t turn = 0; turn < turns; ++turn) {
+    Metrics shares = objective.micro_batch(model, batches[turn], weight, false);
+    if (turn >= counted)
+      for (auto& entry : shares) entry.second = 0;
+    add_shares(metrics, shares);
+  }
   sum_over_mesh(mesh, metrics);
   return metrics;
 }

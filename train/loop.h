@@ -31,9 +31,12 @@ class Objective {
   // pairs.
   virtual double weight(const data::Batch& batch) const = 0;
   // Before the micro-batches of a step or of an evaluation, with all of this rank's: the same
-  // objects then come to micro_batch(). For losses in which samples meet. Collective over the mesh.
+  // objects then come to micro_batch(). Of an evaluation's, those from `counted` on repeat what
+  // counts for nothing, so that every replica has as many. For losses in which samples meet.
+  // Collective over the mesh.
   virtual void prepare(models::Model& /*model*/, const parallel::Mesh& /*mesh*/,
-                       std::span<const data::Batch> /*batches*/, bool /*backward*/) {}
+                       std::span<const data::Batch> /*batches*/, std::size_t /*counted*/,
+                       bool /*backward*/) {}
   // Forward and, unless evaluating, backward. Returns shares of global means, "loss" first; the
   // names must be the same at every call.
   virtual Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight,

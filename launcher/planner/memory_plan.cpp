@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "data/batch.h"
+#include "data/context_part.h"
 #include "data/datasets/pairs.h"
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/text_noise.h"
@@ -205,8 +206,8 @@ class StagePlanner {
     const Mesh mesh = planned(stage.layout);
     const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
     micro_ = stage.train.micro_batch_size;
-    const parallel::PipelineShape shape = stage.layout.pipeline_shape();
-    memory_.pipeline_wait = parallel::simulate_pipeline(shape, share(own, micro_), 1, 2).bubble;
+    memory_.pipeline = stage.layout.pipeline_shape();
+    memory_.micro_batches = share(own, micro_);
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,
@@ -228,8 +229,9 @@ class StagePlanner {
                models::ModelKind::kDecoder);
   }
 
-  void add_tokens(const TrainingStage& stage, const data::Batch& micro_batch,
-                  models::ModelKind kind) {
+  void add_tokens(const TrainingStage& stage, const data::Batch& whole, models::ModelKind kind) {
+    const data::Batch micro_batch =
+        data::context_part(whole, 0, static_cast<int>(stage.layout.context_parallel));
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     job.micro_batch = [&](models::Model& model) { train::token_loss(model, micro_batch, 1, true); };
     if (kind != models::ModelKind::kEncoder) job.generate = samples(stage);
@@ -423,6 +425,10 @@ std::int64_t pipeline_stages(const Stage& stage) {
 }
 
 }  // namespace
+
+double StageMemory::pipeline_wait() const {
+  return parallel::simulate_pipeline(pipeline, micro_batches, 1, 2).bubble;
+}
 
 std::int64_t StageMemory::peak_of_a_rank() const {
   std::int64_t held = 0, transient = 0, peak = 0;

@@ -236,18 +236,13 @@ class Checker {
 
   void check_layout(const std::string& key, const LayoutConfig& layout) {
     const bool sizes_known = model_is_sound_ && recipe_.model.from.empty();
+    const StageKind kind = recipe_.stages[index_].kind();
     launcher::check_layout(layout,
-                           {stage_has_pipelines(), sizes_known ? &*recipe_.model.sizes : nullptr},
+                           {trains_in_step(kind), sums_over_tokens(kind),
+                            sizes_known ? &*recipe_.model.sizes : nullptr},
                            [&](std::string_view name, const std::string& sentence) {
                              add(at(fmt::format("{}.{}", key, name)), "{}", sentence);
                            });
-  }
-
-  bool stage_has_pipelines() const {
-    const StageKind kind = recipe_.stages[index_].kind();
-    return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
-           kind == StageKind::kDpo || kind == StageKind::kClassify ||
-           kind == StageKind::kContrastive;
   }
 
   void check_stage_layout(const LayoutConfig& layout) {

@@ -17,16 +17,25 @@ void check_degrees(const LayoutConfig& layout, const SayOfLayout& say) {
                                      std::pair{"tensor_parallel", layout.tensor_parallel},
                                      std::pair{"virtual_stages", layout.virtual_stages}})
     if (degree < 1) say(name, fmt::format("'{}' must be at least 1, got {}", name, degree));
-  if (layout.context_parallel > 1)
+  if (layout.zero_stage < 0 || layout.zero_stage > 3)
+    say("zero_stage", fmt::format("'zero_stage' must be 0, 1, 2 or 3, got {}", layout.zero_stage));
+}
+
+void check_context(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
+  if (!use.sums_over_tokens)
     say("context_parallel",
-        fmt::format("'context_parallel' {} is not available for any model so far; leave it at 1",
+        fmt::format("'context_parallel' {} is for stages whose loss is a sum over tokens "
+                    "(pretrain, sft); leave it at 1 here",
                     layout.context_parallel));
-  if (layout.zero_stage < 0 || layout.zero_stage > 2)
-    say("zero_stage", fmt::format("'zero_stage' must be 0, 1 or 2, got {}", layout.zero_stage));
+  else if (use.sizes != nullptr && use.sizes->kind() == models::ModelKind::kEncoderDecoder)
+    say("context_parallel",
+        fmt::format("'context_parallel' {} divides single texts, and a model of this architecture "
+                    "reads two; leave it at 1",
+                    layout.context_parallel));
 }
 
 void check_pipeline(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
-  if (!use.may_be_pipeline)
+  if (!use.trains_in_step)
     say("pipeline_parallel",
         fmt::format("'pipeline_parallel' {} is for stages that train on a data set (pretrain, sft, "
                     "reward, dpo); leave it at 1 here",
@@ -43,6 +52,17 @@ void check_pipeline(const LayoutConfig& layout, const LayoutUse& use, const SayO
 
 void check_layout(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
   check_degrees(layout, say);
+  const std::int64_t together = layout.zero_group_size;
+  if (together < 0 || (together > 0 && layout.data_parallel > 0 && layout.context_parallel > 0 &&
+                       layout.replicas() % together != 0))
+    say("zero_group_size",
+        fmt::format("'zero_group_size' {} does not divide the {} copies of the model", together,
+                    layout.replicas()));
+  if (layout.zero_stage == 3 && !use.trains_in_step)
+    say("zero_stage",
+        "'zero_stage' 3 is for stages that train on a data set (pretrain, sft, reward, dpo), whose "
+        "copies of the model work in step; use 2 here");
+  if (layout.context_parallel > 1) check_context(layout, use, say);
   if (layout.pipeline_parallel > 1)
     check_pipeline(layout, use, say);
   else if (layout.virtual_stages > 1)
@@ -85,6 +105,7 @@ std::string smaller_layout(const std::string& key, const LayoutConfig& layout, s
   };
   if (layout.data_parallel > copies) set("data_parallel", copies);
   if (divided_too_far && layout.pipeline_parallel > 1) set("pipeline_parallel", 1);
+  if (divided_too_far && layout.context_parallel > 1) set("context_parallel", 1);
   if (divided_too_far && layout.tensor_parallel > 1) set("tensor_parallel", 1);
   return text;
 }

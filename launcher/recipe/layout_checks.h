@@ -16,7 +16,8 @@ using SayOfLayout = std::function<void(std::string_view key, const std::string& 
 
 // What a layout is for.
 struct LayoutUse {
-  bool may_be_pipeline = false;
+  bool trains_in_step = false;  // see the functions of these names
+  bool sums_over_tokens = false;
   // The model's sizes where they are known and sound without a layout; else null.
   const models::FamilyConfig* sizes = nullptr;
 };

@@ -118,8 +118,8 @@ class ContrastiveObjective final : public StageObjective {
       : StageObjective(training, validation), contrast_(std::move(contrast)) {}
   double weight(const Batch& batch) const override { return contrast_.samples_of(batch); }
   void prepare(models::Model& model, const parallel::Mesh& mesh, std::span<const Batch> batches,
-               bool backward) override {
-    contrast_.prepare(model, mesh, batches, backward);
+               std::size_t counted, bool backward) override {
+    contrast_.prepare(model, mesh, batches, counted, backward);
   }
   Metrics micro_batch(models::Model& model, const Batch& batch, double global_weight,
                       bool backward) override {

@@ -9,6 +9,7 @@
 namespace tandem::models {
 
 using nlohmann::json;
+using parallel::TensorParallel;
 using runtime::Tensor;
 
 // ---- configuration
@@ -88,8 +89,8 @@ class Bert final : public Transformer {
       declare_pooler(in_model(last_weights()), config, /*trainable=*/!bare);
     }
     if (options.head == Head::kClassification)
-      classifier_ =
-          last_weights().replicated("classifier", labels().count(), config.hidden_size, true);
+      classifier_ = last_weights().with_partial_use(false).replicated(
+          "classifier", labels().count(), config.hidden_size, true);
     store().allocate();
   }
 
@@ -123,14 +124,16 @@ class Bert final : public Transformer {
   }
 
  private:
-  Tensor before_blocks(StackId, const TextInput& text) override {
+  Tensor before_blocks(StackId, const TextInput& text, const TensorParallel& tp) override {
     const Tensor types =
         text.token_types.defined()
             ? text.token_types
             : Tensor::zeros(text.tokens.shape(), text.tokens.dtype(), text.tokens.device());
     const Tensor placed =
-        runtime::add(embed(text.tokens), runtime::embedding(text.positions, *positions_));
-    return embedding_norm_.add(placed, runtime::embedding(types, *types_)).normalized;
+        runtime::add(embed(text.tokens, tp),
+                     runtime::embedding(parallel::own_tokens(text.positions, tp), *positions_));
+    return embedding_norm_.add(placed, runtime::embedding(parallel::own_tokens(types, tp), *types_))
+        .normalized;
   }
 
   // With a language-model head, its transformation.

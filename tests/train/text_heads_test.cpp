@@ -298,7 +298,7 @@ StepResult contrast_step(const Division& division, std::int64_t texts) {
     Engine engine(embedder(mesh), mesh, {});
     InBatchContrast contrast({}, models::Pooling::kMean, texts, 4);
     const auto batches = micro_batches(mesh, texts, division.micro_batch);
-    contrast.prepare(engine.model(), mesh, batches, true);
+    contrast.prepare(engine.model(), mesh, batches, batches.size(), true);
     std::vector<double> sums(2, 0.0);
     const StepStats stats = engine.step(
         static_cast<std::int64_t>(batches.size()),
@@ -359,7 +359,7 @@ TEST(InBatchContrast, evaluates_in_batches_of_the_same_size_wherever_samples_are
         if (replicas == 1 || (sample < 3) == (mesh.dp.rank() == 0))
           batches.push_back(texts_of(embeddings(), "pairs/",
                                      [&](std::int64_t text) { return text / 2 == sample; }));
-      contrast.prepare(*model, mesh, batches, false);
+      contrast.prepare(*model, mesh, batches, batches.size(), false);
       double own = 0;
       for (const data::Batch& batch : batches)
         own += contrast.micro_batch(*model, batch, 4, false)[0].second;
