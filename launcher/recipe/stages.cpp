@@ -238,8 +238,7 @@ void EvaluateStage::visit_fields(FieldVisitor& v) {
 
 bool trains_in_step(StageKind kind) {
   return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
-         kind == StageKind::kDpo || kind == StageKind::kClassify ||
-         kind == StageKind::kContrastive;
+         kind == StageKind::kDpo || kind == StageKind::kClassify || kind == StageKind::kContrastive;
 }
 
 bool sums_over_tokens(StageKind kind) {

@@ -336,7 +336,9 @@ TEST(InBatchContrast, is_over_the_global_batch_under_every_division) {
                                {{.tensor_parallel = 2}, 2},
                                {{.pipeline_parallel = 2}, 4},
                                {{.pipeline_parallel = 2}, 1},
-                               {{.data_parallel = 2, .zero_stage = 2}, 1}}) {
+                               {{.data_parallel = 2, .zero_stage = 2}, 1},
+                               {{.data_parallel = 2, .zero_stage = 3}, 1},
+                               {{.tensor_parallel = 2, .sequence_parallel = true}, 2}}) {
       const StepResult divided = contrast_step(division, texts);
       const std::string what =
           fmt::format("{} micro {}", division.layout.str(), division.micro_batch);
