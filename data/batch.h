@@ -30,6 +30,8 @@ struct Batch {
   // those above are chunks; else empty.
   std::vector<std::int32_t> whole_cu_seqlens = {};
   std::vector<float> margins;  // [pairs]: of preference batches only, one per pair
+  // Of labelled texts only, sequence by sequence: the label's number, or a value for each label.
+  std::vector<float> labels;
 
   std::int64_t token_count() const { return static_cast<std::int64_t>(tokens.size()); }
   // What the model reads in all: the encoder's tokens too.
@@ -63,6 +65,9 @@ class BatchBuilder {
   // No targets at all.
   void add_prompt(std::span<const TokenId> tokens, std::int64_t record);
   void add_margin(float margin) { batch_.margins.push_back(margin); }
+  void add_labels(std::span<const float> labels) {
+    batch_.labels.insert(batch_.labels.end(), labels.begin(), labels.end());
+  }
 
   const Batch& batch() const { return batch_; }
   // The batch; the builder is empty again.

@@ -24,6 +24,18 @@ void DataConfig::visit_fields(runtime::FieldVisitor& v) {
   v.field({"rejected_field", "JSONL field with the worse completion"}, rejected_field);
   v.field({"margin_field", "JSONL field with the number by which chosen is better; empty for none"},
           margin_field);
+  v.field({"label_field",
+           "JSONL field with a text's label: a name or number, a list of them, or for regression a "
+           "number"},
+          label_field);
+  v.field({"anchor_field", "JSONL field with a text that is to be close to its positive"},
+          anchor_field);
+  v.field({"positive_field", "JSONL field with the text that belongs to the anchor"},
+          positive_field);
+  v.field(
+      {"negative_field",
+       "JSONL field with a text that seems to belong to the anchor and does not; empty for none"},
+      negative_field);
   v.field({"validation_fraction", "part of the records held out from training, in [0, 1)"},
           validation_fraction);
   v.field({"max_records", "use the first records only; 0 for all"}, max_records);

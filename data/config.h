@@ -1,6 +1,6 @@
 // What a recipe says about a data set: where it is, what form it has, which fields hold what. One
 // struct serves all stages; each stage reads the fields that it needs (text; prompt and completion;
-// prompt, chosen and rejected; prompt).
+// prompt, chosen and rejected; prompt; text and label; anchor and positive).
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,10 @@ struct DataConfig {
   std::string chosen_field = "chosen";
   std::string rejected_field = "rejected";
   std::string margin_field;
+  std::string label_field = "label";
+  std::string anchor_field = "anchor";
+  std::string positive_field = "positive";
+  std::string negative_field;
   double validation_fraction = 0.0;
   std::int64_t max_records = 0;
 

@@ -97,6 +97,20 @@ void read_common(const ConfigFile& file, FamilyConfig& config, bool tied) {
   config.bos_token_id = file.token_id("bos_token_id");
   config.eos_token_id = file.token_id("eos_token_id");
   config.pad_token_id = file.token_id("pad_token_id");
+  config.labels = read_labels(file);
+}
+
+std::string_view class_suffix(Head head, std::string_view language_model) {
+  switch (head) {
+    case Head::kLanguageModel:
+      return language_model;
+    case Head::kScalar:
+    case Head::kClassification:
+      return "ForSequenceClassification";
+    case Head::kHiddenStates:
+      return "Model";
+  }
+  return language_model;
 }
 
 json common_json(const FamilyConfig& config, Head head) {
@@ -117,6 +131,7 @@ json common_json(const FamilyConfig& config, Head head) {
     object["id2label"] = {{"0", "LABEL_0"}};
     object["label2id"] = {{"LABEL_0", 0}};
   }
+  if (head == Head::kClassification) write_labels(config.labels, object);
   return object;
 }
 

@@ -54,11 +54,20 @@ class ConfigFile {
 };
 
 // What every family's config.json says in the same way: initializer_range, tie_word_embeddings
-// (`tied` where absent) and the special tokens.
+// (`tied` where absent), the special tokens and a classifier's labels.
 void read_common(const ConfigFile& file, FamilyConfig& config, bool tied = false);
 // The same written, with vocab_size, model_type, the type of the weights and, for a scalar head,
-// its label.
+// its one label. Labels belong to Head::kClassification alone.
 nlohmann::json common_json(const FamilyConfig& config, Head head);
+
+// How transformers calls a model with this head, after the family's name; `language_model` is the
+// family's own word for one that predicts tokens.
+std::string_view class_suffix(Head head, std::string_view language_model);
+
+// id2label or num_labels, and problem_type: where that says nothing, one label is a number, as in
+// transformers.
+Labels read_labels(const ConfigFile& file);
+void write_labels(const Labels& labels, nlohmann::json& object);
 
 // The configuration in such a file, wherever it came from (family.h).
 AnyConfig read_config(const ConfigFile& file);

@@ -36,6 +36,7 @@ struct FamilyConfig {
   std::int64_t bos_token_id = -1;
   std::int64_t eos_token_id = -1;
   std::int64_t pad_token_id = -1;
+  Labels labels;  // of Head::kClassification
 
   virtual ~FamilyConfig() = default;
   virtual std::string_view model_type() const = 0;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "models/labels.h"
 #include "parallel/layers/parameter_store.h"
 #include "parallel/mesh/mesh.h"
 #include "parallel/ops/vocab_log_prob.h"
@@ -22,7 +23,8 @@ enum class Head {
   kLanguageModel,  // scores over the vocabulary
   kScalar,  // one number per token: a value or a reward (Hugging Face's *ForSequenceClassification,
             // one label)
-  kHiddenStates,  // nothing: hidden states as they are, for embeddings (an encoder's BertModel)
+  kClassification,  // a score for each label of a whole text (*ForSequenceClassification)
+  kHiddenStates,    // nothing: hidden states as they are, for embeddings (BertModel, LlamaModel)
 };
 
 // How a model reads and writes, and so what it can be trained on and used for.
@@ -121,12 +123,18 @@ class Model {
   // What an encoder makes of hidden states of first tokens [batch, hidden] to stand for their
   // texts; only with Head::kHiddenStates.
   virtual runtime::Tensor pooled(const runtime::Tensor& hidden);
+  // Scores of the labels, fp32 [batch, labels], from hidden states [batch, hidden] of the tokens
+  // that stand for their texts: an encoder's first ones, a decoder's last ones. Only with
+  // Head::kClassification.
+  virtual runtime::Tensor label_scores(const runtime::Tensor& hidden) = 0;
+  virtual const Labels& labels() const = 0;
 
   // Through which this rank's blocks are one stage of the model's; null where it has all blocks.
   virtual parallel::Pipeline* pipeline() { return nullptr; }
 
   virtual parallel::ParameterStore& parameters() = 0;
   virtual std::int64_t vocab_size() const = 0;
+  virtual std::int64_t hidden_size() const = 0;
   virtual std::int64_t max_positions() const = 0;
   // Floating-point operations of one token's forward and backward at this sequence length (6·N plus
   // attention).
@@ -137,7 +145,8 @@ class Model {
   virtual std::int32_t decoder_start_token() const { return -1; }
   // Further names that files have a weight under, in the order of preference.
   virtual std::vector<std::string> other_names(const std::string& /*name*/) const { return {}; }
-  // Whether files may lack a weight, which then keeps its initial values: the scalar head.
+  // Whether files may lack a weight, which then keeps its initial values: those of heads on whole
+  // texts.
   virtual bool may_be_missing(const std::string& name) const = 0;
 };
 
@@ -163,6 +172,7 @@ struct BuildOptions {
   parallel::ScheduleKind pipeline_schedule = parallel::ScheduleKind::k1F1B;
   int virtual_stages = 1;
   bool recompute = false;  // full activation recomputation per block
+  Labels labels;           // of Head::kClassification; none: those of the model's configuration
   // Initial standard deviation of the scalar head; 0 starts at zero, kRewardHeadStd as TRL's reward
   // models do.
   float scalar_head_std = 0;

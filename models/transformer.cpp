@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/filled_up.h"
+#include "runtime/autograd/ops/linear.h"
 #include "runtime/base/error.h"
 
 namespace tandem::models {
@@ -25,10 +26,12 @@ void refuse_scalar_head(const FamilyConfig& config, const BuildOptions& options)
         config.model_type());
 }
 
-void refuse_hidden_states(const FamilyConfig& config, const BuildOptions& options) {
-  if (options.head == Head::kHiddenStates)
-    runtime::throw_error("a {} model gives no embeddings; use an encoder such as bert",
-                         config.model_type());
+void refuse_text_heads(const FamilyConfig& config, const BuildOptions& options) {
+  if (options.head == Head::kClassification || options.head == Head::kHiddenStates)
+    runtime::throw_error(
+        "a {} model gives no {}; use an encoder such as bert, or a decoder such as llama",
+        config.model_type(),
+        options.head == Head::kClassification ? "scores of labels" : "embeddings");
 }
 
 namespace {
@@ -58,6 +61,9 @@ Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options
       unit_values_(store_),
       stacks_(make_stacks()),
       vocabulary_(config.vocab_size, options.tp) {
+  if (options.labels.count() > 0) config_->labels = options.labels;
+  // What transformers takes, and does not write.
+  if (config_->labels.count() == 0) config_->labels.names = numbered_labels(2);
   if (options.cp.size() > 1 && blocks_.size() > 1)
     runtime::throw_error(
         "context_parallel divides single texts, and a {} model reads two; leave it at 1",
@@ -137,6 +143,13 @@ void Transformer::declare_head(const std::string& matrix_name) {
     return;
   }
   if (options_.head == Head::kHiddenStates) return;
+  if (options_.head == Head::kClassification) {
+    score_ = last_weights(last_stack())
+                 .with_partial_use(false)
+                 .replicated("score", config_->labels.count(), width, false)
+                 .weight;
+    return;
+  }
   const Weights weights = last_weights(last_stack());
   output_ = config_->tie_word_embeddings
                 ? embedding_
@@ -258,6 +271,11 @@ parallel::VocabShard Transformer::vocab() {
 Leaf& Transformer::scalar_head() {
   TANDEM_CHECK(score_ != nullptr, "this model has a vocabulary head and no scalar head");
   return *score_;
+}
+
+Tensor Transformer::label_scores(const Tensor& hidden) {
+  TANDEM_CHECK(options_.head == Head::kClassification, "this model has no scores of labels");
+  return runtime::linear(hidden, *score_, nullptr, runtime::DType::kF32);
 }
 
 KvCache Transformer::make_cache(std::int64_t slots, std::int64_t capacity,

@@ -1,7 +1,7 @@
 // What all families' models have in common: the parameter store, the vocabulary and its output
-// matrix, the scalar head, the answers about sizes, and the way of a text through the blocks, whole
-// or as one stage of a pipeline. A family adds its weights, what comes before its first block and
-// what comes after its last.
+// matrix, the scalar head, a decoder's scores of labels, the answers about sizes, and the way of a
+// text through the blocks, whole or as one stage of a pipeline. A family adds its weights, what
+// comes before its first block and what comes after its last.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,8 @@ class Transformer : public Model {
   runtime::Tensor forward(const ModelInput& input, const CacheUse* cache) final;
   parallel::VocabShard vocab() override;
   runtime::Leaf& scalar_head() override;
+  runtime::Tensor label_scores(const runtime::Tensor& hidden) override;
+  const Labels& labels() const override { return config_->labels; }
   ModelKind kind() const override { return config_->kind(); }
   TextObjective text_objective() const override { return config_->text_objective(); }
   KvCache make_cache(std::int64_t slots, std::int64_t capacity,
@@ -24,6 +26,7 @@ class Transformer : public Model {
   parallel::Pipeline* pipeline() override { return pipeline_.get(); }
   parallel::ParameterStore& parameters() override { return store_; }
   std::int64_t vocab_size() const override { return config_->vocab_size; }
+  std::int64_t hidden_size() const override { return config_->hidden_size; }
   std::int64_t max_positions() const override { return config_->max_position_embeddings; }
   double training_flops_per_token(std::int64_t sequence_length) const override;
   std::string config_json() const override { return config_->to_json(options_.head); }
@@ -54,7 +57,7 @@ class Transformer : public Model {
   void declare_embedding(const std::string& name);
   // The next block of a stack.
   void add_block(StackId stack, Block block) { stacks_[stack].blocks.push_back(std::move(block)); }
-  // The output matrix, or the scalar head.
+  // The output matrix, or the scalar head, or the matrix of labels, or nothing.
   void declare_head(const std::string& matrix_name);
   void set_vocab_bias(runtime::Leaf* bias) { vocab_bias_ = bias; }
 
@@ -136,8 +139,8 @@ class Transformer : public Model {
 runtime::PackedHeads divided_heads(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim,
                                    const parallel::Group& tp);
 
-// Throws Error for a family that has no scalar head, or none of hidden states.
+// Throws Error for a family that has no scalar head, or none for whole texts (labels, embeddings).
 void refuse_scalar_head(const FamilyConfig& config, const BuildOptions& options);
-void refuse_hidden_states(const FamilyConfig& config, const BuildOptions& options);
+void refuse_text_heads(const FamilyConfig& config, const BuildOptions& options);
 
 }  // namespace tandem::models

@@ -78,12 +78,16 @@ void write_whole_folder(const parallel::Group& world, const fs::path& target,
 }
 
 void write_model_files(models::Model& model, const parallel::Mesh& mesh,
-                       const data::Tokenizer* tokenizer, const fs::path& folder,
-                       runtime::DType dtype) {
+                       const data::Tokenizer* tokenizer, const models::CompanionFiles& companions,
+                       const fs::path& folder, runtime::DType dtype) {
   parallel::save_weights(model.parameters(), mesh, folder, dtype);
   if (!mesh.is_first_rank()) return;
   runtime::write_file_atomically(folder / "config.json", model.config_json());
   if (tokenizer != nullptr) tokenizer->save(folder);
+  for (const auto& [name, text] : companions) {
+    fs::create_directories((folder / name).parent_path());
+    runtime::write_file_atomically(folder / name, text);
+  }
 }
 
 }  // namespace
@@ -106,7 +110,8 @@ void save_checkpoint_folder(const CheckpointParts& parts, const fs::path& target
   Engine& engine = *parts.engine;
   const parallel::Mesh& mesh = engine.mesh();
   write_whole_folder(mesh.world, target, [&](const fs::path& folder) {
-    write_model_files(engine.model(), mesh, parts.tokenizer, folder, runtime::DType::kF32);
+    write_model_files(engine.model(), mesh, parts.tokenizer, parts.companions, folder,
+                      runtime::DType::kF32);
     parallel::save_tensor_sets(engine.model().parameters(), optimizer_sets(engine), mesh,
                                folder / "optimizer.safetensors");
     if (mesh.is_first_rank())
@@ -133,9 +138,9 @@ void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {
 
 void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
                           const data::Tokenizer* tokenizer, const fs::path& folder,
-                          runtime::DType dtype) {
+                          runtime::DType dtype, const models::CompanionFiles& companions) {
   write_whole_folder(mesh.world, folder, [&](const fs::path& temporary) {
-    write_model_files(model, mesh, tokenizer, temporary, dtype);
+    write_model_files(model, mesh, tokenizer, companions, temporary, dtype);
   });
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "data/tokenizer/tokenizer.h"
+#include "models/embedding/sentence_transformers.h"
 #include "train/engine.h"
 #include "train/state.h"
 
@@ -18,6 +19,7 @@ struct CheckpointParts {
   Engine* engine = nullptr;
   StateRegistry* state = nullptr;
   const data::Tokenizer* tokenizer = nullptr;
+  models::CompanionFiles companions = {};
 };
 
 // The folder of step `step`.
@@ -25,8 +27,8 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& stage_folder,
 // The highest step with a complete checkpoint.
 std::optional<std::int64_t> latest_checkpoint(const std::filesystem::path& stage_folder);
 
-// Removes what a killed process left: half-written folders, and checkpoints beyond the `keep` latest.
-// On one rank, while nobody writes.
+// Removes what a killed process left: half-written folders, and checkpoints beyond the `keep`
+// latest. On one rank, while nobody writes.
 void tidy_checkpoints(const std::filesystem::path& stage_folder, std::int64_t keep);
 
 // Collective over the engine's mesh. On the first rank's return the folder exists; `keep` older
@@ -45,9 +47,9 @@ void load_checkpoint(const CheckpointParts& parts, const std::filesystem::path& 
 // A model directory without training state: for exports and for models that are not trained on.
 void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
                           const data::Tokenizer* tokenizer, const std::filesystem::path& folder,
-                          runtime::DType dtype);
-// Weights only, from a checkpoint, any Hugging Face directory or a GGUF file. A scalar head that the file lacks
-// keeps its initial values.
+                          runtime::DType dtype, const models::CompanionFiles& companions = {});
+// Weights only, from a checkpoint, any Hugging Face directory or a GGUF file. A scalar head that
+// the file lacks keeps its initial values.
 void load_model_weights(models::Model& model, const std::filesystem::path& folder);
 
 }  // namespace tandem::train

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace tandem::train {
 
 using runtime::FieldVisitor;
@@ -84,6 +86,46 @@ void DpoConfig::visit_fields(FieldVisitor& v) {
           label_smoothing);
 }
 
+models::Labels ClassificationConfig::given_labels() const {
+  models::Labels given{labels, problem_type};
+  if (!given.names.empty()) return given;
+  const bool one = num_labels == 0 && problem_type == models::ProblemType::kRegression;
+  given.names = models::numbered_labels(one ? 1 : num_labels);
+  return given;
+}
+
+void ClassificationConfig::visit_fields(FieldVisitor& v) {
+  v.choice({"problem_type",
+            "whether a text has one of the labels, any number of them, or a number for each"},
+           problem_type,
+           {"single_label_classification", "multi_label_classification", "regression"});
+  v.field(
+      {"labels",
+       "names of the labels, in the order of their numbers; default: those of a classifier that "
+       "`from` names"},
+      labels);
+  v.field({"num_labels", "instead of `labels`: so many, named LABEL_0, LABEL_1, …", "labels"},
+          num_labels);
+}
+
+models::Pooling ContrastiveConfig::pooling_for(models::Pooling own) const {
+  if (pooling == PoolingChoice::kAuto) return own;
+  return static_cast<models::Pooling>(static_cast<int>(pooling) - 1);
+}
+
+void ContrastiveConfig::visit_fields(FieldVisitor& v) {
+  v.field({"scale",
+           "multiplies similarities before the softmax: 1 / temperature; with `dot`, 1 is usual"},
+          scale);
+  v.choice({"similarity", "of two embeddings"}, similarity, {"cosine", "dot"});
+  v.choice({"pooling",
+            "how an embedding is made of a text's tokens: their mean, the first (cls) or last one "
+            "(lasttoken, for decoders), the largest of each column; auto: as the model's own "
+            "modules.json says, else mean"},
+           pooling, {"auto", "mean", "cls", "lasttoken", "max"});
+  v.field({"normalize", "the model gives embeddings of length 1"}, normalize);
+}
+
 void visit_precision(FieldVisitor& v, runtime::DType& precision) {
   v.choice(
       {"precision",
@@ -150,6 +192,26 @@ void check(const DpoConfig& c, const Complain& complain) {
   require_positive(c.beta, "beta", complain);
   if (c.label_smoothing < 0 || c.label_smoothing >= 0.5)
     complain("label_smoothing", fmt::format("must be in [0, 0.5), got {}", c.label_smoothing));
+}
+
+void check(const ClassificationConfig& c, const Complain& complain) {
+  require_not_negative(static_cast<double>(c.num_labels), "num_labels", complain);
+  const auto count = static_cast<std::int64_t>(c.labels.size());
+  if (count > 0 && c.num_labels > 0 && c.num_labels != count)
+    complain("num_labels",
+             fmt::format("is {}, but {} 'labels' are named; leave it out", c.num_labels, count));
+  std::vector<std::string> sorted = c.labels;
+  std::ranges::sort(sorted);
+  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+    complain("labels", fmt::format("names '{}' twice", *twice));
+  if (c.problem_type == models::ProblemType::kSingleLabel && c.given_labels().count() == 1)
+    complain("labels",
+             "has one label, which every text would have; name at least two, or set "
+             "problem_type: regression");
+}
+
+void check(const ContrastiveConfig& c, const Complain& complain) {
+  require_positive(c.scale, "scale", complain);
 }
 
 void require_positive(double value, std::string_view key, const Complain& complain) {

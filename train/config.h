@@ -7,7 +7,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "models/embedding/pooling.h"
+#include "models/labels.h"
 #include "runtime/base/dtype.h"
 #include "runtime/base/fields.h"
 #include "runtime/optim/schedule.h"
@@ -99,6 +102,34 @@ struct DpoConfig {
   void visit_fields(runtime::FieldVisitor& v);
 };
 void check(const DpoConfig& config, const Complain& complain);
+
+// A classifier, or a model that gives numbers for texts.
+struct ClassificationConfig {
+  models::ProblemType problem_type = models::ProblemType::kSingleLabel;
+  std::vector<std::string> labels;
+  std::int64_t num_labels = 0;
+
+  // None where the recipe gives none; regression has one by default.
+  models::Labels given_labels() const;
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const ClassificationConfig& config, const Complain& complain);
+
+enum class Similarity { kCosine, kDot };
+// kAuto: the model's own, or the mean. The others are models::Pooling's.
+enum class PoolingChoice { kAuto, kMean, kCls, kLastToken, kMax };
+
+// Embeddings by contrast.
+struct ContrastiveConfig {
+  double scale = 20.0;
+  Similarity similarity = Similarity::kCosine;
+  PoolingChoice pooling = PoolingChoice::kAuto;
+  bool normalize = true;
+
+  models::Pooling pooling_for(models::Pooling own) const;
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const ContrastiveConfig& config, const Complain& complain);
 
 // The key `precision`, for structs that do not hold a TrainConfig.
 void visit_precision(runtime::FieldVisitor& v, runtime::DType& precision);

@@ -181,7 +181,7 @@ class TrainingRun {
     for (auto& [name, part] : options_.extra_state) state_.add(name, part.save, part.load);
   }
 
-  CheckpointParts parts() { return {&engine_, &state_, options_.tokenizer}; }
+  CheckpointParts parts() { return {&engine_, &state_, options_.tokenizer, options_.companions}; }
 
   void resume() {
     if (mesh_.is_first_rank()) tidy_checkpoints(options_.folder, config_.keep_checkpoints);
@@ -209,6 +209,7 @@ class TrainingRun {
     sum_over(mesh_.replicas, counts);
     const double learning_rate =
         config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
+    objective_.prepare(engine_.model(), mesh_, batches, batches.size(), true);
     std::vector<Metrics> shares;
     const StepStats stats = engine_.step(
         static_cast<std::int64_t>(batches.size()),
@@ -292,7 +293,8 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   const data::IndexRange range = data::shard_range(size, mesh.dp.rank(), mesh.dp.size());
   std::vector<data::SampleId> samples;
   for (std::int64_t i = range.begin; i < range.end; ++i) samples.emplace_back(i);
-  const auto batches = micro_batches_of(dataset, samples, micro_batch_size, mesh.cp);
+  auto batches = micro_batches_of(dataset, samples, micro_batch_size, mesh.cp);
+  const std::size_t counted = batches.size();
   double weight = 0;
   for (const data::Batch& batch : batches) weight += objective.weight(batch);
   weight = mesh.replicas.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
@@ -300,12 +302,12 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   // them all (ZeRO stage 3); one that is done repeats what counts for nothing.
   const auto turns = static_cast<std::size_t>(mesh.dp.all_reduce_scalar(
       static_cast<std::int64_t>(batches.size()), ReduceOp::kMax, "evaluation batches"));
-  const data::Batch filler = micro_batches_of(dataset, {0}, 1, mesh.cp)[0];
+  batches.resize(turns, micro_batches_of(dataset, {0}, 1, mesh.cp)[0]);
+  objective.prepare(model, mesh, batches, counted, false);
   std::vector<Metrics> shares;
   for (std::size_t turn = 0; turn < turns; ++turn) {
-    const bool done = turn >= batches.size();
-    shares.push_back(objective.micro_batch(model, done ? filler : batches[turn], weight, false));
-    if (done)
+    shares.push_back(objective.micro_batch(model, batches[turn], weight, false));
+    if (turn >= counted)
       for (auto& entry : shares.back()) entry.second = 0;
   }
   return sum_of_shares(mesh, shares, reproducible);

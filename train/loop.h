@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "data/datasets/dataset.h"
 #include "data/sampler.h"
 #include "data/tokenizer/tokenizer.h"
+#include "models/embedding/sentence_transformers.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/engine.h"
@@ -28,6 +30,13 @@ class Objective {
   // What the loss of a batch is normalised by, once summed over the global batch: target tokens, or
   // pairs.
   virtual double weight(const data::Batch& batch) const = 0;
+  // Before the micro-batches of a step or of an evaluation, with all of this rank's: the same
+  // objects then come to micro_batch(). Of an evaluation's, those from `counted` on repeat what
+  // counts for nothing, so that every replica has as many. For losses in which samples meet.
+  // Collective over the mesh.
+  virtual void prepare(models::Model& /*model*/, const parallel::Mesh& /*mesh*/,
+                       std::span<const data::Batch> /*batches*/, std::size_t /*counted*/,
+                       bool /*backward*/) {}
   // Forward and, unless evaluating, backward. Returns shares of global means, "loss" first; the
   // names must be the same at every call.
   virtual Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight,
@@ -39,6 +48,7 @@ struct LoopOptions {
   std::filesystem::path folder;  // of the stage
   std::uint64_t seed = 0;
   const data::Tokenizer* tokenizer = nullptr;
+  models::CompanionFiles companions = {};  // of the model's directory
   // Further state that checkpoints carry.
   struct ExtraState {
     StateRegistry::Save save;

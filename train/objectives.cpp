@@ -121,8 +121,9 @@ TokenLogProbs with_log_probs(models::Model& model, const data::Batch& batch, flo
   return result;
 }
 
-std::vector<float> with_scores(
-    models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
+std::vector<float> with_outputs(
+    models::Model& model, const data::Batch& batch,
+    const std::function<Tensor(const Tensor& hidden)>& read,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward) {
   const runtime::Device device = model.parameters().device();
   backward = backward && loss;
@@ -130,16 +131,26 @@ std::vector<float> with_scores(
   const TapeScope scope(backward ? &tape : nullptr);
   const Tensor hidden = model.forward(to_model_input(batch, device));
   if (!hidden.defined()) return {};
-  const Tensor scores = runtime::linear(runtime::select_rows(hidden, device_vector(rows, device)),
-                                        model.scalar_head(), nullptr, DType::kF32);
-  const std::vector<float> values = scores.to_vector<float>();
+  const Tensor output = read(hidden);
+  const std::vector<float> values = output.to(DType::kF32).to_vector<float>();
   if (!loss) return values;
   const std::vector<float> gradient = loss(values);
   if (!backward) return values;
-  const Tensor outputs[] = {scores};
-  const Tensor grads[] = {device_vector(gradient, device).view(scores.shape())};
+  const Tensor outputs[] = {output};
+  const Tensor grads[] = {device_vector(gradient, device).view(output.shape()).to(output.dtype())};
   tape.backward(outputs, grads);
   return values;
+}
+
+std::vector<float> with_scores(
+    models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
+    const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward) {
+  const auto read = [&](const Tensor& hidden) {
+    const Tensor index = device_vector(rows, hidden.device());
+    return runtime::linear(runtime::select_rows(hidden, index), model.scalar_head(), nullptr,
+                           DType::kF32);
+  };
+  return with_outputs(model, batch, read, loss, backward);
 }
 
 std::vector<std::int32_t> last_token_rows(const data::Batch& batch) {

@@ -9,6 +9,7 @@
 
 #include "data/batch.h"
 #include "models/model.h"
+#include "runtime/tensor/tensor.h"
 #include "train/losses.h"
 
 namespace tandem::train {
@@ -39,6 +40,14 @@ struct TokenLogProbs {
 TokenLogProbs with_log_probs(
     models::Model& model, const data::Batch& batch, float temperature,
     const std::function<std::vector<float>(const TokenLogProbs&)>& loss = {}, bool backward = true);
+
+// Runs forward; `read` makes a few rows of the hidden states, whose values, in fp32, are the
+// result. Then `loss`, if given, turns them into their gradient, for a backward unless told
+// otherwise.
+std::vector<float> with_outputs(
+    models::Model& model, const data::Batch& batch,
+    const std::function<runtime::Tensor(const runtime::Tensor& hidden)>& read,
+    const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward);
 
 // Scores of a scalar-head model at the given token rows (the last token of each sequence, or every
 // response token); `loss` as above.

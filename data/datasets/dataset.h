@@ -3,7 +3,8 @@
 //
 //   Batch batch = make_batch(dataset, sampler.batch(shard, shards));
 //
-// Implementations: PretrainDataset, NoisyDataset, SftDataset, PreferenceDataset, PromptDataset.
+// Implementations: PretrainDataset, NoisyDataset, SftDataset, PreferenceDataset, PromptDataset,
+// LabelledDataset, PairDataset.
 #pragma once
 
 #include <cstdint>

@@ -98,5 +98,17 @@ FieldRequest rejected_request(const DataConfig& config) {
 FieldRequest margin_request(const DataConfig& config) {
   return {config.margin_field, "margin_field", FieldRequest::Type::kNumber};
 }
+FieldRequest label_request(const DataConfig& config) {
+  return {config.label_field, "label_field", FieldRequest::Type::kJson};
+}
+FieldRequest anchor_request(const DataConfig& config) {
+  return {config.anchor_field, "anchor_field"};
+}
+FieldRequest positive_request(const DataConfig& config) {
+  return {config.positive_field, "positive_field"};
+}
+FieldRequest negative_request(const DataConfig& config) {
+  return {config.negative_field, "negative_field"};
+}
 
 }  // namespace tandem::data

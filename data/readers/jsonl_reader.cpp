@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <deque>
 #include <nlohmann/json.hpp>
 
 #include "data/readers/file_reader.h"
@@ -35,6 +36,7 @@ class JsonlReader : public FileReader {
     parse(text);
     record.line = line();
     record.fields.clear();
+    written_.clear();
     for (const FieldRequest& request : requests_) record.fields.push_back(read_field(request));
     return true;
   }
@@ -53,11 +55,13 @@ class JsonlReader : public FileReader {
           path(), line(), object_.type_name(), example());
   }
 
-  FieldValue read_field(const FieldRequest& request) const {
+  FieldValue read_field(const FieldRequest& request) {
     const auto entry = object_.find(request.name);
     if (entry == object_.end())
       throw_error("{}:{}: no field '{}' (there is {}); add it, or name the right one with {}",
                   path(), line(), request.name, list_keys(object_), request.config_key);
+    if (request.type == FieldRequest::Type::kJson)
+      return {written_.emplace_back(entry->dump()), 0.0};
     const bool is_text = request.type == FieldRequest::Type::kString;
     if (is_text ? !entry->is_string() : !entry->is_number())
       throw_error(
@@ -74,12 +78,13 @@ class JsonlReader : public FileReader {
     std::string fields;
     for (const FieldRequest& request : requests_)
       fields += fmt::format("{}\"{}\": {}", fields.empty() ? "" : ", ", request.name,
-                            request.type == FieldRequest::Type::kString ? "\"…\"" : "0.5");
+                            request.type == FieldRequest::Type::kNumber ? "0.5" : "\"…\"");
     return "{" + fields + "}";
   }
 
   std::vector<FieldRequest> requests_;
-  json object_;  // owns the text of the last record
+  json object_;                      // owns the text of the last record
+  std::deque<std::string> written_;  // owns what was written as JSON of it
 };
 
 }  // namespace

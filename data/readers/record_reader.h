@@ -20,11 +20,11 @@ namespace tandem::data {
 struct FieldRequest {
   std::string name;        // in the record
   std::string config_key;  // the recipe key that names it, for errors ("prompt_field")
-  enum class Type { kString, kNumber } type = Type::kString;
+  enum class Type { kString, kNumber, kJson } type = Type::kString;
 };
 
 struct FieldValue {
-  std::string_view text;  // of kString
+  std::string_view text;  // of kString; of kJson: any value, as JSON
   double number = 0.0;    // of kNumber
 };
 
@@ -57,5 +57,9 @@ FieldRequest completion_request(const DataConfig& config);
 FieldRequest chosen_request(const DataConfig& config);
 FieldRequest rejected_request(const DataConfig& config);
 FieldRequest margin_request(const DataConfig& config);
+FieldRequest label_request(const DataConfig& config);
+FieldRequest anchor_request(const DataConfig& config);
+FieldRequest positive_request(const DataConfig& config);
+FieldRequest negative_request(const DataConfig& config);
 
 }  // namespace tandem::data

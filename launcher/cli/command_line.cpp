@@ -21,6 +21,7 @@ constexpr const char* kFooter = R"(Examples:
   ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
   ./trainer generate --model model.gguf --chat --prompt "Who are you?" --system "Be brief."
   ./trainer generate --model my-model --input prompts.jsonl --output answers.jsonl --num-beams 4
+  ./trainer embed --model my-model --input corpus.txt --query "a film about love" --top 5
   ./trainer export --model runs/rlhf/ppo --output my-model
   ./trainer inspect model.gguf
   ./trainer convert model.gguf my-model --dtype bf16
@@ -43,6 +44,13 @@ const std::map<std::string, runtime::DType> kStoredDTypes = {{"fp32", runtime::D
                                                              {"bf16", runtime::DType::kBF16},
                                                              {"fp16", runtime::DType::kF16}};
 
+const std::map<std::string, models::Pooling> kPoolings = [] {
+  std::map<std::string, models::Pooling> poolings;
+  for (const std::string_view name : models::kPoolingNames)
+    poolings.emplace(name, static_cast<models::Pooling>(poolings.size()));
+  return poolings;
+}();
+
 constexpr const char* kModelHelp =
     "a stage's folder, a checkpoint, a Hugging Face directory, or a GGUF file";
 
@@ -59,6 +67,7 @@ class Parser {
     add_validate();
     add_plan();
     add_generate();
+    add_embed();
     add_export();
     add_inspect();
     add_convert();
@@ -82,6 +91,7 @@ class Parser {
     if (validate_app_->parsed()) return validate_;
     if (plan_app_->parsed()) return plan_;
     if (generate_app_->parsed()) return generate_;
+    if (embed_app_->parsed()) return embed_;
     if (export_app_->parsed()) return export_;
     if (inspect_app_->parsed()) return inspect_;
     if (convert_app_->parsed()) return convert_;
@@ -151,6 +161,49 @@ class Parser {
         ->capture_default_str();
   }
 
+  void add_embed() {
+    embed_app_ = app_.add_subcommand(
+        "embed",
+        "embed the texts of a file: into another file, or to find those closest to a query");
+    auto& e = *embed_app_;
+    add_ranks(e);
+    e.add_option("--model", embed_.model, kModelHelp)->required()->type_name("DIR");
+    e.add_option("--input", embed_.input, "the texts, one a line, or JSONL")
+        ->required()
+        ->type_name("FILE");
+    e.add_option("--text-field", embed_.text_field, "JSONL field with the text")
+        ->capture_default_str();
+    e.add_option("--output", embed_.output, "a .safetensors or .jsonl file")->type_name("FILE");
+    e.add_option("--query", embed_.queries,
+                 "print the texts closest to this one, by cosine; may be given several times")
+        ->type_name("TEXT");
+    e.add_option("--top", embed_.top, "texts that are printed for each query")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    add_embedding(e);
+  }
+
+  // How the embeddings are made.
+  void add_embedding(CLI::App& e) {
+    e.add_option(
+         "--pooling", embed_.pooling,
+         "mean, cls, lasttoken or max (default: as the model's modules.json says, else mean)")
+        ->transform(CLI::CheckedTransformer(kPoolings))
+        ->type_name("KIND");
+    e.add_option("--normalize", embed_.normalize,
+                 "embeddings of length 1 (default: as the model's modules.json says, else true)")
+        ->type_name("BOOL");
+    e.add_option("--max-length", embed_.max_length,
+                 "tokens of a text; longer ones are cut (default: the model's)")
+        ->check(CLI::PositiveNumber);
+    e.add_option("--batch-size", embed_.batch_size, "texts that are embedded together")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    add_dtype(e, "--precision", embed_.precision, "numbers to compute with")->default_str("fp32");
+    e.add_option("--device", embed_.device, "auto, cpu, cuda (a GPU for each rank) or cuda:N")
+        ->capture_default_str();
+  }
+
   void add_export() {
     export_app_ = app_.add_subcommand(
         "export", "write a model as a Hugging Face directory (every checkpoint is one, in fp32)");
@@ -209,7 +262,7 @@ class Parser {
     if (run_.recipe.find_first_of("./") != std::string::npos ||
         std::filesystem::exists(run_.recipe))
       return;
-    const std::vector<std::string> verbs = {"validate", "plan",    "generate", "export",
+    const std::vector<std::string> verbs = {"validate", "plan",    "generate", "embed", "export",
                                             "inspect",  "convert", "tokenize", "docs"};
     throw CLI::ValidationError(
         "RECIPE", "no such recipe or verb '" + run_.recipe + "'" + suggestion(run_.recipe, verbs));
@@ -219,6 +272,7 @@ class Parser {
   CLI::App* validate_app_ = nullptr;
   CLI::App* plan_app_ = nullptr;
   CLI::App* generate_app_ = nullptr;
+  CLI::App* embed_app_ = nullptr;
   CLI::App* export_app_ = nullptr;
   CLI::App* inspect_app_ = nullptr;
   CLI::App* convert_app_ = nullptr;
@@ -229,6 +283,7 @@ class Parser {
   ValidateCommand validate_;
   PlanCommand plan_;
   GenerateCommand generate_;
+  EmbedCommand embed_;
   ExportCommand export_;
   InspectCommand inspect_;
   ConvertCommand convert_;

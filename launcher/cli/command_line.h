@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "models/embedding/pooling.h"
 #include "models/generation/beams.h"
 #include "runtime/base/dtype.h"
 
@@ -46,6 +47,21 @@ struct GenerateCommand {
   std::string chat_template = "{prompt}{completion}";
   bool chat = false;   // the model's own template instead, each prompt a user's message
   std::string system;  // with `chat`: the message before it; empty for none
+};
+
+struct EmbedCommand {
+  std::string model;
+  std::string input;                 // text, one a line, or JSONL
+  std::string text_field = "text";   // of JSONL
+  std::string output;                // .safetensors or .jsonl; empty: none
+  std::vector<std::string> queries;  // whose closest texts are printed
+  std::int64_t top = 5;
+  std::optional<models::Pooling> pooling;  // none: the model's own, and so below
+  std::optional<bool> normalize;
+  std::int64_t max_length = 0;
+  std::int64_t batch_size = 32;
+  runtime::DType precision = runtime::DType::kF32;
+  std::string device = "auto";
 };
 
 struct ExportCommand {
@@ -88,8 +104,8 @@ struct DocsCommand {
 };
 
 using Command =
-    std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand, ExportCommand,
-                 InspectCommand, ConvertCommand, TokenizeCommand, DocsCommand>;
+    std::variant<RunCommand, ValidateCommand, PlanCommand, GenerateCommand, EmbedCommand,
+                 ExportCommand, InspectCommand, ConvertCommand, TokenizeCommand, DocsCommand>;
 
 struct CommandLine {
   Command command;

@@ -35,7 +35,11 @@ constexpr std::array kCompanions = {"generation_config.json",
                                     "tokenizer.model",
                                     "spiece.model",
                                     "chat_template.jinja",
-                                    "chat_template.json"};
+                                    "chat_template.json",
+                                    "modules.json",
+                                    "1_Pooling/config.json",
+                                    "sentence_bert_config.json",
+                                    "config_sentence_transformers.json"};
 
 // One type where all tensors have it.
 std::optional<DType> common_dtype(const std::vector<runtime::TensorInfo>& tensors) {
@@ -79,8 +83,11 @@ std::vector<runtime::TensorInfo> converted(const runtime::TensorSource& weights,
 
 void write_tokenizer(const fs::path& model, const fs::path& folder) {
   if (!models::is_gguf(model)) {
-    for (const char* name : kCompanions)
-      if (fs::exists(model / name)) fs::copy_file(model / name, folder / name);
+    for (const char* name : kCompanions) {
+      if (!fs::exists(model / name)) continue;
+      fs::create_directories((folder / name).parent_path());
+      fs::copy_file(model / name, folder / name);
+    }
   }
   if (!fs::exists(folder / data::kTokenizerJson) && data::holds_tokenizer(model))
     data::Tokenizer::load(model).save(folder);

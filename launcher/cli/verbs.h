@@ -10,6 +10,7 @@ void execute(const RunCommand& command, const parallel::Group& world);
 void execute(const ValidateCommand& command, const parallel::Group& world);
 void execute(const PlanCommand& command, const parallel::Group& world);
 void execute(const GenerateCommand& command, const parallel::Group& world);
+void execute(const EmbedCommand& command, const parallel::Group& world);
 void execute(const ExportCommand& command, const parallel::Group& world);
 void execute(const InspectCommand& command, const parallel::Group& world);
 void execute(const ConvertCommand& command, const parallel::Group& world);

@@ -7,12 +7,16 @@
 #include <limits>
 #include <numeric>
 
+#include "data/batch.h"
 #include "data/context_part.h"
+#include "data/datasets/pairs.h"
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/text_noise.h"
 #include "launcher/stages/training_stage.h"
 #include "models/generation/generate.h"
 #include "rl/model_roles.h"
+#include "train/classification.h"
+#include "train/contrastive.h"
 #include "train/objectives.h"
 
 namespace tandem::launcher {
@@ -243,6 +247,31 @@ class StagePlanner {
     job.micro_batch = [&](models::Model& model) {
       train::reward_loss(model, full_batch(2 * micro_, stage.train.sequence_length), 1, {}, false,
                          true);
+    };
+    memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
+  }
+
+  void add(const ClassifyStage& stage) {
+    RolePlanner::Training job = training(stage, models::Head::kClassification);
+    job.options.labels = stage.classification.given_labels();
+    data::Batch micro_batch = full_batch(micro_, stage.train.sequence_length);
+    job.micro_batch = [&](models::Model& model) {
+      const bool one = model.labels().problem == models::ProblemType::kSingleLabel;
+      micro_batch.labels.assign(
+          static_cast<std::size_t>(micro_ * (one ? 1 : model.labels().count())), 0.0f);
+      train::classification_loss(model, micro_batch, 1, true);
+    };
+    memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
+  }
+
+  void add(const ContrastiveStage& stage) {
+    RolePlanner::Training job = training(stage, models::Head::kHiddenStates);
+    const data::Batch texts =
+        full_batch(data::texts_per_sample(stage.data) * micro_, stage.train.sequence_length);
+    const models::Pooling pooling = stage.contrastive.pooling_for(models::Pooling::kMean);
+    job.micro_batch = [&](models::Model& model) {
+      train::with_embeddings(model, texts, pooling,
+                             [](const std::vector<float>& rows) { return rows; });
     };
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
   }

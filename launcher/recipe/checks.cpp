@@ -10,6 +10,7 @@
 #include "launcher/recipe/field_list.h"
 #include "launcher/recipe/layout_checks.h"
 #include "launcher/recipe/suggest.h"
+#include "launcher/recipe/text_head_checks.h"
 #include "models/model_files.h"
 #include "parallel/comm/device/choice.h"
 #include "runtime/base/error.h"
@@ -368,6 +369,20 @@ class Checker {
     if (stage.reward.use_margin && stage.data.margin_field.empty())
       add(at("use_margin"),
           "'use_margin' needs 'data.margin_field', the name of the field with the margins");
+  }
+
+  // The model where it is, by way of earlier stages, the recipe's with its sizes.
+  const models::FamilyConfig* fresh_model(const std::string& from) const {
+    return starts_from_sizes(from) ? &*recipe_.model.sizes : nullptr;
+  }
+
+  void check(const ClassifyStage& stage) {
+    check_common(stage, true);
+    check_classify(stage, fresh_model(stage.from), complain());
+  }
+  void check(const ContrastiveStage& stage) {
+    check_common(stage, true);
+    check_contrastive(stage, fresh_model(stage.from), complain());
   }
 
   void check(const DpoStage& stage) {

@@ -22,7 +22,7 @@ StageConfig make_default() {
   return Config{};
 }
 
-constexpr std::array<KindRow, 8> kKinds{{
+constexpr std::array<KindRow, 10> kKinds{{
     {StageKind::kTokenizer, "tokenizer", "trains a tokenizer on text",
      make_default<TokenizerStage>},
     {StageKind::kPretrain, "pretrain", "trains a language model on text, from the recipe's `model`",
@@ -42,10 +42,17 @@ constexpr std::array<KindRow, 8> kKinds{{
     {StageKind::kEvaluate, "evaluate",
      "compares the models before and after on held-out prompts and prints a summary",
      make_default<EvaluateStage>},
+    {StageKind::kClassify, "classify",
+     "fine-tunes a model to give texts labels, or numbers (sequence classification and regression)",
+     make_default<ClassifyStage>},
+    {StageKind::kContrastive, "contrastive",
+     "fine-tunes an embedding model on texts that belong together: each is to be closer to its own "
+     "than to the others of the global batch",
+     make_default<ContrastiveStage>},
 }};
 
-constexpr std::array<StageKind, 8> kOrder = [] {
-  std::array<StageKind, 8> kinds{};
+constexpr std::array<StageKind, kKinds.size()> kOrder = [] {
+  std::array<StageKind, kKinds.size()> kinds{};
   for (std::size_t i = 0; i < kinds.size(); ++i) kinds[i] = kKinds[i].kind;
   return kinds;
 }();
@@ -115,6 +122,16 @@ void PretrainStage::visit_fields(FieldVisitor& v) {
 void RewardStage::visit_fields(FieldVisitor& v) {
   TrainingStage::visit_fields(v);
   reward.visit_fields(v);
+}
+
+void ClassifyStage::visit_fields(FieldVisitor& v) {
+  TrainingStage::visit_fields(v);
+  classification.visit_fields(v);
+}
+
+void ContrastiveStage::visit_fields(FieldVisitor& v) {
+  TrainingStage::visit_fields(v);
+  contrastive.visit_fields(v);
 }
 
 void DpoStage::visit_fields(FieldVisitor& v) {
@@ -221,7 +238,7 @@ void EvaluateStage::visit_fields(FieldVisitor& v) {
 
 bool trains_in_step(StageKind kind) {
   return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
-         kind == StageKind::kDpo;
+         kind == StageKind::kDpo || kind == StageKind::kClassify || kind == StageKind::kContrastive;
 }
 
 bool sums_over_tokens(StageKind kind) {
@@ -261,6 +278,8 @@ bool Stage::makes_language_model() const {
     case StageKind::kTokenizer:
     case StageKind::kReward:
     case StageKind::kEvaluate:
+    case StageKind::kClassify:
+    case StageKind::kContrastive:
       return false;
   }
   return false;

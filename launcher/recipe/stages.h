@@ -68,6 +68,20 @@ struct RewardStage : TrainingStage {
   void visit_fields(runtime::FieldVisitor& v);
 };
 
+// A classifier, or a model that gives numbers for texts.
+struct ClassifyStage : TrainingStage {
+  train::ClassificationConfig classification;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
+// An embedding model, from texts that belong together.
+struct ContrastiveStage : TrainingStage {
+  train::ContrastiveConfig contrastive;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
 struct DpoStage : TrainingStage {
   std::string reference_from;
   train::DpoConfig dpo;
@@ -160,10 +174,13 @@ enum class StageKind {
   kDpo,
   kPpo,
   kRejectionSampling,
-  kEvaluate
+  kEvaluate,
+  kClassify,
+  kContrastive
 };
-using StageConfig = std::variant<TokenizerStage, PretrainStage, SftStage, RewardStage, DpoStage,
-                                 PpoStage, RejectionSamplingStage, EvaluateStage>;
+using StageConfig =
+    std::variant<TokenizerStage, PretrainStage, SftStage, RewardStage, DpoStage, PpoStage,
+                 RejectionSamplingStage, EvaluateStage, ClassifyStage, ContrastiveStage>;
 
 // Whether a stage does nothing but train one model on records of a data set: its replicas work in
 // step, and its model may be a pipeline.

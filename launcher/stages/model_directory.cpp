@@ -1,6 +1,7 @@
 #include "launcher/stages/model_directory.h"
 
 #include "launcher/stages/stage_record.h"
+#include "models/embedding/sentence_transformers.h"
 #include "models/family.h"
 #include "models/model_files.h"
 #include "runtime/base/error.h"
@@ -41,7 +42,9 @@ fs::path find_model(const fs::path& path) {
 
 models::Head head_in(const fs::path& model) {
   const auto weights = models::open_weights(model);
-  if (weights->contains("score.weight")) return models::Head::kScalar;
+  if (weights->contains("score.weight") || weights->contains("classifier.weight"))
+    return models::Head::kClassification;
+  if (models::read_embedding_config(model)) return models::Head::kHiddenStates;
   // An encoder without a language-model head.
   if (models::read_model_config(model)->kind() == models::ModelKind::kEncoder &&
       !weights->contains("cls.predictions.bias"))

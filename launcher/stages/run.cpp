@@ -36,6 +36,10 @@ StageRecord run_stage(RunContext& context, const Stage& stage) {
       return run_rejection_sampling_stage(context, stage);
     case StageKind::kEvaluate:
       return run_evaluate_stage(context, stage);
+    case StageKind::kClassify:
+      return run_classify_stage(context, stage);
+    case StageKind::kContrastive:
+      return run_contrastive_stage(context, stage);
   }
   TANDEM_CHECK(false, "stage kind {}", static_cast<int>(stage.kind()));
   return {};

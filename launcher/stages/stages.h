@@ -10,6 +10,8 @@ StageRecord run_tokenizer_stage(RunContext& context, const Stage& stage);
 StageRecord run_pretrain_stage(RunContext& context, const Stage& stage);
 StageRecord run_sft_stage(RunContext& context, const Stage& stage);
 StageRecord run_reward_stage(RunContext& context, const Stage& stage);
+StageRecord run_classify_stage(RunContext& context, const Stage& stage);
+StageRecord run_contrastive_stage(RunContext& context, const Stage& stage);
 StageRecord run_dpo_stage(RunContext& context, const Stage& stage);
 StageRecord run_ppo_stage(RunContext& context, const Stage& stage);
 StageRecord run_rejection_sampling_stage(RunContext& context, const Stage& stage);

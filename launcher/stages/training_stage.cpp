@@ -56,6 +56,7 @@ StageRecord run_training_job(RunContext& context, TrainingJob job) {
   options.folder = context.folder_of(job.stage);
   options.seed = context.seed();
   options.tokenizer = &context.tokenizer();
+  options.companions = std::move(job.companions);
   options.on_evaluation = [&](std::int64_t step, train::MetricSink& sink) {
     write_samples(context, engine.model(), job.mesh, job.sample_prompts, job.config.samples, step,
                   sink);

@@ -98,6 +98,7 @@ struct TrainingJob {
   std::unique_ptr<models::Model> model;
   train::Objective& objective;
   SamplePrompts sample_prompts;
+  models::CompanionFiles companions = {};  // of the model's directory
 };
 StageRecord run_training_job(RunContext& context, TrainingJob job);
 

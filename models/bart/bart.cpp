@@ -203,7 +203,7 @@ class Bart final : public Transformer {
 
 std::unique_ptr<Model> BartConfig::make(const BuildOptions& options) const {
   validate(options.tp.size());
-  refuse_hidden_states(*this, options);
+  refuse_text_heads(*this, options);
   refuse_scalar_head(*this, options);
   return std::make_unique<Bart>(*this, options);
 }

@@ -44,7 +44,7 @@ void BertConfig::read(const ConfigFile& file) {
 
 std::string BertConfig::to_json(Head head) const {
   json object = common_json(*this, head);
-  object.update({{"architectures", {head == Head::kHiddenStates ? "BertModel" : "BertForMaskedLM"}},
+  object.update({{"architectures", {fmt::format("Bert{}", class_suffix(head, "ForMaskedLM"))}},
                  {"hidden_size", hidden_size},
                  {"intermediate_size", intermediate_size},
                  {"num_hidden_layers", num_hidden_layers},
@@ -82,20 +82,27 @@ class Bert final : public Transformer {
     for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
       add_block(0, make_block(in_model(block_weights(0, i)).at(fmt::format("encoder.layer.{}", i)),
                               config));
-    if (bare) {
-      pooler_ = in_model(last_weights())
-                    .at("pooler")
-                    .with_partial_use(false)
-                    .replicated("dense", config.hidden_size, config.hidden_size, true);
-    } else {
+    if (options.head == Head::kLanguageModel) {
       declare_masked_head(last_weights().at("cls.predictions"), config);
+    } else {
+      // Embeddings are made without it: nothing trains it then.
+      declare_pooler(in_model(last_weights()), config, /*trainable=*/!bare);
     }
+    if (options.head == Head::kClassification)
+      classifier_ = last_weights().with_partial_use(false).replicated(
+          "classifier", labels().count(), config.hidden_size, true);
     store().allocate();
   }
 
   Tensor pooled(const Tensor& hidden) override {
-    TANDEM_CHECK(pooler_.weight != nullptr, "a model with a head has no pooler");
+    TANDEM_CHECK(pooler_.weight != nullptr, "a language model has no pooler");
     return runtime::tanh(runtime::linear(hidden, *pooler_.weight, pooler_.bias));
+  }
+
+  Tensor label_scores(const Tensor& hidden) override {
+    TANDEM_CHECK(classifier_.weight != nullptr, "this model has no scores of labels");
+    return runtime::linear(pooled(hidden), *classifier_.weight, classifier_.bias,
+                           runtime::DType::kF32);
   }
 
   // Files of a BertModel have no prefix, those of every other class do; the oldest call a norm's
@@ -112,7 +119,8 @@ class Bert final : public Transformer {
     return names;
   }
   bool may_be_missing(const std::string& name) const override {
-    return name.starts_with("pooler.");
+    return name.starts_with("pooler.") || name.starts_with("bert.pooler.") ||
+           name.starts_with("classifier.");
   }
 
  private:
@@ -162,6 +170,18 @@ class Bert final : public Transformer {
     return block;
   }
 
+  void declare_pooler(const Weights& w, const BertConfig& c, bool trainable) {
+    const std::int64_t h = c.hidden_size;
+    parallel::ParameterOptions matrix = w.matrix_options(), vector = w.bias_options();
+    for (parallel::ParameterOptions* options : {&matrix, &vector}) {
+      options->trainable = trainable;
+      options->decay = options->decay && trainable;
+    }
+    const std::string weight = "pooler.dense.weight", bias = "pooler.dense.bias";
+    pooler_ = {w.add(weight, {.pieces = {{w.full(weight), {h, h}}}}, matrix),
+               w.add(bias, {.pieces = {{w.full(bias), {h}}}}, vector)};
+  }
+
   void declare_masked_head(const Weights& w, const BertConfig& c) {
     transform_ = w.at("transform").replicated("dense", c.hidden_size, c.hidden_size, true);
     transform_norm_ = Norm::layer(w, "transform.LayerNorm", c.hidden_size, c.layer_norm_eps);
@@ -175,7 +195,8 @@ class Bert final : public Transformer {
   Norm embedding_norm_;
   Linear transform_;  // of the language-model head
   Norm transform_norm_;
-  Linear pooler_;  // without a head
+  Linear pooler_;      // of heads on whole texts
+  Linear classifier_;  // with Head::kClassification
 };
 
 }  // namespace

@@ -40,8 +40,7 @@ void Gpt2Config::read(const ConfigFile& file) {
 
 std::string Gpt2Config::to_json(Head head) const {
   json object = common_json(*this, head);
-  object.update({{"architectures",
-                  {head == Head::kScalar ? "GPT2ForSequenceClassification" : "GPT2LMHeadModel"}},
+  object.update({{"architectures", {fmt::format("GPT2{}", class_suffix(head, "LMHeadModel"))}},
                  {"n_embd", hidden_size},
                  {"n_inner", intermediate_size},
                  {"n_layer", num_hidden_layers},
@@ -115,7 +114,6 @@ class Gpt2 final : public Transformer {
 
 std::unique_ptr<Model> Gpt2Config::make(const BuildOptions& options) const {
   validate(options.tp.size());
-  refuse_hidden_states(*this, options);
   return std::make_unique<Gpt2>(*this, options);
 }
 

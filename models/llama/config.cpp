@@ -218,8 +218,7 @@ std::string LlamaConfig::to_json(Head head) const {
   rope["rope_theta"] = rope_theta;
   object.update(
       {{"architectures",
-        {fmt::format("{}{}", names_of(variant).class_prefix,
-                     head == Head::kScalar ? "ForSequenceClassification" : "ForCausalLM")}},
+        {fmt::format("{}{}", names_of(variant).class_prefix, class_suffix(head, "ForCausalLM"))}},
        {"hidden_size", hidden_size},
        {"intermediate_size", intermediate_size},
        {"num_hidden_layers", num_hidden_layers},

@@ -75,7 +75,6 @@ class Llama final : public Transformer {
 
 std::unique_ptr<Model> make_llama(const LlamaConfig& config, const BuildOptions& options) {
   config.validate(options.tp.size());
-  refuse_hidden_states(config, options);
   return std::make_unique<Llama>(config, options);
 }
 

@@ -331,7 +331,7 @@ class T5 final : public Transformer {
 
 std::unique_ptr<Model> T5Config::make(const BuildOptions& options) const {
   validate(options.tp.size());
-  refuse_hidden_states(*this, options);
+  refuse_text_heads(*this, options);
   refuse_scalar_head(*this, options);
   return std::make_unique<T5>(*this, options);
 }

@@ -24,6 +24,8 @@ SUBJECTS = {
     "trained_tokenizers": "trained_tokenizers",
     "gguf": "gguf_files",
     "chat_templates": "chat_templates",
+    "classification": "classification",
+    "embeddings": "embeddings",
     "original_templates": "original_templates",
 }
 

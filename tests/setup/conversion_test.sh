@@ -41,7 +41,8 @@ finds_prose() {
 
 writes_valid_json() {
   local file string='"([^"\\]|\\["\\])*"'
-  local fields="\"(prompt|completion|chosen|rejected)\": $string|\"margin\": [0-9]+\\.[0-9]+"
+  local fields="\"(prompt|completion|chosen|rejected|text|label|anchor|positive)\": $string"
+  fields+="|\"(margin|rating)\": -?[0-9]+\\.[0-9]+"
   for file in "$out"/*.jsonl; do
     equal "lines of ${file##*/} that are no JSON object" "" "$(grep -v -E "^\{($fields)(, ($fields))*\}\$" "$file" || true)"
     checks=$((checks + 1))
@@ -56,7 +57,8 @@ keeps_held_out_reviews_apart() {
   local part
   for part in "Held out: a" "Another held out" "this held out review"; do
     equal "training lines with '$part'" "" \
-      "$(cd "$out" && grep -l -F -- "$part" pretrain.txt sft.jsonl prompts.jsonl preferences.jsonl dpo.jsonl || true)"
+      "$(cd "$out" && grep -l -F -- "$part" pretrain.txt sft.jsonl prompts.jsonl preferences.jsonl dpo.jsonl \
+        labels.jsonl || true)"
   done
   contains "held-out preferences" "$(cat "$out/preferences_heldout.jsonl")" "Held out: a"
   contains "held-out prompts" "$(cat "$out/prompts_heldout.jsonl")" "Held out: a"
@@ -83,6 +85,21 @@ pairs_by_human_rating() {
     paste -d '\0' <(field prompt dpo.jsonl) <(field "$side" dpo.jsonl); done | sort | uniq -d)"
 }
 
+labels_by_human_rating() {
+  contains "a good review" "$(line_with grace labels.jsonl)" '"label": "positive", "rating": '
+  equal "labels that are not the rating's sign" "" \
+    "$(cat "$out"/labels*.jsonl | grep -E '"positive", "rating": -|"negative", "rating": [0-9]' || true)"
+  equal "ratings near 0" "" "$(grep -h -o '"rating": .*}' "$out"/labels*.jsonl | tr -d '}' | awk '$2 * $2 < 0.25')"
+  contains "held-out labels" "$(cat "$out/labels_heldout.jsonl")" "Held out: a"
+}
+
+pairs_terms_with_definitions() {
+  equal "a term" \
+    '{"anchor": "Mapless", "positive": "Having no map; hence, walking by the sun and by the stars."}' \
+    "$(line_with Mapless pairs.jsonl)"
+  equal "terms that come twice" "" "$(field anchor pairs.jsonl | sort | uniq -d)"
+}
+
 reads_the_lexicon() {
   equal "lexicon" $'good\t1.9\nbad\t-2.5\n:)\t2.0' "$(cat "$out/lexicon.tsv")"
 }
@@ -105,6 +122,8 @@ writes_valid_json
 keeps_held_out_reviews_apart
 splits_prompt_and_completion
 pairs_by_human_rating
+labels_by_human_rating
+pairs_terms_with_definitions
 reads_the_lexicon
 is_the_same_each_time
 does_without_dictionaries

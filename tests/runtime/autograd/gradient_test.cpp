@@ -4,6 +4,7 @@
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/autograd/ops/linear.h"
 #include "runtime/autograd/ops/norm.h"
+#include "runtime/autograd/ops/segments.h"
 #include "tests/support/gradient_check.h"
 
 namespace tandem::test {
@@ -59,6 +60,21 @@ TEST(Gradient, select_rows) {
   const Tensor rows = indices({3, 1, 1, 0, 3, 3});
   expect_gradients([&](const Tensors& x) { return Tensors{select_rows(x[0], rows)}; },
                    {normal_tensor({4, 3}, "x")}, {});
+}
+
+TEST(Gradient, segment_mean_and_segment_max) {
+  const std::vector<std::int32_t> borders = {0, 1, 4, 6};
+  expect_gradients([&](const Tensors& x) { return Tensors{segment_mean(x[0], borders)}; },
+                   {normal_tensor({6, 3}, "x")}, {});
+  expect_gradients([&](const Tensors& x) { return Tensors{segment_max(x[0], borders)}; },
+                   {normal_tensor({6, 3}, "x", 4.0f)}, {});
+}
+
+TEST(Segments, of_bf16_are_summed_in_fp32) {
+  // 256 + 1 is 256 in bf16.
+  const Tensor x = Tensor::from(std::vector<float>{256, 1, 1, 2}, {4, 1}).to(DType::kBF16);
+  EXPECT_EQ(segment_mean(x, {0, 4}).to_vector<float>(), std::vector<float>{65});
+  EXPECT_EQ(segment_max(x, {0, 1, 4}).to_vector<float>(), (std::vector<float>{256, 2}));
 }
 
 TEST(Gradient, linear) {

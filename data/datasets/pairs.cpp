@@ -1,0 +1,39 @@
+#include "data/datasets/pairs.h"
+
+#include "data/datasets/load.h"
+#include "data/text_encoding.h"
+
+namespace tandem::data {
+
+void PairDataset::append(const SampleId& sample, BatchBuilder& batch) const {
+  for (std::int64_t i = 0; i < texts_per_sample_; ++i) {
+    const ExampleView text = texts_[sample.index * texts_per_sample_ + i];
+    batch.add_prompt(text.tokens, text.record);
+  }
+}
+
+std::int64_t texts_per_sample(const DataConfig& config) {
+  return config.negative_field.empty() ? 2 : 3;
+}
+
+Split<PairDataset> load_pairs(const DataConfig& config, const Tokenizer& tokenizer,
+                              std::int64_t max_length) {
+  require_max_length(config, max_length);
+  std::vector<FieldRequest> fields = {anchor_request(config), positive_request(config)};
+  if (!config.negative_field.empty()) fields.push_back(negative_request(config));
+  ExampleStore all;
+  const auto reader = open_records(config, std::move(fields));
+  for (Record record; reader->next(record);) {
+    for (const FieldValue& field : record.fields) {
+      const auto tokens = encode_whole_text(tokenizer, field.text, max_length);
+      require_tokens(config, record, tokens.size());
+      all.add({}, tokens, record.index);
+    }
+  }
+  const std::int64_t texts = texts_per_sample(config);
+  Split<ExampleStore> split = split_examples(all, texts, config.validation_fraction);
+  return {PairDataset(std::move(split.train), texts),
+          PairDataset(std::move(split.validation), texts)};
+}
+
+}  // namespace tandem::data
