@@ -52,8 +52,8 @@ void BatchBuilder::add_completion(std::span<const TokenId> tokens, std::int64_t 
   }
 }
 
-void BatchBuilder::add_parts(std::span<const TokenId> tokens,
-                             std::span<const TokenRange> predicted, std::int64_t record) {
+void BatchBuilder::add_parts(std::span<const TokenId> tokens, std::span<const TokenRange> predicted,
+                             std::int64_t record) {
   const auto length = static_cast<std::int32_t>(tokens.size());
   std::vector<TokenId> targets(tokens.size(), kNoToken);
   std::vector<float> weights(tokens.size(), 0.0f);

@@ -19,11 +19,11 @@ void DataConfig::visit_keys(runtime::FieldVisitor& v, bool path_required) {
            .help = "the data: a file, a folder, or a pattern such as data/shards/*.jsonl",
            .required = path_required},
           path);
-  v.choice(
-      {"format",
-       "form of the files; auto goes by their names: .jsonl and .ndjson (also with .gz or .zst after "
-       "it) are JSONL, .parquet is Parquet, all else is text"},
-      format, {"auto", "text", "jsonl", "parquet"});
+  v.choice({"format",
+            "form of the files; auto goes by their names: .jsonl and .ndjson (also with .gz or "
+            ".zst after "
+            "it) are JSONL, .parquet is Parquet, all else is text"},
+           format, {"auto", "text", "jsonl", "parquet"});
   v.choice(
       {"documents",
        "what one document of a text file is: a line, what stands between blank lines, or the file"},
@@ -55,10 +55,11 @@ void WeightedData::visit_fields(runtime::FieldVisitor& v) {
 
 void BlendConfig::visit_fields(runtime::FieldVisitor& v) {
   visit_keys(v, false);
-  v.list({"sources",
-          "several data sets instead of `path`, mixed by weight; each has the keys of a data section "
-          "and `weight`"},
-         sources);
+  v.list(
+      {"sources",
+       "several data sets instead of `path`, mixed by weight; each has the keys of a data section "
+       "and `weight`"},
+      sources);
 }
 
 DataFormat DataConfig::format_of(const std::string& file) const {
@@ -71,7 +72,8 @@ DataFormat DataConfig::format_of(const std::string& file) const {
 }
 
 void validate(const DataConfig& config) {
-  if (config.path.empty()) throw_error("path of the data is empty; set it to a text, JSONL or Parquet file");
+  if (config.path.empty())
+    throw_error("path of the data is empty; set it to a text, JSONL or Parquet file");
   if (!(config.validation_fraction >= 0.0 && config.validation_fraction < 1.0))
     throw_error("{}: validation_fraction is {}; it must be at least 0 and below 1", config.path,
                 config.validation_fraction);

@@ -71,8 +71,8 @@ void append_broken(std::string_view text, std::string& out) {
   }
 }
 
-// Of what somebody wrote into a message, what is kept from becoming a token: every added token, in a
-// prompt that a stranger may have written; or only the special ones, in text to learn from, whose
+// Of what somebody wrote into a message, what is kept from becoming a token: every added token, in
+// a prompt that a stranger may have written; or only the special ones, in text to learn from, whose
 // <think> and <tool_call> are meant.
 enum class Broken { kAll, kSpecial };
 
@@ -216,9 +216,9 @@ std::vector<jinja::TextRange> ModelChatTemplate::turns(const ordered_json& messa
   return parts;
 }
 
-// A token belongs to the part that holds its first or its last character, as transformers'
-// char_to_token has it. Where `tokens` and those of the text up to a border part ways, a token lies
-// across the border.
+// A token belongs to the part that holds any of its characters, as in transformers (which, though,
+// leaves out the rest of a last character that is several tokens). Where `tokens` and those of the
+// text up to a border part ways, a token lies across the border.
 TokenRange ModelChatTemplate::tokens_of(jinja::TextRange part, const std::string& text,
                                         std::span<const TokenId> tokens) const {
   const auto border = [&](std::size_t at, bool include_crossing) {

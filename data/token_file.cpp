@@ -185,11 +185,10 @@ void TokenFile::check_tokens(std::span<const TokenId> tokens) const {
 }
 
 std::uint64_t corpus_fingerprint(const DataConfig& config, const Tokenizer& tokenizer) {
-  const std::string description =
-      fmt::format("version {} {} documents {} field {} records {} bad {} tokenizer {:016x}", kVersion,
-                  describe_source(config), static_cast<int>(config.documents), config.text_field,
-                  config.max_records, static_cast<int>(config.on_bad_record),
-                  tokenizer.fingerprint());
+  const std::string description = fmt::format(
+      "version {} {} documents {} field {} records {} bad {} tokenizer {:016x}", kVersion,
+      describe_source(config), static_cast<int>(config.documents), config.text_field,
+      config.max_records, static_cast<int>(config.on_bad_record), tokenizer.fingerprint());
   return runtime::stable_hash(description);
 }
 

@@ -33,7 +33,8 @@ std::vector<std::int64_t> samples_per_epoch(std::span<const std::int64_t> sizes,
   }
   std::vector<std::size_t> order(counts.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return rests[a] > rests[b]; });
+  std::ranges::stable_sort(order,
+                           [&](std::size_t a, std::size_t b) { return rests[a] > rests[b]; });
   std::int64_t left = total - std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   for (std::size_t i = 0; left > 0; i = (i + 1) % order.size(), --left) ++counts[order[i]];
   for (std::int64_t& count : counts) count = std::max<std::int64_t>(count, 1);

@@ -1,8 +1,8 @@
-// Several data sets as one, mixed by weight. An epoch has as many samples as all of them together, of
-// which a set gives its share by weight, in whole samples. A set whose share is not its size is passed
-// through at its own pace: each of its passes has every sample once, in an order of its own, and an
-// epoch goes on where the one before stopped; so a small set with a large weight is repeated evenly,
-// and of a large one with a small weight nothing is seen twice before all has been seen.
+// Several data sets as one, mixed by weight. An epoch has as many samples as all of them together,
+// of which a set gives its share by weight, in whole samples. A set whose share is not its size is
+// passed through at its own pace: each of its passes has every sample once, in an order of its own,
+// and an epoch goes on where the one before stopped; so a small set with a large weight is repeated
+// evenly, and of a large one with a small weight nothing is seen twice before all has been seen.
 //
 // Which sample it is follows from (seed, epoch, index) alone, as the sampler wants it: nothing else
 // needs to be saved to resume, under any number of shards.

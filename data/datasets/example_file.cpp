@@ -51,8 +51,8 @@ Header read_header(const runtime::MappedFile& file) {
   if (header.examples > size / sizeof(ExampleEntry) || header.tokens > size / sizeof(TokenId) ||
       header.parts > size / sizeof(TokenRange))
     throw_damaged(file.path(), "shorter than its header says");
-  if (sizeof(header) + padded_token_bytes(header.tokens) +
-          header.examples * sizeof(ExampleEntry) + header.parts * sizeof(TokenRange) !=
+  if (sizeof(header) + padded_token_bytes(header.tokens) + header.examples * sizeof(ExampleEntry) +
+          header.parts * sizeof(TokenRange) !=
       size)
     throw_damaged(file.path(), "its size is not what its header says");
   return header;
@@ -102,10 +102,9 @@ ExampleView ExampleContent::view(std::int64_t index) const {
   const bool last = index + 1 == std::ssize(entries);
   const std::uint64_t token_end = last ? tokens.size() : entries[index + 1].first_token;
   const std::uint64_t part_end = last ? parts.size() : entries[index + 1].first_part;
-  const ExampleView view{tokens.subspan(entry.first_token, token_end - entry.first_token),
-                         entry.prompt_length, entry.record,
-                         parts.subspan(entry.first_part, part_end - entry.first_part),
-                         entry.margin};
+  const ExampleView view{
+      tokens.subspan(entry.first_token, token_end - entry.first_token), entry.prompt_length,
+      entry.record, parts.subspan(entry.first_part, part_end - entry.first_part), entry.margin};
   // Checked here and not when the file is opened, which would read all of it.
   for (const TokenId token : view.tokens)
     if (vocab_size > 0 && (token < 0 || token >= vocab_size))

@@ -1,5 +1,5 @@
-// Fine-tuning data tokenised once, in a file that every rank maps: only the pages that a batch touches
-// are read, and ranks of one machine share them.
+// Fine-tuning data tokenised once, in a file that every rank maps: only the pages that a batch
+// touches are read, and ranks of one machine share them.
 //
 // Format, version 1, little-endian:
 //   bytes 0…7    "TNDMEXMP"
@@ -10,7 +10,7 @@
 //   32…39        predicted parts (u64)
 //   40…47        fingerprint (u64) of source, reader settings, templates and tokenizer
 //   48…55        records that were skipped as bad (u64)
-//   56…63        examples that were left out because cutting left nothing to learn (u64)
+//   56…63        examples that were left out (u64)
 //   64…          tokens (i32), then 0 or 4 zero bytes up to a multiple of 8
 //   then         examples [examples] (ExampleEntry), predicted parts [parts] (TokenRange)
 #pragma once
@@ -55,7 +55,7 @@ ExampleContent map_example_file(const std::filesystem::path& path);
 // What became of the records that were read.
 struct ReadCounts {
   std::int64_t skipped = 0;  // bad ones
-  std::int64_t dropped = 0;  // with nothing to learn once they were cut
+  std::int64_t dropped = 0;  // with nothing to learn once they were cut, or not to be learnt
 };
 
 // Appends examples. Tokens go to the disk as they come; 32 bytes for each example and 8 for each

@@ -1,5 +1,5 @@
-// Token sequences with a prompt part: the samples of the fine-tuning data sets, and the rule by which
-// too long ones are cut. They lie in memory, or in a file that is mapped (example_file.h).
+// Token sequences with a prompt part: the samples of the fine-tuning data sets, and the rule by
+// which too long ones are cut. They lie in memory, or in a file that is mapped (example_file.h).
 #pragma once
 
 #include <cstdint>

@@ -64,11 +64,10 @@ Split<ExampleStore> split_examples(const ExampleStore& all, std::int64_t per_rec
 
 std::string describe_reading(const DataConfig& config) {
   return fmt::format("{} documents {} fields '{}' '{}' '{}' '{}' '{}' '{}' '{}' records {} bad {}",
-                     describe_source(config), static_cast<int>(config.documents),
-                     config.text_field, config.prompt_field, config.completion_field,
-                     config.chosen_field, config.rejected_field, config.messages_field,
-                     config.margin_field, config.max_records,
-                     static_cast<int>(config.on_bad_record));
+                     describe_source(config), static_cast<int>(config.documents), config.text_field,
+                     config.prompt_field, config.completion_field, config.chosen_field,
+                     config.rejected_field, config.messages_field, config.margin_field,
+                     config.max_records, static_cast<int>(config.on_bad_record));
 }
 
 std::string describe_templates(const ChatTemplate& chat) {

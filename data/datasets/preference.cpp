@@ -67,9 +67,9 @@ void add_pair(const DataConfig& config, RecordEncoder& encoder, const Record& re
   const CutLengths keep = cut_to_fit(std::ssize(pair[0].prompt), longer, max_length);
   for (const PromptAndCompletion& answer : pair) {
     std::vector<TokenId> tokens(answer.prompt.end() - keep.prompt, answer.prompt.end());
-    tokens.insert(tokens.end(), answer.completion.begin(),
-                  answer.completion.begin() +
-                      std::min(std::ssize(answer.completion), keep.completion));
+    tokens.insert(
+        tokens.end(), answer.completion.begin(),
+        answer.completion.begin() + std::min(std::ssize(answer.completion), keep.completion));
     out.add({tokens, keep.prompt, record.index, {}, margin});
   }
 }

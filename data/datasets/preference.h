@@ -2,8 +2,8 @@
 // chosen one and then the rejected one, so pair i of a batch is sequences 2i and 2i + 1; prompt
 // tokens have no target. Batch::margins holds one margin per pair (0 when the data has none).
 //
-// A record has chosen and rejected, as texts or as conversations, and prompt; without one (or with a
-// text beside conversations) the prompt is what chosen and rejected both begin with (messages.h).
+// A record has chosen and rejected, as texts or as conversations, and prompt; without one (or with
+// a text beside conversations) the prompt is what chosen and rejected both begin with (messages.h).
 #pragma once
 
 #include "data/chat_template.h"
@@ -30,7 +30,8 @@ class PreferenceDataset : public Dataset {
 };
 
 // Reads chosen_field, rejected_field, if it is there prompt_field and, if named, margin_field. Both
-// sequences of a pair keep the same prompt tokens: the cut (examples.h) follows the longer completion.
+// sequences of a pair keep the same prompt tokens: the cut (examples.h) follows the longer
+// completion.
 ReadCounts read_preferences(const DataConfig& config, const ChatTemplate& chat,
                             std::int64_t max_length, ExampleSink& out);
 // Of a file that holds the result.

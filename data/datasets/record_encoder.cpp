@@ -37,11 +37,12 @@ ordered_json joined(ordered_json first, const ordered_json& second) {
 }
 
 Tools tools_of(const Record& record) {
-  const auto tools = record.object->find("tools");
-  if (tools == record.object->end()) return nullptr;
-  return tools->is_string() ? ordered_json::parse(tools->get_ref<const std::string&>(), nullptr,
-                                                  false)
-                            : *tools;
+  const ordered_json* tools = find_field(record, {"tools", "tools"});
+  if (tools == nullptr || !tools->is_string()) return tools == nullptr ? Tools() : *tools;
+  Tools parsed = ordered_json::parse(tools->get_ref<const std::string&>(), nullptr, false);
+  if (parsed.is_discarded())
+    throw_bad_record("{}: field 'tools' is a string that is no JSON", record.place);
+  return parsed;
 }
 
 }  // namespace
@@ -82,8 +83,8 @@ ModelChatTemplate::Conversation RecordEncoder::conversation(const ordered_json& 
                                                             bool mark_assistant) {
   const ordered_json checked = messages_of(messages, field.name, record.place);
   const ModelChatTemplate& chat = messages_template(record);
-  auto result = blaming(
-      record, [&] { return chat.encode(checked, tools_of(record), mark_assistant); });
+  auto result =
+      blaming(record, [&] { return chat.encode(checked, tools_of(record), mark_assistant); });
   if (mark_assistant && result.assistant.empty())
     throw_bad_record("{}: no turn of the assistant in field '{}', and so nothing to learn",
                      record.place, field.name);
@@ -99,9 +100,9 @@ PromptAndCompletion RecordEncoder::pair(const ordered_json& prompt,
     return {chat_->encode_prompt(text_of(prompt, prompt_field, record)),
             chat_->encode_completion(text_of(completion, completion_field, record))};
   PromptAndCompletion result;
-  const ordered_json whole = joined(
-      prompt.empty() ? prompt : messages_of(prompt, prompt_field.name, record.place),
-      messages_of(completion, completion_field.name, record.place));
+  const ordered_json whole =
+      joined(prompt.empty() ? prompt : messages_of(prompt, prompt_field.name, record.place),
+             messages_of(completion, completion_field.name, record.place));
   auto [tokens, assistant] = conversation(whole, completion_field, record, mark_assistant);
   if (!prompt.empty()) result.prompt = this->prompt(prompt, prompt_field, record);
   // As TRL has it: what the prompt's tokens take of the whole conversation's, in number.

@@ -1,5 +1,6 @@
-// Texts and conversations of records as tokens: a plain prompt and completion by the recipe's pattern
-// (chat_template.h), a conversation by the model's own chat template (model_chat_template.h).
+// Texts and conversations of records as tokens: a plain prompt and completion by the recipe's
+// pattern (chat_template.h), a conversation by the model's own chat template
+// (model_chat_template.h).
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -31,8 +31,8 @@ class SftReader {
 
   void use(const Record& record) {
     Example example;
-    const bool whole = options_.encoder_decoder ? sequences(record, example)
-                                                : sequence(record, example);
+    const bool whole =
+        options_.encoder_decoder ? sequences(record, example) : sequence(record, example);
     require_tokens(record, example.tokens.size());
     if (whole)
       out_.add({example.tokens, example.prompt_length, record.index, example.predicted});
@@ -42,7 +42,7 @@ class SftReader {
   std::int64_t dropped() const { return dropped_; }
 
  private:
-  // False where cutting leaves nothing to learn; so is below.
+  // False for what is left out: cutting leaves nothing to learn, or it is not to be learnt.
   bool sequence(const Record& record, Example& example) {
     const ordered_json* prompt = find_field(record, prompt_request(config_));
     const ordered_json* completion = find_field(record, completion_request(config_));
@@ -50,7 +50,7 @@ class SftReader {
     const ordered_json* text = find_field(record, text_request(config_));
     if (record.object == nullptr) return document(record.fields[0].text, example);
     if (prompt != nullptr && completion != nullptr)
-      return pair(*prompt, *completion, record, example);
+      return pair(*prompt, *completion, record, example) && is_wanted(record);
     if (messages != nullptr) return conversation(*messages, record, example);
     if (text != nullptr && text->is_string())
       return document(text->get_ref<const std::string&>(), example);
@@ -62,23 +62,26 @@ class SftReader {
   bool pair(const ordered_json& prompt, const ordered_json& completion, const Record& record,
             Example& example) {
     const bool mark = options_.masks.assistant_only_loss && !prompt.is_string();
-    PromptAndCompletion both =
-        encoder_.pair(prompt, prompt_request(config_), completion, completion_request(config_),
-                      record, mark);
+    PromptAndCompletion both = encoder_.pair(prompt, prompt_request(config_), completion,
+                                             completion_request(config_), record, mark);
     const std::int64_t length = std::ssize(both.prompt);
-    const CutLengths keep =
-        cut_to_fit(length, std::ssize(both.completion), options_.max_length);
+    const CutLengths keep = cut_to_fit(length, std::ssize(both.completion), options_.max_length);
     example.tokens = std::move(both.prompt);
     example.tokens.insert(example.tokens.end(), both.completion.begin(), both.completion.end());
     example.prompt_length = keep.prompt;
     const std::int64_t first = options_.masks.completion_only_loss ? length : 0;
-    example.predicted = mark ? std::move(both.assistant)
-                             : std::vector{range(0, std::ssize(example.tokens))};
+    example.predicted =
+        mark ? std::move(both.assistant) : std::vector{range(0, std::ssize(example.tokens))};
     for (TokenRange& part : example.predicted)
       part = range(std::clamp<std::int64_t>(part.begin, first, std::ssize(example.tokens)),
                    std::max<std::int64_t>(part.end, first));
-    return trim(example.tokens, example.predicted, length - keep.prompt,
-                length + keep.completion);
+    return trim(example.tokens, example.predicted, length - keep.prompt, length + keep.completion);
+  }
+
+  // Of unpaired preferences, whose `label` says whether a completion is a good one.
+  static bool is_wanted(const Record& record) {
+    const ordered_json* label = find_field(record, {"label", "label"});
+    return label == nullptr || !label->is_boolean() || label->get<bool>();
   }
 
   bool conversation(const ordered_json& messages, const Record& record, Example& example) {
@@ -113,9 +116,10 @@ class SftReader {
   // What an encoder reads and what a decoder writes.
   bool sequences(const Record& record, Example& example) {
     if (record.object == nullptr)
-      throw_bad_record("{}: a text, but an encoder-decoder learns from prompts and completions; "
-                       "use a .jsonl file with both",
-                       record.place);
+      throw_bad_record(
+          "{}: a text, but an encoder-decoder learns from prompts and completions; "
+          "use a .jsonl file with both",
+          record.place);
     example.tokens = with_special_tokens(text_at(record, prompt_request(config_)), true);
     example.prompt_length = std::ssize(example.tokens);
     const auto completion =
@@ -145,8 +149,7 @@ class SftReader {
       ids = encoder_.chat().encode_prompt(text);
     else
       tokenizer.encode(text, {.parse_special_tokens = false}, ids);
-    const std::int64_t room =
-        std::max<std::int64_t>(0, options_.max_length - std::ssize(around));
+    const std::int64_t room = std::max<std::int64_t>(0, options_.max_length - std::ssize(around));
     if (std::ssize(ids) > room) ids.resize(static_cast<std::size_t>(room));
     const TokenId bos = tokenizer.special_ids().bos;
     const bool begins = around.size() > 1 || (!around.empty() && around.front() == bos);

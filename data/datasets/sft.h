@@ -1,8 +1,10 @@
 // Supervised fine-tuning: one text to learn from per sample, of which some tokens are predicted.
 //
 // The form of each record follows from its fields, as with TRL:
-//   prompt and completion    texts, put together by the recipe's pattern; or conversations, of which
-//                            the completion goes on with the prompt
+//   prompt and completion    texts, put together by the recipe's pattern; or conversations, of
+//   which
+//                            the completion goes on with the prompt; with `label: false` beside
+//                            them (unpaired preferences) they are left out
 //   messages                 a conversation
 //   text                     a text as it is, with eos after it; also a document of a text file
 #pragma once
@@ -20,8 +22,8 @@ namespace tandem::data {
 
 // Which tokens are predicted. Names and defaults are TRL's.
 struct SftMasks {
-  bool completion_only_loss = true;   // of prompt and completion; else both
-  bool assistant_only_loss = false;   // of conversations; else every turn
+  bool completion_only_loss = true;  // of prompt and completion; else both
+  bool assistant_only_loss = false;  // of conversations; else every turn
 
   void visit_fields(runtime::FieldVisitor& v);
 };

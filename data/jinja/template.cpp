@@ -46,7 +46,8 @@ Template::~Template() = default;
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
 
-Rendering Template::render_marked(const nlohmann::ordered_json& variables, const std::tm& now) const {
+Rendering Template::render_marked(const nlohmann::ordered_json& variables,
+                                  const std::tm& now) const {
   Context context(now);
   try {
     const auto globals = context.new_variables(nullptr, false);

@@ -5,7 +5,8 @@ namespace tandem::data {
 
 std::unique_ptr<RecordFile> open_parquet(const std::string& path, std::vector<FieldRequest>) {
   runtime::throw_error(
-      "{}: this program was built without Parquet; install it with tools/setup/parquet.sh and build "
+      "{}: this program was built without Parquet; install it with tools/setup/parquet.sh and "
+      "build "
       "again, or make the file JSONL",
       path);
 }

@@ -66,7 +66,8 @@ class ParquetFile final : public RecordFile {
 
   void require(const arrow::Status& status) const {
     if (!status.ok())
-      runtime::throw_error("{}: not a Parquet file that can be read: {}", path_, in_one_line(status));
+      runtime::throw_error("{}: not a Parquet file that can be read: {}", path_,
+                           in_one_line(status));
   }
   template <typename T>
   T value_of(arrow::Result<T> result) const {

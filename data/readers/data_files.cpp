@@ -72,7 +72,8 @@ std::vector<std::string> data_files(const DataConfig& config) {
   if (fs::is_regular_file(status)) return {config.path};
   if (fs::exists(status))
     throw_error(
-        "{}: not a regular file; set the data's path in the recipe to a text, JSONL or Parquet file",
+        "{}: not a regular file; set the data's path in the recipe to a text, JSONL or Parquet "
+        "file",
         config.path);
   if (config.path.find_first_of("*?[") != std::string::npos) return matches(config.path);
   throw_error(

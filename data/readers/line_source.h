@@ -1,5 +1,5 @@
-// The lines of a file one after the other: of a mapped one, or of what a compressed one (gzip, zstd)
-// unpacks to, of which a buffer of a megabyte and the present line are in memory.
+// The lines of a file one after the other: of a mapped one, or of what a compressed one (gzip,
+// zstd) unpacks to, of which a buffer of a megabyte and the present line are in memory.
 #pragma once
 
 #include <cstdint>

@@ -22,8 +22,7 @@ FieldValue read_field(const ordered_json& object, const FieldRequest& request,
     throw_bad_record(
         "{}: field '{}' is {} where a {} was expected; correct the line, or name another "
         "field with {}",
-        place, request.name, entry->type_name(), is_text ? "string" : "number",
-        request.config_key);
+        place, request.name, entry->type_name(), is_text ? "string" : "number", request.config_key);
   if (is_text) return {entry->get_ref<const std::string&>(), 0.0};
   return {{}, entry->get<double>()};
 }
@@ -39,8 +38,7 @@ void throw_missing_field(const ordered_json& object, const FieldRequest& request
 void read_fields(const ordered_json& object, std::span<const FieldRequest> requests,
                  const std::string& place, std::vector<FieldValue>& values) {
   values.clear();
-  for (const FieldRequest& request : requests)
-    values.push_back(read_field(object, request, place));
+  for (const FieldRequest& request : requests) values.push_back(read_field(object, request, place));
 }
 
 }  // namespace tandem::data

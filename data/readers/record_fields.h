@@ -10,8 +10,8 @@
 
 namespace tandem::data {
 
-// `object` must outlive the values. Throws BadRecord, which begins with `place`, for a field that is
-// missing or of another type.
+// `object` must outlive the values. Throws BadRecord, which begins with `place`, for a field that
+// is missing or of another type.
 void read_fields(const nlohmann::ordered_json& object, std::span<const FieldRequest> requests,
                  const std::string& place, std::vector<FieldValue>& values);
 

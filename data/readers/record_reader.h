@@ -1,7 +1,7 @@
-// Reads data record by record: documents of text files, lines of JSONL files (also compressed), rows
-// of Parquet files. `path` may name one file, a folder or a pattern ("data/shards/*.jsonl"), whose
-// files are read in the order of their names, as if they were one. Of a file, a record (of Parquet: a
-// batch of rows) is in memory; a record's text is valid until the next call.
+// Reads data record by record: documents of text files, lines of JSONL files (also compressed),
+// rows of Parquet files. `path` may name one file, a folder or a pattern ("data/shards/*.jsonl"),
+// whose files are read in the order of their names, as if they were one. Of a file, a record (of
+// Parquet: a batch of rows) is in memory; a record's text is valid until the next call.
 //
 // Errors are one line with file, line and remedy: a missing file, bytes that are not UTF-8,
 // malformed JSON, a missing field, a field of the wrong type, no records at all. With

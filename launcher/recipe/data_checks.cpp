@@ -52,9 +52,9 @@ void check_data(const data::DataConfig& config, const Complain& complain) {
     check_file(config.path, complain);
 }
 
-void check_blend(const data::BlendConfig& config,
-                 const std::function<void(const std::string& key, const std::string& sentence)>&
-                     complain) {
+void check_blend(
+    const data::BlendConfig& config,
+    const std::function<void(const std::string& key, const std::string& sentence)>& complain) {
   const auto at = [&](std::string key) {
     return [&complain, key](const std::string& sentence) { complain(key, sentence); };
   };

@@ -13,9 +13,9 @@ namespace tandem::launcher {
 void check_data(const data::DataConfig& config,
                 const std::function<void(const std::string& sentence)>& complain);
 // The same for every source; `key` is "" or "sources.0", ….
-void check_blend(const data::BlendConfig& config,
-                 const std::function<void(const std::string& key, const std::string& sentence)>&
-                     complain);
+void check_blend(
+    const data::BlendConfig& config,
+    const std::function<void(const std::string& key, const std::string& sentence)>& complain);
 // A file that must exist.
 void check_file(const std::string& file,
                 const std::function<void(const std::string& sentence)>& complain);

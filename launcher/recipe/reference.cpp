@@ -115,8 +115,7 @@ const SharedKeys* shared_section_of(std::span<const FieldRow> inner) {
 // The group that `rows` open with; not the group's own table.
 const SharedKeys* shared_group_of(std::span<const FieldRow> rows) {
   const auto open_with = [&](const SharedKeys& group) {
-    return rows.size() > group.rows.size() &&
-           same_keys(rows.first(group.rows.size()), group.rows);
+    return rows.size() > group.rows.size() && same_keys(rows.first(group.rows.size()), group.rows);
   };
   for (const SharedKeys& group : shared_groups())
     if (open_with(group)) return &group;

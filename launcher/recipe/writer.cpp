@@ -26,8 +26,7 @@ std::vector<FieldRow> rows_of(const StageConfig& config) {
 bool is_unused_section(const std::vector<FieldRow>& rows, std::size_t index) {
   const std::string& path = rows[index].path;
   return rows[index].section && index + 1 < rows.size() && rows[index + 1].path == path + ".path" &&
-         rows[index + 1].value == "\"\"" &&
-         std::ranges::none_of(rows, [&](const FieldRow& row) {
+         rows[index + 1].value == "\"\"" && std::ranges::none_of(rows, [&](const FieldRow& row) {
            return row.section && row.path == path + ".sources";
          });
 }
@@ -56,7 +55,8 @@ std::string write_rows(const std::vector<FieldRow>& rows, const std::vector<Fiel
   for (const FieldRow& row : defaults) default_of[row.path] = row.value;
   std::string text;
   for (const FieldRow& row : without_unused_sections(rows)) {
-    text += std::string(static_cast<std::size_t>(indent + 2 * row.depth), ' ') + (is_list_item(row) ? "-" : row.name + ":");
+    text += std::string(static_cast<std::size_t>(indent + 2 * row.depth), ' ') +
+            (is_list_item(row) ? "-" : row.name + ":");
     if (!row.section) text += " " + row.value;
     const auto fallback = default_of.find(row.path);
     if (!row.section && !row.required && fallback != default_of.end() &&

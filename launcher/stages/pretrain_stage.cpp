@@ -18,14 +18,12 @@ namespace {
 constexpr std::size_t kPromptTokens = 6;
 
 StageSets<data::PretrainDataset> load_texts(RunContext& context, const Stage& stage,
-                                            const parallel::Mesh& mesh,
-                                            data::ReadCounts& counts) {
+                                            const parallel::Mesh& mesh, data::ReadCounts& counts) {
   const auto& config = std::get<PretrainStage>(stage.config);
   return load_sets(config, [&](const data::DataConfig& source, const std::string& name) {
     const std::filesystem::path path = context.folder_of(stage) / (name + ".tokens");
-    make_on_first_rank(context, mesh, "tokenise the corpus", [&] {
-      data::build_token_file(source, context.tokenizer(), path);
-    });
+    make_on_first_rank(context, mesh, "tokenise the corpus",
+                       [&] { data::build_token_file(source, context.tokenizer(), path); });
     auto tokens = std::make_shared<const data::TokenFile>(data::TokenFile::open(path));
     counts.skipped += tokens->skipped();
     return data::make_pretrain_datasets(std::move(tokens), config.train.sequence_length,

@@ -48,27 +48,25 @@ StageRecord run_sft_stage(RunContext& context, const Stage& stage) {
     const ExampleRecipe recipe{
         [&] { return data::sft_fingerprint(source, chat, options); },
         [&](data::ExampleSink& out) { return data::read_sft(source, chat, options, out); }};
-    return data::split_examples(
-        prepare_examples(context, stage, *mesh, name, recipe, counts), 1,
-        source.validation_fraction);
+    return data::split_examples(prepare_examples(context, stage, *mesh, name, recipe, counts), 1,
+                                source.validation_fraction);
   };
   const auto train = [&](const auto& make) {
-    return train_on(context, stage, *mesh, std::move(model),
-                    load_sets(config, [&](const data::DataConfig& source, const std::string& name) {
-                      auto split = load(source, name);
-                      using T = decltype(make(std::move(split.train)));
-                      return data::Split<T>{make(std::move(split.train)),
-                                            make(std::move(split.validation))};
-                    }));
+    return train_on(
+        context, stage, *mesh, std::move(model),
+        load_sets(config, [&](const data::DataConfig& source, const std::string& name) {
+          auto split = load(source, name);
+          using T = decltype(make(std::move(split.train)));
+          return data::Split<T>{make(std::move(split.train)), make(std::move(split.validation))};
+        }));
   };
   const data::TokenId start = model->decoder_start_token();
-  StageRecord record =
-      two_texts ? train([&](data::ExampleStore examples) {
-        return data::SequenceToSequenceDataset(std::move(examples), start);
-      })
-                : train([](data::ExampleStore examples) {
-                    return data::SftDataset(std::move(examples));
-                  });
+  StageRecord record = two_texts ? train([&](data::ExampleStore examples) {
+    return data::SequenceToSequenceDataset(std::move(examples), start);
+  })
+                                 : train([](data::ExampleStore examples) {
+                                     return data::SftDataset(std::move(examples));
+                                   });
   add_counts(record, counts);
   return record;
 }

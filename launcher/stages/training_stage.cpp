@@ -47,8 +47,8 @@ void make_on_first_rank(const RunContext& context, const parallel::Mesh& mesh,
   mesh.world.set_deadline(std::chrono::hours(24 * 365));
   if (mesh.is_first_rank()) make();
   mesh.world.barrier(what);
-  mesh.world.set_deadline(std::chrono::milliseconds(
-      static_cast<std::int64_t>(context.recipe().timeout * 1000)));
+  mesh.world.set_deadline(
+      std::chrono::milliseconds(static_cast<std::int64_t>(context.recipe().timeout * 1000)));
 }
 
 data::ExampleStore prepare_examples(RunContext& context, const Stage& stage,
@@ -62,8 +62,10 @@ data::ExampleStore prepare_examples(RunContext& context, const Stage& stage,
   const data::ReadCounts own = data::read_counts_of(path);
   if (own.skipped > 0) runtime::log_info("{}: {} bad records skipped", path.string(), own.skipped);
   if (own.dropped > 0)
-    runtime::log_info("{}: {} examples left out: cut to sequence_length they have nothing to learn",
-                      path.string(), own.dropped);
+    runtime::log_info(
+        "{}: {} examples left out: nothing to learn within sequence_length, or their label is "
+        "false",
+        path.string(), own.dropped);
   counts.skipped += own.skipped;
   counts.dropped += own.dropped;
   return data::ExampleStore::open(path);

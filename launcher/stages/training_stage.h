@@ -92,9 +92,7 @@ class StageData {
   }
 
   const data::Dataset& training() const { return training_; }
-  const data::Dataset* validation_or_null() const {
-    return validation_ ? &*validation_ : nullptr;
-  }
+  const data::Dataset* validation_or_null() const { return validation_ ? &*validation_ : nullptr; }
 
  private:
   template <typename T>

@@ -22,6 +22,9 @@ SUBJECTS = {
     "library_tokenizers": "library_tokenizers",
     "gguf": "gguf_files",
     "chat_templates": "chat_templates",
+    "trl_data": "trl_data",
+    "parquet": "parquet_files",
+    "sequence_to_sequence": "sequence_to_sequence",
 }
 
 

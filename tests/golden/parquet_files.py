@@ -35,7 +35,7 @@ SCHEMA = pa.schema([
 ])
 
 
-def main() -> None:
+def generate() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(ROWS, schema=SCHEMA)
     # Row groups that end amid a batch of the reader, pages of a few rows.
@@ -48,7 +48,3 @@ def main() -> None:
     for row in ROWS:
         lines.append(json.dumps({key: value for key, value in row.items() if value is not None}, ensure_ascii=False))
     (FOLDER / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -111,15 +111,17 @@ def sft_cases() -> list[dict]:
 
     add("chatml_all", "qwen2", CHATML, asked)
     add("chatml_marked", "qwen2", CHATML_MARKED, asked, assistant_only_loss=True)
-    add("chatml_marked_short", "qwen2", CHATML_MARKED, asked, max_length=24, assistant_only_loss=True)
+    add("chatml_marked_short", "qwen2", CHATML_MARKED, asked, max_length=56, assistant_only_loss=True)
     add("chatml_llama3", "llama3", CHATML_MARKED, asked, assistant_only_loss=True)
     add("chatml_parts", "qwen2", CHATML, parts)
     add("chatml_parts_whole", "qwen2", CHATML, parts, completion_only_loss=False)
     add("chatml_parts_marked", "qwen2", CHATML_MARKED, parts, assistant_only_loss=True)
     add("llama2_all", "llama2", LLAMA2, [{"messages": chat} for chat in no_system])
     add("llama2_marked", "llama2", LLAMA2, [{"messages": chat} for chat in no_system], assistant_only_loss=True)
-    add("run_on_qwen2", "qwen2", RUN_ON, [{"messages": chat} for chat in no_system], assistant_only_loss=True)
-    add("run_on_gpt2", "digits_gpt2", RUN_ON, [{"messages": chat} for chat in no_system], assistant_only_loss=True)
+    # transformers leaves out the last tokens of a part whose last character is several tokens; we do not.
+    ended = [{"messages": [m | {"content": m["content"] + " end"} for m in chat]} for chat in no_system]
+    add("run_on_qwen2", "qwen2", RUN_ON, ended, assistant_only_loss=True)
+    add("run_on_gpt2", "digits_gpt2", RUN_ON, ended, assistant_only_loss=True)
     add("plain", "qwen2", CHATML, plain)
     add("plain_whole", "qwen2", CHATML, plain, completion_only_loss=False)
     add("text", "qwen2", CHATML, texts)
@@ -159,7 +161,7 @@ def extraction_cases() -> list[dict]:
              for k, v in extract_prompt({"chosen": c, "rejected": r}).items()}} for c, r in pairs + lists]
 
 
-if __name__ == "__main__":
+def generate() -> None:
     write_json_rows(DATA / "trl_data.json", {
         "versions": versions(), "special_tokens": SPECIAL,
         "sft": sft_cases(), "preferences": preference_cases(), "extract_prompt": extraction_cases(),

@@ -1,19 +1,20 @@
 // Promises of data/datasets/blended.h: shares by weight, even passes, and the same samples whatever
 // the number of shards or the moment of an interruption.
+#include "data/datasets/blended.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
 #include <set>
 
-#include "data/datasets/blended.h"
-
 namespace tandem::data {
 namespace {
 
 using ::testing::ElementsAre;
 
-// A set whose samples say who they are: one sequence, record = 1000 × set + index, token = pass + 1.
+// A set whose samples say who they are: one sequence, record = 1000 × set + index, token = pass
+// + 1.
 class Numbers final : public Dataset {
  public:
   Numbers(std::int64_t set, std::int64_t size) : set_(set), size_(size) {}
@@ -33,7 +34,7 @@ TEST(SamplesPerEpoch, follow_the_weights_by_largest_remainder) {
   };
   EXPECT_THAT(counts({10, 30}, {1, 1}), ElementsAre(20, 20));
   EXPECT_THAT(counts({10, 30}, {10, 30}), ElementsAre(10, 30));
-  EXPECT_THAT(counts({5, 5}, {2, 1}), ElementsAre(7, 3));        // 6.67, 3.33
+  EXPECT_THAT(counts({5, 5}, {2, 1}), ElementsAre(7, 3));  // 6.67, 3.33
   EXPECT_THAT(counts({3, 3, 4}, {1, 1, 1}), ElementsAre(4, 3, 3));
   EXPECT_THAT(counts({10, 1000}, {1e-9, 1}), ElementsAre(1, 1010)) << "nothing is left out";
 }
@@ -42,8 +43,7 @@ TEST(BlendedDataset, one_set_is_itself) {
   const Numbers only(0, 7);
   const BlendedDataset blend({&only}, std::vector<double>{3.0}, 1);
   ASSERT_EQ(blend.size(), 7);
-  for (std::int64_t i = 0; i < 7; ++i)
-    EXPECT_EQ(blend.find({i, 5}).sample, SampleId(i, 5));
+  for (std::int64_t i = 0; i < 7; ++i) EXPECT_EQ(blend.find({i, 5}).sample, SampleId(i, 5));
 }
 
 TEST(BlendedDataset, sets_after_each_other_are_whole) {

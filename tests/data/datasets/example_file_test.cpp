@@ -1,9 +1,10 @@
-// Promises of data/datasets/example_file.h: what is written is read, a file is used again only for the
-// same data, and a damaged one is named.
+// Promises of data/datasets/example_file.h: what is written is read, a file is used again only for
+// the same data, and a damaged one is named.
+#include "data/datasets/example_file.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/datasets/example_file.h"
 #include "runtime/io/text_file.h"
 #include "tests/data/support.h"
 

@@ -6,6 +6,7 @@
 #include "data/datasets/preference.h"
 #include "data/datasets/prompts.h"
 #include "data/datasets/sft.h"
+#include "data/model_chat_template.h"
 #include "tests/data/support.h"
 
 namespace tandem::data {
@@ -34,7 +35,8 @@ struct Case {
   SftOptions options(bool assistant_only = false) const { return {64, {true, assistant_only}}; }
   std::vector<TokenId> ids(std::string_view text) const { return tokenizer.encode(text); }
   std::vector<TokenId> first(bool assistant_only = false) const {
-    const auto view = load_sft(config, chat, options(assistant_only)).train.example(0);
+    const auto split = load_sft(config, chat, options(assistant_only));
+    const ExampleView view = split.train.example(0);
     return {view.tokens.begin(), view.tokens.end()};
   }
   std::string error(bool assistant_only = false) const {
@@ -47,7 +49,8 @@ TEST(RecordForms, fields_have_the_names_that_the_recipe_says) {
   setup.config.prompt_field = "question";
   setup.config.completion_field = "answer";
   EXPECT_EQ(setup.tokenizer.decode(setup.first()), "the cat sat<|endoftext|>");
-  Case chat(R"({"conversations": [{"from": "human", "value": "hat"}, {"from": "gpt", "value": "bat"}]})");
+  Case chat(
+      R"({"conversations": [{"from": "human", "value": "hat"}, {"from": "gpt", "value": "bat"}]})");
   chat.config.messages_field = "conversations";
   EXPECT_EQ(chat.first(), chat.ids("<|user|>hat<|endoftext|><|assistant|>bat<|endoftext|>"));
 }
@@ -56,6 +59,17 @@ TEST(RecordForms, fields_have_the_names_that_the_recipe_says) {
 TEST(RecordForms, a_conversation_is_found_beside_other_fields) {
   Case setup(R"({"prompt": "x", "messages": [{"role": "user", "content": "hat"}], "id": 3})");
   EXPECT_EQ(setup.first(), setup.ids("<|user|>hat<|endoftext|>"));
+}
+
+TEST(RecordForms, a_label_of_false_leaves_a_completion_out) {
+  Case setup(
+      "{\"prompt\": \"a\", \"completion\": \"b\", \"label\": false}\n"
+      "{\"prompt\": \"a\", \"completion\": \"c\", \"label\": true}\n"
+      "{\"prompt\": \"a\", \"completion\": \"d\", \"label\": 0}\n");
+  ExampleStore store;
+  EXPECT_EQ(read_sft(setup.config, setup.chat, setup.options(), store).dropped, 1);
+  ASSERT_EQ(store.size(), 2);
+  EXPECT_EQ(setup.tokenizer.decode(store[0].tokens), "ac<|endoftext|>");
 }
 
 TEST(RecordForms, a_text_file_is_texts) {
@@ -97,8 +111,10 @@ TEST(RecordForms, what_is_wrong_is_named_with_its_line) {
   EXPECT_THAT(error(R"({"messages": "hello"})"), HasSubstr("'messages' is string where a list"));
   EXPECT_THAT(error(R"({"messages": [{"role": "user", "content": "x"}, {"content": "y"}]})"),
               HasSubstr("message 2 of field 'messages' has no role"));
-  EXPECT_THAT(error(R"({"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]})"),
-              HasSubstr("refuses the messages: system comes first"));
+  EXPECT_THAT(
+      error(
+          R"({"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]})"),
+      HasSubstr("refuses the messages: system comes first"));
 }
 
 TEST(RecordForms, a_conversation_needs_a_template) {
@@ -120,10 +136,10 @@ TEST(RecordForms, a_template_that_rewrites_turns_is_refused) {
   Case setup(
       R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, )"
       R"({"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]})");
-  setup.tokenizer = with_chat_template(
-      testing::small_tokenizer(),
-      "{% for m in messages %}{% if loop.last %}<|{{ m.role }}|>{{ m.content }}{% endif %}{% endfor %}",
-      "t");
+  setup.tokenizer = with_chat_template(testing::small_tokenizer(),
+                                       "{% for m in messages %}{% if loop.last %}<|{{ m.role "
+                                       "}}|>{{ m.content }}{% endif %}{% endfor %}",
+                                       "t");
   EXPECT_THAT(setup.error(true), HasSubstr("the chat template writes turn 2 otherwise"));
 }
 

@@ -95,8 +95,9 @@ TEST(CompressedFiles, are_read_as_what_they_unpack_to) {
   EXPECT_EQ(texts_of(config_of(files.write("a.jsonl.gz", gzip(lines)))), expected);
   EXPECT_EQ(texts_of(config_of(files.write("a.jsonl.zst", zstd(lines)))), expected);
   // Put together with cat, and without a newline at the end.
-  EXPECT_THAT(texts_of(config_of(files.write("b.jsonl.gz", gzip(line("x")) + gzip("{\"text\": \"y\"}")))),
-              ElementsAre("x", "y"));
+  EXPECT_THAT(
+      texts_of(config_of(files.write("b.jsonl.gz", gzip(line("x")) + gzip("{\"text\": \"y\"}")))),
+      ElementsAre("x", "y"));
   EXPECT_THAT(texts_of(config_of(files.write("b.jsonl.zst", zstd(line("x")) + zstd(line("y"))))),
               ElementsAre("x", "y"));
 }
@@ -110,8 +111,7 @@ TEST(CompressedFiles, cut_off_or_damaged_are_named) {
     EXPECT_THAT(error_of([&] { texts_of(config_of(cut)); }),
                 HasSubstr("cannot be unpacked: it ends too early; fetch it again"));
     const auto other = files.write(name, "no such format, that is clear, from the very first byte");
-    EXPECT_THAT(error_of([&] { texts_of(config_of(other)); }),
-                StartsWith(other + ": the "));
+    EXPECT_THAT(error_of([&] { texts_of(config_of(other)); }), StartsWith(other + ": the "));
     DataConfig skip = config_of(cut);
     skip.on_bad_record = BadRecordRule::kSkip;
     EXPECT_NE(error_of([&] { texts_of(skip); }), "no error") << "no record is at fault";
@@ -128,8 +128,9 @@ TEST(CompressedFiles, errors_name_the_line) {
 
 TEST(BadRecords, stop_or_are_skipped_and_counted) {
   const Files files;
-  const auto path = files.write("a.jsonl", line("x") + "{\"text\": 3}\nno json\n" + line("caf\xE9") +
-                                               "{\"other\": 1}\n[]\n" + line("y"));
+  const auto path =
+      files.write("a.jsonl", line("x") + "{\"text\": 3}\nno json\n" + line("caf\xE9") +
+                                 "{\"other\": 1}\n[]\n" + line("y"));
   DataConfig config = config_of(path);
   EXPECT_THAT(error_of([&] { texts_of(config); }), StartsWith(path + ":2: "));
   config.on_bad_record = BadRecordRule::kSkip;

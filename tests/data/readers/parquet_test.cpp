@@ -67,7 +67,7 @@ TEST_F(Parquet, requested_fields_and_errors_name_the_row) {
 
 TEST_F(Parquet, a_damaged_file_is_named) {
   const Files files;
-  EXPECT_THAT(error_of([&] { rows_of(config_of(files.write("x.parquet", "no Parquet at all")));}),
+  EXPECT_THAT(error_of([&] { rows_of(config_of(files.write("x.parquet", "no Parquet at all"))); }),
               HasSubstr("x.parquet: not a Parquet file that can be read: "));
 }
 
