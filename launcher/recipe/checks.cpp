@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "data/tokenizer/tokenizer_files.h"
 #include "launcher/recipe/data_checks.h"
@@ -216,7 +217,7 @@ class Checker {
   // --- Data.
 
   // Adds sentences about a path of the recipe.
-  auto sentences_about(const std::string& path) {
+  std::function<void(const std::string&)> sentences_about(const std::string& path) {
     return [this, path](const std::string& sentence) { add(path, "{}", sentence); };
   }
 

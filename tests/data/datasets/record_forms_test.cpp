@@ -126,6 +126,23 @@ TEST(RecordForms, a_conversation_needs_a_template) {
               StartsWith("my.jinja: line 1"));
 }
 
+// "t", then the assistant's "he c", then "at": tokens lie across both borders of its part.
+TEST(RecordForms, a_token_across_a_border_belongs_to_the_part) {
+  const Tokenizer tokenizer = with_chat_template(
+      testing::small_tokenizer(),
+      "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% else %}{% generation %}"
+      "{{ m.content }}{% endgeneration %}{% endif %}{% endfor %}",
+      "t");
+  const auto message = [](const char* role, const char* content) {
+    return nlohmann::ordered_json{{"role", role}, {"content", content}};
+  };
+  const auto result = ModelChatTemplate(tokenizer, "t").encode(
+      {message("user", "t"), message("assistant", "he c"), message("user", "at")}, nullptr, true);
+  EXPECT_EQ(result.tokens, tokenizer.encode("the cat"));
+  const auto all = static_cast<std::int32_t>(result.tokens.size());
+  EXPECT_THAT(result.assistant, ElementsAre(TokenRange{0, all}));
+}
+
 TEST(RecordForms, without_an_assistant_there_is_nothing_to_learn) {
   Case setup(R"({"messages": [{"role": "user", "content": "hat"}]})");
   EXPECT_THAT(setup.error(true), HasSubstr("no turn of the assistant in field 'messages'"));
