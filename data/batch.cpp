@@ -52,6 +52,22 @@ void BatchBuilder::add_completion(std::span<const TokenId> tokens, std::int64_t 
   }
 }
 
+void BatchBuilder::add_parts(std::span<const TokenId> tokens, std::span<const TokenRange> predicted,
+                             std::int64_t record) {
+  const auto length = static_cast<std::int32_t>(tokens.size());
+  std::vector<TokenId> targets(tokens.size(), kNoToken);
+  std::vector<float> weights(tokens.size(), 0.0f);
+  for (const TokenRange& part : predicted) {
+    TANDEM_CHECK(part.begin >= 0 && part.begin <= part.end && part.end <= length,
+                 "tokens [{}, {}) of {}", part.begin, part.end, length);
+    for (std::int32_t i = std::max(part.begin, 1); i < part.end; ++i) {
+      targets[i - 1] = tokens[i];
+      weights[i - 1] = 1.0f;
+    }
+  }
+  add_sequence(tokens, targets, weights, record);
+}
+
 void BatchBuilder::add_pair(std::span<const TokenId> text, std::span<const TokenId> targets,
                             TokenId start, std::int64_t record) {
   TANDEM_CHECK(!text.empty(), "an empty text for the encoder (record {})", record);

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "data/token_range.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace tandem::data {
@@ -58,6 +59,9 @@ class BatchBuilder {
   // the last token.
   void add_completion(std::span<const TokenId> tokens, std::int64_t prompt_length,
                       std::int64_t record, TokenId next = kNoToken);
+  // The tokens of these parts are predicted, with weight 1; a sequence's first token never is.
+  void add_parts(std::span<const TokenId> tokens, std::span<const TokenRange> predicted,
+                 std::int64_t record);
   // For encoder-decoders: the encoder reads `text`, and the decoder, which begins with `start`, is
   // to write all of `targets`.
   void add_pair(std::span<const TokenId> text, std::span<const TokenId> targets, TokenId start,

@@ -44,7 +44,7 @@ std::optional<TokenId> role_id(std::string_view name, const SpecialTokenIds& ids
 }  // namespace
 
 ChatTemplate::ChatTemplate(std::string_view pattern, const Tokenizer& tokenizer)
-    : tokenizer_(&tokenizer) {
+    : tokenizer_(&tokenizer), pattern_(pattern) {
   const auto [before, between, after] = split_pattern(pattern);
   add_literal(before, prompt_);
   prompt_.push_back({Part::Kind::kField, {}, kNoToken});

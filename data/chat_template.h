@@ -24,6 +24,8 @@ class ChatTemplate {
   // lacks.
   ChatTemplate(std::string_view pattern, const Tokenizer& tokenizer);
 
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const std::string& pattern() const { return pattern_; }
   std::vector<TokenId> encode_prompt(std::string_view prompt) const;
   std::vector<TokenId> encode_completion(std::string_view completion) const;
 
@@ -38,6 +40,7 @@ class ChatTemplate {
   std::vector<TokenId> render(const std::vector<Part>& parts, std::string_view value) const;
 
   const Tokenizer* tokenizer_;
+  std::string pattern_;
   std::vector<Part> prompt_;
   std::vector<Part> completion_;
 };

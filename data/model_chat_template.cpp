@@ -23,10 +23,14 @@ std::string default_of(const json& named, const std::string& model) {
   throw_error("{}: none of its chat templates is called 'default'", model);
 }
 
-std::string find_source(const Tokenizer& tokenizer, const std::string& model) {
+json chat_template_of(const Tokenizer& tokenizer, const std::string& model) {
   const std::string& text = tokenizer.files().tokenizer_config_json;
   const json config = text.empty() ? json::object() : parse_json(text, model);
-  const json found = config.is_object() ? config.value("chat_template", json()) : json();
+  return config.is_object() ? config.value("chat_template", json()) : json();
+}
+
+std::string find_source(const Tokenizer& tokenizer, const std::string& model) {
+  const json found = chat_template_of(tokenizer, model);
   if (found.is_string()) return found;
   if (found.is_array()) return default_of(found, model);
   throw_error(
@@ -65,38 +69,74 @@ void append_broken(std::string_view text, std::string& out) {
   }
 }
 
-std::string with_tokens_broken(const std::string& written, const Tokenizer& tokenizer) {
+// Of what somebody wrote into a message, what is kept from becoming a token: every added token, in
+// a prompt that a stranger may have written; or only the special ones, in text to learn from, whose
+// <think> and <tool_call> are meant.
+enum class Broken { kAll, kSpecial };
+
+std::string with_tokens_broken(const std::string& written, const Tokenizer& tokenizer,
+                               Broken broken) {
   const std::string text = without_breakers(written);
   std::string result;
   std::size_t done = 0;
+  bool harmful = false;  // what stands between two parts of plain text: tokens
+  const auto append_tokens = [&](std::size_t end) {
+    const std::string_view tokens = std::string_view(text).substr(done, end - done);
+    if (harmful)
+      append_broken(tokens, result);
+    else
+      result += tokens;
+    harmful = false;
+  };
   for (const TextPart& part : tokenizer.split_special(text)) {
-    if (part.token != kNoToken) continue;
+    if (part.token != kNoToken) {
+      harmful = harmful || broken == Broken::kAll || tokenizer.is_special(part.token);
+      continue;
+    }
     const auto begin = static_cast<std::size_t>(part.text.data() - text.data());
-    append_broken(std::string_view(text).substr(done, begin - done), result);
+    append_tokens(begin);
     result += part.text;
     done = begin + part.text.size();
   }
-  append_broken(std::string_view(text).substr(done), result);
+  append_tokens(text.size());
   return result;
 }
 
-ordered_json with_tokens_broken(const ordered_json& value, const Tokenizer& tokenizer) {
-  if (value.is_string()) return with_tokens_broken(value.get<std::string>(), tokenizer);
+ordered_json with_tokens_broken(const ordered_json& value, const Tokenizer& tokenizer,
+                                Broken broken) {
+  if (value.is_string()) return with_tokens_broken(value.get<std::string>(), tokenizer, broken);
   if (!value.is_structured()) return value;
   ordered_json result = value;
-  for (auto& item : result) item = with_tokens_broken(item, tokenizer);
+  for (auto& item : result) item = with_tokens_broken(item, tokenizer, broken);
   return result;
 }
 
 }  // namespace
 
+bool has_chat_template(const Tokenizer& tokenizer) {
+  const json found = chat_template_of(tokenizer, "the model");
+  return found.is_string() || found.is_array();
+}
+
+Tokenizer with_chat_template(const Tokenizer& tokenizer, const std::string& source,
+                             const std::string& origin) {
+  jinja::Template(source, origin);  // throws for what is no template
+  TokenizerFiles files = tokenizer.files();
+  json config = files.tokenizer_config_json.empty()
+                    ? json::object()
+                    : parse_json(files.tokenizer_config_json, "tokenizer_config.json");
+  config["chat_template"] = source;
+  files.tokenizer_config_json = config.dump(2) + "\n";
+  return Tokenizer(std::move(files));
+}
+
 ModelChatTemplate::ModelChatTemplate(const Tokenizer& tokenizer, const std::string& model)
     : tokenizer_(&tokenizer), template_(find_source(tokenizer, model), model) {}
 
-std::string ModelChatTemplate::render(const ordered_json& messages,
-                                      bool add_generation_prompt) const {
+jinja::Rendering ModelChatTemplate::render_marked(const ordered_json& messages, const Tools& tools,
+                                                  bool add_generation_prompt) const {
   ordered_json variables = {{"messages", messages},
-                            {"tools", nullptr},
+                            {"tools", tools},
                             {"documents", nullptr},
                             {"add_generation_prompt", add_generation_prompt}};
   const SpecialTokenIds& ids = tokenizer_->special_ids();
@@ -107,11 +147,15 @@ std::string ModelChatTemplate::render(const ordered_json& messages,
   add("eos_token", ids.eos);
   add("pad_token", ids.pad);
   add("unk_token", ids.unk);
-  return template_.render(variables, local_time());
+  return template_.render_marked(variables, local_time());
 }
 
-std::vector<TokenId> ModelChatTemplate::encode_prompt(const ordered_json& messages) const {
-  const std::string text = render(with_tokens_broken(messages, *tokenizer_), true);
+std::string ModelChatTemplate::render(const ordered_json& messages,
+                                      bool add_generation_prompt) const {
+  return render_marked(messages, nullptr, add_generation_prompt).text;
+}
+
+std::vector<TokenId> ModelChatTemplate::encode_text(const std::string& text) const {
   if (text.find(kBreaker) == std::string::npos) return tokenizer_->encode(text);
   std::vector<TokenId> ids;
   for (const TextPart& part : tokenizer_->split_special(text)) {
@@ -121,6 +165,67 @@ std::vector<TokenId> ModelChatTemplate::encode_prompt(const ordered_json& messag
       tokenizer_->encode(without_breakers(part.text), {.parse_special_tokens = false}, ids);
   }
   return ids;
+}
+
+std::vector<TokenId> ModelChatTemplate::encode_prompt(const ordered_json& messages) const {
+  return encode_text(render(with_tokens_broken(messages, *tokenizer_, Broken::kAll), true));
+}
+
+std::vector<TokenId> ModelChatTemplate::encode_start(const ordered_json& messages,
+                                                     const Tools& tools) const {
+  const ordered_json safe = with_tokens_broken(messages, *tokenizer_, Broken::kSpecial);
+  return encode_text(render_marked(safe, tools, true).text);
+}
+
+ModelChatTemplate::Conversation ModelChatTemplate::encode(const ordered_json& messages,
+                                                          const Tools& tools,
+                                                          bool mark_assistant) const {
+  const ordered_json safe = with_tokens_broken(messages, *tokenizer_, Broken::kSpecial);
+  const auto [text, generations] = render_marked(safe, tools, false);
+  Conversation conversation{encode_text(text), {}};
+  if (!mark_assistant) return conversation;
+  const auto parts = template_.marks_generation() ? generations : turns(safe, tools, text);
+  for (const jinja::TextRange& part : parts)
+    if (part.begin < part.end)
+      conversation.assistant.push_back(tokens_of(part, text, conversation.tokens));
+  return conversation;
+}
+
+// By rendering each turn's beginning: what the template writes up to a turn, and up to its end.
+std::vector<jinja::TextRange> ModelChatTemplate::turns(const ordered_json& messages,
+                                                       const Tools& tools,
+                                                       const std::string& text) const {
+  std::vector<jinja::TextRange> parts;
+  ordered_json start = ordered_json::array();
+  for (const ordered_json& message : messages) {
+    const bool assistant = message.value("role", "") == "assistant";
+    const std::string before = assistant ? render_marked(start, tools, true).text : "";
+    start.push_back(message);
+    if (!assistant) continue;
+    const std::string through = render_marked(start, tools, false).text;
+    if (!text.starts_with(through) || !through.starts_with(before))
+      throw_error(
+          "the chat template writes turn {} otherwise when the conversation goes on, so that it "
+          "cannot be told apart; put {{% generation %}} … {{% endgeneration %}} around the "
+          "assistant's part of the template",
+          start.size());
+    parts.push_back({before.size(), through.size()});
+  }
+  return parts;
+}
+
+// A token belongs to the part that holds any of its characters, as in transformers (which, though,
+// leaves out the rest of a last character that is several tokens). Where `tokens` and those of the
+// text up to a border part ways, a token lies across the border.
+TokenRange ModelChatTemplate::tokens_of(jinja::TextRange part, const std::string& text,
+                                        std::span<const TokenId> tokens) const {
+  const auto border = [&](std::size_t at, bool include_crossing) {
+    const std::vector<TokenId> start = encode_text(text.substr(0, at));
+    const auto common = std::ranges::mismatch(start, tokens).in1 - start.begin();
+    const bool crossing = include_crossing && common < std::ssize(start);
+    return static_cast<std::int32_t>(common + (crossing ? 1 : 0));
+  };
+  return {border(part.begin, false), border(part.end, true)};
 }
 
 }  // namespace tandem::data

@@ -4,13 +4,25 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "data/jinja/template.h"
+#include "data/token_range.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace tandem::data {
+
+// The functions that a conversation may call, as templates are given them; null for none.
+using Tools = nlohmann::ordered_json;
+
+bool has_chat_template(const Tokenizer& tokenizer);
+
+// The same tokenizer with this chat template, which it is also saved with. `origin` names it in
+// errors. Throws Error for one that cannot be read.
+Tokenizer with_chat_template(const Tokenizer& tokenizer, const std::string& source,
+                             const std::string& origin);
 
 class ModelChatTemplate {
  public:
@@ -27,7 +39,31 @@ class ModelChatTemplate {
   // writes bos.
   std::vector<TokenId> encode_prompt(const nlohmann::ordered_json& messages) const;
 
+  // A whole conversation to learn from, and, with `mark_assistant`, which of its tokens the
+  // assistant wrote: what the
+  // template's {% generation %} blocks write, as transformers marks it; where it has none, each of
+  // the assistant's turns, from the end of what comes before an answer to the turn's end. Throws
+  // Error where the template writes a conversation's beginning otherwise once it goes on, so that
+  // turns cannot be told apart.
+  struct Conversation {
+    std::vector<TokenId> tokens;
+    std::vector<TokenRange> assistant;
+  };
+  Conversation encode(const nlohmann::ordered_json& messages, const Tools& tools,
+                      bool mark_assistant) const;
+  // The same tokens up to a point: `messages` are followed by the prompt for an answer.
+  std::vector<TokenId> encode_start(const nlohmann::ordered_json& messages,
+                                    const Tools& tools) const;
+
  private:
+  jinja::Rendering render_marked(const nlohmann::ordered_json& messages, const Tools& tools,
+                                 bool add_generation_prompt) const;
+  std::vector<jinja::TextRange> turns(const nlohmann::ordered_json& messages, const Tools& tools,
+                                      const std::string& text) const;
+  std::vector<TokenId> encode_text(const std::string& text) const;
+  TokenRange tokens_of(jinja::TextRange part, const std::string& text,
+                       std::span<const TokenId> tokens) const;
+
   const Tokenizer* tokenizer_;
   jinja::Template template_;
 };

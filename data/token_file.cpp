@@ -1,11 +1,9 @@
 #include "data/token_file.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <cstring>
 
 #include "data/readers/record_reader.h"
+#include "data/source_description.h"
 #include "runtime/base/error.h"
 #include "runtime/base/random.h"
 #include "runtime/io/atomic_file.h"
@@ -22,8 +20,6 @@ constexpr std::size_t kHeaderSize = 64;
 constexpr std::int64_t kMaxSmallVocabulary = 65536;
 // Tokens are gathered and written in pieces of about this size.
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
-constexpr int kSamples = 64;
-constexpr std::size_t kSampleBytes = 16384;
 
 struct Header {
   char magic[8] = {};
@@ -33,7 +29,8 @@ struct Header {
   std::uint64_t tokens = 0;
   std::uint64_t fingerprint = 0;
   std::uint64_t vocab_size = 0;
-  std::uint64_t reserved[2] = {};
+  std::uint64_t skipped = 0;
+  std::uint64_t reserved = 0;
 };
 static_assert(sizeof(Header) == kHeaderSize);
 
@@ -65,7 +62,7 @@ class TokenWriter {
     if (buffer_.size() >= kBufferBytes) flush();
   }
 
-  void finish(std::uint64_t fingerprint) {
+  void finish(std::uint64_t fingerprint, std::int64_t skipped) {
     const std::uint64_t tokens = offsets_.back();
     buffer_.resize(buffer_.size() + padded(tokens * bytes_per_token_) - tokens * bytes_per_token_);
     flush();
@@ -74,7 +71,8 @@ class TokenWriter {
                   .documents = offsets_.size() - 1,
                   .tokens = tokens,
                   .fingerprint = fingerprint,
-                  .vocab_size = static_cast<std::uint64_t>(vocab_size_)};
+                  .vocab_size = static_cast<std::uint64_t>(vocab_size_),
+                  .skipped = static_cast<std::uint64_t>(skipped)};
     std::memcpy(header.magic, kMagic.data(), kMagic.size());
     file_.write_at(0, as_bytes(header));
     file_.commit();
@@ -127,26 +125,6 @@ void check_offsets(const Header& header, const std::uint64_t* offsets,
   if (!ordered) throw_damaged(path, "document offsets out of order");
 }
 
-// Hash over parts spread evenly over the file, its ends included: cheap for a file of any size.
-std::uint64_t sample_content(std::span<const std::byte> bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.size() <= kSamples * kSampleBytes) return runtime::stable_hash(text);
-  std::uint64_t hash = 0;
-  const std::size_t last = text.size() - kSampleBytes;
-  for (int i = 0; i < kSamples; ++i)
-    hash = runtime::stable_hash(text.substr(last / (kSamples - 1) * i, kSampleBytes), hash);
-  return hash;
-}
-
-std::string source_description(const DataConfig& config) {
-  const runtime::MappedFile file(config.path);
-  struct stat info {};
-  if (::stat(config.path.c_str(), &info) != 0)
-    runtime::throw_file_error("inspect", config.path, errno);
-  return fmt::format("size {} changed {}.{:09} content {:016x}", info.st_size, info.st_mtim.tv_sec,
-                     info.st_mtim.tv_nsec, sample_content(file.bytes()));
-}
-
 bool is_current(const std::filesystem::path& path, std::uint64_t fingerprint) {
   if (!std::filesystem::exists(path)) return false;
   try {
@@ -167,6 +145,7 @@ TokenFile TokenFile::open(const std::filesystem::path& path) {
   result.tokens_ = static_cast<std::int64_t>(header.tokens);
   result.vocab_size_ = static_cast<std::int64_t>(header.vocab_size);
   result.fingerprint_ = header.fingerprint;
+  result.skipped_ = static_cast<std::int64_t>(header.skipped);
   result.bytes_per_token_ = static_cast<int>(header.bytes_per_token);
   result.token_data_ = data + kHeaderSize;
   result.offsets_ = reinterpret_cast<const std::uint64_t*>(
@@ -206,11 +185,10 @@ void TokenFile::check_tokens(std::span<const TokenId> tokens) const {
 }
 
 std::uint64_t corpus_fingerprint(const DataConfig& config, const Tokenizer& tokenizer) {
-  const std::string description =
-      fmt::format("version {} {} format {} documents {} field {} records {} tokenizer {:016x}",
-                  kVersion, source_description(config), static_cast<int>(config.resolved_format()),
-                  static_cast<int>(config.documents), config.text_field, config.max_records,
-                  tokenizer.fingerprint());
+  const std::string description = fmt::format(
+      "version {} {} documents {} field {} records {} bad {} tokenizer {:016x}", kVersion,
+      describe_source(config), static_cast<int>(config.documents), config.text_field,
+      config.max_records, static_cast<int>(config.on_bad_record), tokenizer.fingerprint());
   return runtime::stable_hash(description);
 }
 
@@ -235,7 +213,7 @@ bool build_token_file(const DataConfig& config, const Tokenizer& tokenizer,
     writer.add_document(tokens);
     if (progress) progress(reader->bytes_done(), reader->bytes_total());
   }
-  writer.finish(fingerprint);
+  writer.finish(fingerprint, reader->skipped());
   return true;
 }
 

@@ -8,7 +8,8 @@
 //   24…31        tokens (u64)
 //   32…39        fingerprint (u64) of source, reader settings and tokenizer
 //   40…47        vocabulary size (u64): every token is below it
-//   48…63        0
+//   48…55        records that were skipped as bad (u64)
+//   56…63        0
 //   64…          tokens (u16 or u32), then 0 to 7 zero bytes up to a multiple of 8
 //   then         document offsets (u64) [documents + 1], in tokens: 0, …, tokens
 //
@@ -36,6 +37,7 @@ class TokenFile {
   std::int64_t token_count() const { return tokens_; }
   std::int64_t vocab_size() const { return vocab_size_; }
   std::uint64_t fingerprint() const { return fingerprint_; }
+  std::int64_t skipped() const { return skipped_; }
   std::int64_t document_length(std::int64_t document) const;
   // Appends tokens [begin, begin + length) of a document. Throws Error when one of them is outside
   // the vocabulary.
@@ -50,6 +52,7 @@ class TokenFile {
   std::int64_t tokens_ = 0;
   std::int64_t vocab_size_ = 0;
   std::uint64_t fingerprint_ = 0;
+  std::int64_t skipped_ = 0;
   int bytes_per_token_ = 2;
   const std::byte* token_data_ = nullptr;
   const std::uint64_t* offsets_ = nullptr;
@@ -58,8 +61,8 @@ class TokenFile {
 // bytes of the source done and in all.
 using BytesProgress = std::function<void(std::int64_t done, std::int64_t total)>;
 
-// What a token file of this corpus must carry: a hash over the source's size, time of change and
-// sampled content, the reader's settings, and the tokenizer.
+// What a token file of this corpus must carry: a hash over the source's files
+// (source_description.h), the reader's settings, and the tokenizer.
 std::uint64_t corpus_fingerprint(const DataConfig& config, const Tokenizer& tokenizer);
 
 // Tokenises every document (with what the tokenizer's template puts around a text, and bos and eos

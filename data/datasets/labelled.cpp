@@ -6,65 +6,64 @@
 #include <nlohmann/json.hpp>
 
 #include "data/datasets/load.h"
+#include "data/datasets/record_encoder.h"
 #include "data/text_encoding.h"
 #include "runtime/base/error.h"
 
 namespace tandem::data {
 
-using nlohmann::json;
-using runtime::throw_error;
+using nlohmann::ordered_json;
 
 namespace {
 
 // The number of the label that a name or number means.
-std::size_t label_id(const json& value, const LabelScheme& scheme, std::string_view place) {
+std::size_t label_id(const ordered_json& value, const LabelScheme& scheme, std::string_view place) {
   const auto count = static_cast<std::int64_t>(scheme.names.size());
   if (value.is_number_integer()) {
     const std::int64_t id = value.get<std::int64_t>();
     if (id < 0 || id >= count)
-      throw_error(
+      throw_bad_record(
           "{}: label {} is not one of the {} labels 0 to {}; correct the line, or the "
           "stage's 'labels'",
           place, id, count, count - 1);
     return static_cast<std::size_t>(id);
   }
   if (!value.is_string())
-    throw_error("{}: label {} is neither a label's name nor its number; correct the line", place,
+    throw_bad_record("{}: label {} is neither a label's name nor its number; correct the line", place,
                 value.dump());
   const auto found = std::ranges::find(scheme.names, value.get_ref<const std::string&>());
   if (found == scheme.names.end())
-    throw_error(
+    throw_bad_record(
         "{}: label '{}' is not one of {}; correct the line, or add it to the stage's "
         "'labels'",
         place, value.get<std::string>(), fmt::join(scheme.names, ", "));
   return static_cast<std::size_t>(found - scheme.names.begin());
 }
 
-std::vector<float> numbers(const json& value, const LabelScheme& scheme, std::string_view place) {
+std::vector<float> numbers(const ordered_json& value, const LabelScheme& scheme, std::string_view place) {
   std::vector<float> result;
-  for (const json& item : value.is_array() ? value : json::array({value})) {
+  for (const ordered_json& item : value.is_array() ? value : ordered_json::array({value})) {
     if (!item.is_number())
-      throw_error("{}: label {} is no number, which regression learns; correct the line", place,
+      throw_bad_record("{}: label {} is no number, which regression learns; correct the line", place,
                   item.dump());
     result.push_back(item.get<float>());
   }
   if (result.size() != scheme.names.size())
-    throw_error("{}: {} numbers for {} labels; correct the line, or the stage's 'labels'", place,
+    throw_bad_record("{}: {} numbers for {} labels; correct the line, or the stage's 'labels'", place,
                 result.size(), scheme.names.size());
   return result;
 }
 
 }  // namespace
 
-std::vector<float> LabelScheme::parse(std::string_view text, std::string_view place) const {
-  const json value = json::parse(text);
+std::vector<float> LabelScheme::parse(const ordered_json& value, std::string_view place) const {
   if (kind == LabelKind::kNumbers) return numbers(value, *this, place);
   if (kind == LabelKind::kOne) return {static_cast<float>(label_id(value, *this, place))};
   if (!value.is_array())
-    throw_error("{}: label {} is no list, which texts with any number of labels need; write [{}]",
+    throw_bad_record("{}: label {} is no list, which texts with any number of labels need; write [{}]",
                 place, value.dump(), value.dump());
   std::vector<float> result(names.size(), 0.0f);
-  for (const json& item : value) result[label_id(item, *this, place)] = 1.0f;
+  for (const ordered_json& item : value) result[label_id(item, *this, place)] = 1.0f;
   return result;
 }
 
@@ -89,15 +88,17 @@ Split<LabelledDataset> load_labelled(const DataConfig& config, const Tokenizer& 
   require_max_length(config, max_length);
   ExampleStore texts;
   std::vector<float> values;
-  const auto reader = open_records(config, {text_request(config), label_request(config)});
-  for (Record record; reader->next(record);) {
-    const auto tokens = encode_whole_text(tokenizer, record.fields[0].text, max_length);
-    require_tokens(config, record, tokens.size());
-    texts.add({}, tokens, record.index);
-    const auto labels =
-        scheme.parse(record.fields[1].text, fmt::format("{}:{}", config.path, record.line));
-    values.insert(values.end(), labels.begin(), labels.end());
-  }
+  const FieldRequest label_field = label_request(config);
+  for_each_record(
+      config,
+      [&](const Record& record) {
+        const auto tokens = encode_whole_text(tokenizer, record.fields[0].text, max_length);
+        require_tokens(record, tokens.size());
+        const auto labels = scheme.parse(require_field(record, label_field), record.place);
+        texts.add({}, tokens, record.index);
+        values.insert(values.end(), labels.begin(), labels.end());
+      },
+      {text_request(config)});
   Split<ExampleStore> examples = split_examples(texts, 1, config.validation_fraction);
   const auto held_out = choose_validation(texts.size(), config.validation_fraction);
   Split<std::vector<float>> labels;

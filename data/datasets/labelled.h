@@ -2,6 +2,7 @@
 // and its labels to Batch::labels.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,8 +26,8 @@ struct LabelScheme {
 
   // Of a text.
   std::size_t values() const { return kind == LabelKind::kOne ? 1 : names.size(); }
-  // The values that a JSON value means. Throws Error that begins with `place`.
-  std::vector<float> parse(std::string_view json, std::string_view place) const;
+  // The values that a record's label means. Throws BadRecord that begins with `place`.
+  std::vector<float> parse(const nlohmann::ordered_json& label, std::string_view place) const;
 };
 
 class LabelledDataset : public Dataset {

@@ -22,14 +22,17 @@ Split<PairDataset> load_pairs(const DataConfig& config, const Tokenizer& tokeniz
   std::vector<FieldRequest> fields = {anchor_request(config), positive_request(config)};
   if (!config.negative_field.empty()) fields.push_back(negative_request(config));
   ExampleStore all;
-  const auto reader = open_records(config, std::move(fields));
-  for (Record record; reader->next(record);) {
-    for (const FieldValue& field : record.fields) {
-      const auto tokens = encode_whole_text(tokenizer, field.text, max_length);
-      require_tokens(config, record, tokens.size());
-      all.add({}, tokens, record.index);
-    }
-  }
+  for_each_record(
+      config,
+      [&](const Record& record) {
+        std::vector<std::vector<TokenId>> texts;
+        for (const FieldValue& field : record.fields) {
+          texts.push_back(encode_whole_text(tokenizer, field.text, max_length));
+          require_tokens(record, texts.back().size());
+        }
+        for (const auto& tokens : texts) all.add({}, tokens, record.index);
+      },
+      std::move(fields));
   const std::int64_t texts = texts_per_sample(config);
   Split<ExampleStore> split = split_examples(all, texts, config.validation_fraction);
   return {PairDataset(std::move(split.train), texts),

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "data/datasets/load.h"
+#include "data/datasets/record_encoder.h"
 #include "runtime/base/error.h"
+#include "runtime/base/log.h"
 
 namespace tandem::data {
 
@@ -17,15 +19,19 @@ Split<PromptDataset> load_prompts(const DataConfig& config, const ChatTemplate& 
     runtime::throw_error("{}: the longest prompt is {} tokens; it must be at least 1", config.path,
                          max_length);
   ExampleStore all;
-  const auto reader = open_records(config, {prompt_request(config)});
-  for (Record record; reader->next(record);) {
-    const auto tokens = chat.encode_prompt(record.fields[0].text);
+  RecordEncoder encoder(chat);
+  const FieldRequest field = prompt_request(config);
+  const std::int64_t skipped = for_each_record(config, [&](const Record& record) {
+    const auto tokens = record.object == nullptr
+                            ? chat.encode_prompt(record.fields[0].text)
+                            : encoder.prompt(require_field(record, field), field, record);
     const std::int64_t length = std::min(std::ssize(tokens), max_length);
-    if (length == 0) continue;
+    if (length == 0) return;
     const std::span<const TokenId> all_tokens(tokens);
     all.add(keep == PromptKeep::kEnd ? all_tokens.last(length) : all_tokens.first(length), {},
             record.index);
-  }
+  });
+  if (skipped > 0) runtime::log_info("{}: {} bad records skipped", config.path, skipped);
   if (all.size() == 0)
     runtime::throw_error("{}: no prompt in it has a token; fill the field '{}'", config.path,
                          config.prompt_field);

@@ -28,7 +28,8 @@ class PromptDataset : public Dataset {
 // any text.
 enum class PromptKeep { kEnd, kStart };
 
-// Reads prompt_field of JSONL, or every document of a text file. Records that give no token are
+// Reads prompt_field of JSONL and Parquet (a text, or a conversation to go on with), or every
+// document of a text file. Records that give no token are
 // left out.
 Split<PromptDataset> load_prompts(const DataConfig& config, const ChatTemplate& chat,
                                   std::int64_t max_length, PromptKeep keep = PromptKeep::kEnd);

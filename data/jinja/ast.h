@@ -142,6 +142,7 @@ struct FilterBlock {
 struct Scoped {
   std::vector<std::pair<Target, ExpressionPtr>> values;
   Block body;
+  bool generation = false;
 };
 struct Break {};
 struct Continue {};

@@ -224,7 +224,7 @@ class Parser {
   // What transformers marks as the assistant's part.
   Scoped generation() {
     tokens_.next();
-    return {{}, macro_body("endgeneration")};
+    return {{}, macro_body("endgeneration"), true};
   }
 
   Statement loop_control() {

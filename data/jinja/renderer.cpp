@@ -53,10 +53,10 @@ void set_round(Variables& loop, const std::vector<Value>& items, std::size_t ind
 Renderer::Renderer(Context& context, std::shared_ptr<Variables> globals)
     : context_(context), evaluator_(context, std::move(globals)) {}
 
-std::string Renderer::render(const Block& block) {
+Rendering Renderer::render(const Block& block) {
   const Scope scope(*this);
   run(block);
-  return std::move(text_);
+  return {std::move(text_), std::move(generations_)};
 }
 
 Renderer::Flow Renderer::run(const Block& block) {
@@ -80,7 +80,9 @@ void Renderer::write(std::string_view text) {
 std::string Renderer::captured(const Block& block) {
   const Scope scope(*this);
   std::string outer = std::exchange(text_, {});
+  ++captures_;
   run(block);
+  --captures_;
   return std::exchange(text_, std::move(outer));
 }
 
@@ -181,7 +183,11 @@ Renderer::Flow Renderer::execute(const Scoped& node) {
   for (const auto& [target, value] : node.values) values.push_back(evaluator_.evaluate(*value));
   const Scope scope(*this);
   for (std::size_t i = 0; i < values.size(); ++i) assign(node.values[i].first, values[i]);
-  return run(node.body);
+  const std::size_t begin = text_.size();
+  const Flow flow = run(node.body);
+  // transformers, too, sees those of the template itself only.
+  if (node.generation && captures_ == 0) generations_.push_back({begin, text_.size()});
+  return flow;
 }
 
 Value Renderer::make_macro(const MacroDefinition& definition) {

@@ -3,10 +3,12 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "data/jinja/ast.h"
 #include "data/jinja/context.h"
 #include "data/jinja/evaluator.h"
+#include "data/jinja/template.h"
 
 namespace tandem::data::jinja {
 
@@ -16,7 +18,7 @@ class Renderer {
   Renderer(Context& context, std::shared_ptr<Variables> globals);
 
   // Throws Failure.
-  std::string render(const Block& block);
+  Rendering render(const Block& block);
 
  private:
   enum class Flow { kOn, kBreak, kContinue };
@@ -52,6 +54,8 @@ class Renderer {
   Context& context_;
   Evaluator evaluator_;
   std::string text_;
+  std::vector<TextRange> generations_;
+  int captures_ = 0;  // blocks around the place whose text goes elsewhere
 };
 
 }  // namespace tandem::data::jinja

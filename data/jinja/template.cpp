@@ -1,6 +1,7 @@
 #include "data/jinja/template.h"
 
 #include <algorithm>
+#include <regex>
 
 #include "data/jinja/globals.h"
 #include "data/jinja/parser.h"
@@ -24,6 +25,9 @@ std::string in_one_line(std::string text) {
   return text;
 }
 
+// As TRL looks for it.
+const std::regex kGeneration(R"(\{%-?\s*generation\s*-?%\})");
+
 }  // namespace
 
 Template::Template(std::string_view source, std::string origin) : origin_(std::move(origin)) {
@@ -31,6 +35,7 @@ Template::Template(std::string_view source, std::string origin) : origin_(std::m
     throw_error("{}: the chat template is not UTF-8", origin_);
   try {
     tree_ = std::make_unique<Tree>(Tree{parse_template(source)});
+    marks_generation_ = std::regex_search(source.begin(), source.end(), kGeneration);
   } catch (const SyntaxError& error) {
     throw_error("{}: line {} of the chat template: {}", origin_, error.line(),
                 in_one_line(error.what()));
@@ -41,8 +46,8 @@ Template::~Template() = default;
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
 
-std::string Template::render(const nlohmann::ordered_json& variables, const std::tm& now,
-                             std::size_t max_steps) const {
+Rendering Template::render_marked(const nlohmann::ordered_json& variables, const std::tm& now,
+                                  std::size_t max_steps) const {
   Context context(now, max_steps);
   try {
     const auto globals = context.new_variables(nullptr, false);

@@ -14,8 +14,22 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tandem::data::jinja {
+
+// Bytes [begin, end) of a text.
+struct TextRange {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+
+  bool operator==(const TextRange&) const = default;
+};
+
+struct Rendering {
+  std::string text;
+  std::vector<TextRange> generations;  // what {% generation %} blocks wrote: the assistant's parts
+};
 
 class Template {
  public:
@@ -28,8 +42,14 @@ class Template {
 
   // `variables` is an object: what the template sees by name. `now` is what strftime_now prints.
   // Throws Error, likewise, for what goes wrong in it and for what it refuses by raise_exception.
+  Rendering render_marked(const nlohmann::ordered_json& variables, const std::tm& now,
+                          std::size_t max_steps = kMaxSteps) const;
   std::string render(const nlohmann::ordered_json& variables, const std::tm& now,
-                     std::size_t max_steps = kMaxSteps) const;
+                     std::size_t max_steps = kMaxSteps) const {
+    return render_marked(variables, now, max_steps).text;
+  }
+  // Whether there is a {% generation %} block anywhere in it.
+  bool marks_generation() const { return marks_generation_; }
 
   // More than any chat needs.
   static constexpr std::size_t kMaxSteps = 20'000'000;
@@ -38,6 +58,7 @@ class Template {
   struct Tree;
 
   std::string origin_;
+  bool marks_generation_ = false;
   std::unique_ptr<Tree> tree_;
 };
 

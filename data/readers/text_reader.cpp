@@ -1,22 +1,26 @@
-#include "data/readers/file_reader.h"
-#include "runtime/base/error.h"
+#include "data/readers/data_files.h"
+#include "data/readers/mapped_text.h"
+#include "data/readers/record_file.h"
 
 namespace tandem::data {
 namespace {
 
-class TextReader : public FileReader {
+class TextFile final : public RecordFile {
  public:
-  explicit TextReader(const DataConfig& config) : FileReader(config), rule_(config.documents) {}
+  TextFile(const std::string& path, DocumentRule rule) : path_(path), text_(path), rule_(rule) {}
 
- protected:
   bool read(Record& record) override {
     const std::string_view document = rule_ == DocumentRule::kFile ? take_file() : take_lines();
     if (document.empty()) return false;
     record.line = first_line_;
-    require_utf8(document, first_line_);
+    record.place = fmt::format("{}:{}", path_, first_line_);
+    record.object = nullptr;
+    require_utf8(document, path_, first_line_, text_.offset_of(document));
     record.fields.assign(1, {document});
     return true;
   }
+
+  std::int64_t bytes_done() const override { return text_.bytes_done(); }
 
  private:
   // One line, or lines up to a blank one; without the last line's end. Empty at the end of the
@@ -24,14 +28,14 @@ class TextReader : public FileReader {
   std::string_view take_lines() {
     std::string_view first;
     do {
-      if (at_end()) return {};
-      first = take_line();
+      if (text_.at_end()) return {};
+      first = text_.take_line();
     } while (is_blank(first));
-    first_line_ = line();
+    first_line_ = text_.line();
     if (rule_ == DocumentRule::kLine) return first;
     const char* end = first.data() + first.size();
-    while (!at_end()) {
-      const std::string_view next = take_line();
+    while (!text_.at_end()) {
+      const std::string_view next = text_.take_line();
       if (is_blank(next)) break;
       end = next.data() + next.size();
     }
@@ -39,26 +43,31 @@ class TextReader : public FileReader {
   }
 
   std::string_view take_file() {
-    if (position() > 0 || is_blank(text())) return {};
+    if (text_.position() > 0 || is_blank(text_.text())) return {};
     first_line_ = 1;
-    skip_to_end();
-    return text();
+    text_.skip_to_end();
+    return text_.text();
   }
 
+  std::string path_;
+  MappedText text_;
   DocumentRule rule_;
   std::int64_t first_line_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<RecordReader> open_text(const DataConfig& config,
-                                        const std::vector<FieldRequest>& fields) {
-  if (fields.size() != 1 || fields[0].type != FieldRequest::Type::kString)
+std::unique_ptr<RecordFile> open_text(const std::string& path, DocumentRule documents,
+                                      const std::vector<FieldRequest>& fields) {
+  if (fields.size() > 1 || (fields.size() == 1 && fields[0].type != FieldRequest::Type::kString))
     runtime::throw_error(
         "{}: a text file has no fields, but {} are needed; use a .jsonl file with one object per "
         "line",
-        config.path, fields.size());
-  return std::make_unique<TextReader>(config);
+        path, fields.size());
+  if (compression_of(path) != Compression::kNone)
+    runtime::throw_error("{}: a compressed text file; unpack it, or use .jsonl.gz or .jsonl.zst",
+                         path);
+  return std::make_unique<TextFile>(path, documents);
 }
 
 }  // namespace tandem::data

@@ -189,7 +189,16 @@ class StagePlanner {
   void add(const PretrainStage& stage) {
     add_tokens(stage, pretraining_batch(stage), planner_.sizes_of(stage.from)->kind());
   }
-  void add(const SftStage& stage) { add_causal(stage); }
+  void add(const SftStage& stage) {
+    const models::ModelKind kind = planner_.sizes_of(stage.from)->kind();
+    if (kind != models::ModelKind::kEncoderDecoder) return add_causal(stage);
+    // Both texts as long as they may be.
+    const std::vector<data::TokenId> text(static_cast<std::size_t>(stage.train.sequence_length), 0);
+    data::BatchBuilder batch;
+    for (std::int64_t i = 0; i < stage.train.micro_batch_size; ++i)
+      batch.add_pair(text, text, 0, i);
+    add_tokens(stage, batch.take(), kind);
+  }
 
   // Full sequences under the stage's noise.
   data::Batch pretraining_batch(const PretrainStage& stage) {

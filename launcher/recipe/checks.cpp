@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "data/tokenizer/tokenizer_files.h"
+#include "launcher/recipe/data_checks.h"
 #include "launcher/recipe/field_list.h"
 #include "launcher/recipe/layout_checks.h"
 #include "launcher/recipe/suggest.h"
@@ -99,6 +101,8 @@ class Checker {
     if (recipe_.seed < 0) add("seed", "'seed' must not be negative, got {}", recipe_.seed);
     report("device", [this] { parallel::parse_device_choice(recipe_.device); });
     check_run_dir();
+    if (!recipe_.messages_template.empty())
+      check_file(recipe_.messages_template, sentences_about("messages_template"));
     if (recipe_.model.from.empty()) {
       const std::size_t before = problems_.size();
       report("model", [this] { recipe_.model.sizes->validate(1); });
@@ -213,19 +217,19 @@ class Checker {
 
   // --- Data.
 
-  void check_file(const std::string& key, const std::string& file) {
-    std::error_code ignored;
-    if (fs::is_regular_file(file, ignored)) return;
-    const bool demo = file.starts_with("data/demo/");
-    add(at(key), "no such file: {}{}", file,
-        demo ? "; tools/demo_data/fetch.sh makes the demo's data (./run.sh does so by itself)"
-             : fmt::format("; paths start from {}", fs::current_path(ignored).string()));
+  // Adds sentences about a path of the recipe.
+  std::function<void(const std::string&)> sentences_about(const std::string& path) {
+    return [this, path](const std::string& sentence) { add(path, "{}", sentence); };
   }
 
   void check_data(const std::string& key, const data::DataConfig& config) {
-    const std::size_t before = problems_.size();
-    report(at(key), [&config] { data::validate(config); });
-    if (problems_.size() == before) check_file(key, config.path);
+    launcher::check_data(config, sentences_about(at(key)));
+  }
+
+  void check_blend(const data::BlendConfig& config) {
+    launcher::check_blend(config, [this](const std::string& key, const std::string& sentence) {
+      add(at(key.empty() ? "data" : "data." + key), "{}", sentence);
+    });
   }
 
   void check_optional_data(const std::string& key, const data::DataConfig& config) {
@@ -334,6 +338,15 @@ class Checker {
           recipe_.model.sizes->model_type(), stage_name());
   }
 
+  // For stages that learn to write.
+  void check_writer(const std::string& from) {
+    if (starts_from_sizes(from) && recipe_.model.sizes->kind() == models::ModelKind::kEncoder)
+      add("model.model_type",
+          "'model_type' {} is an encoder, which writes nothing, but stage '{}' learns to write; "
+          "choose a decoder such as llama or an encoder-decoder such as t5",
+          recipe_.model.sizes->model_type(), stage_name());
+  }
+
   void check_objective(const PretrainStage& stage) {
     train::require_within(stage.noise.density, 0.0, 0.9, "noise.density", complain());
     train::require_within(stage.noise.mean_span_length, 1.0, 100.0, "noise.mean_span_length",
@@ -348,7 +361,7 @@ class Checker {
 
   void check_common(const TrainingStage& stage, bool from_sizes_allowed) {
     check_start(stage.from, from_sizes_allowed);
-    check_data("data", stage.data);
+    check_blend(stage.data);
     check_optional_data("validation", stage.validation);
     check_training(stage.train, stage.layout);
   }
@@ -358,7 +371,7 @@ class Checker {
     check_common(stage, true);
   }
   void check(const SftStage& stage) {
-    check_decoder(stage.from);
+    check_writer(stage.from);
     check_common(stage, false);
   }
 
@@ -507,7 +520,7 @@ class Checker {
     if (!stage.baseline_from.empty()) check_source("baseline_from", stage.baseline_from, false);
     if (!stage.reward_from.empty()) check_source("reward_from", stage.reward_from, true);
     check_data("prompts", stage.prompts);
-    if (!stage.lexicon.empty()) check_file("lexicon", stage.lexicon);
+    if (!stage.lexicon.empty()) check_file(stage.lexicon, sentences_about(at("lexicon")));
     train::require_positive(static_cast<double>(stage.num_samples), "num_samples", complain());
     train::require_not_negative(static_cast<double>(stage.shown), "shown", complain());
     rl::check(stage.sampling, complain());

@@ -11,6 +11,8 @@ using runtime::FieldInfo;
 
 namespace {
 
+constexpr const char* kListOfSections = "list of sections";
+
 std::string yaml_value(bool value) {
   return value ? "true" : "false";
 }
@@ -76,7 +78,7 @@ void FieldLister::add(const FieldInfo& info, std::string type, std::string value
   rows.push_back({.path = prefix_ + std::string(info.name),
                   .name = std::string(info.name),
                   .depth = depth_,
-                  .section = type == "section",
+                  .section = type == "section" || (type == kListOfSections && value.empty()),
                   .required = info.required,
                   .type = std::move(type),
                   .value = std::move(value),
@@ -109,6 +111,18 @@ void FieldLister::field(const FieldInfo& info, std::vector<double>& value) {
 void FieldLister::visit_choice(const FieldInfo& info, int& index,
                                std::span<const std::string_view> names) {
   add(info, alternatives(names), std::string(names[static_cast<std::size_t>(index)]));
+}
+
+void FieldLister::visit_list(const FieldInfo& info, const ListItems& items) {
+  add(info, kListOfSections, items.size == 0 ? "[]" : "");
+  const std::string outer = prefix_;
+  prefix_ += std::string(info.name) + ".";
+  ++depth_;
+  for (std::size_t i = 0; i < items.size; ++i)
+    visit_nested({.name = fmt::format("{}", i)},
+                 [&](runtime::FieldVisitor& inner) { items.visit(i, inner); });
+  --depth_;
+  prefix_ = outer;
 }
 
 void FieldLister::visit_nested(const FieldInfo& info,

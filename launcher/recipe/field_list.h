@@ -16,14 +16,15 @@ struct FieldRow {
   int depth = 0;          // sections around it
   bool section = false;
   bool required = false;
-  std::string
-      type;  // "integer", "number", "true or false", "text", "list of …", "a, b or c"; "section"
+  // "integer", "number", "true or false", "text", "list of …", "a, b or c"; "section"
+  std::string type;
   std::string value = {};  // as YAML writes it; empty for a section
   std::string help = {};
   std::string unit = {};
 };
 
-// A section's row comes right before those of its keys.
+// A section's row comes right before those of its keys. So does that of a list of sections, each of
+// which is a section named by its number: 0, 1, ….
 class FieldLister final : public runtime::FieldVisitor {
  public:
   std::vector<FieldRow> rows;
@@ -41,6 +42,7 @@ class FieldLister final : public runtime::FieldVisitor {
                     std::span<const std::string_view> names) override;
   void visit_nested(const runtime::FieldInfo& info,
                     const std::function<void(runtime::FieldVisitor&)>& visit) override;
+  void visit_list(const runtime::FieldInfo& info, const ListItems& items) override;
 
  private:
   void add(const runtime::FieldInfo& info, std::string type, std::string value);

@@ -151,6 +151,11 @@ void Recipe::visit_fields(FieldVisitor& v) {
            "how {prompt} and {completion} become one text; {bos}, {eos}, {pad} and special tokens "
            "written out become tokens"},
           chat_template);
+  v.field(
+      {"messages_template",
+       "a file with the Jinja chat template that makes conversations a text, which is also saved "
+       "with the model; default: the one that comes with the model"},
+      messages_template);
   v.field({"timeout",
            "longest wait for another rank; then the run ends with an error that names it", "s"},
           timeout);

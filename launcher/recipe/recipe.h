@@ -42,6 +42,7 @@ struct Recipe {
   runtime::DType precision = runtime::DType::kBF16;
   std::string tokenizer_from;
   std::string chat_template = "{prompt}{completion}{eos}";
+  std::string messages_template;
   double timeout = 300.0;
   ModelConfig model;
   std::vector<Stage> stages;

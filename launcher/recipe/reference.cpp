@@ -59,6 +59,10 @@ const std::vector<SharedKeys>& shared_sections() {
        "texts; `sft` reads prompt\nand completion; `reward` and `dpo` prompt, chosen and rejected; "
        "the others prompts.",
        list_fields(data::DataConfig{})},
+      {"Blend",
+       "The data of a stage that trains on a data set: one, with the keys of [Data](#data), or "
+       "several that are mixed\n([data.md](data.md)).",
+       list_fields(data::BlendConfig{})},
       {"Optimizer", "AdamW with decoupled weight decay.", list_fields(train::OptimizerConfig{})},
       {"Schedule", "The learning rate over the steps, with the formulas of transformers.",
        list_fields(train::ScheduleConfig{})},
@@ -110,10 +114,13 @@ const SharedKeys* shared_section_of(std::span<const FieldRow> inner) {
 
 // The group that `rows` open with; not the group's own table.
 const SharedKeys* shared_group_of(std::span<const FieldRow> rows) {
+  const auto open_with = [&](const SharedKeys& group) {
+    return rows.size() > group.rows.size() && same_keys(rows.first(group.rows.size()), group.rows);
+  };
   for (const SharedKeys& group : shared_groups())
-    if (rows.size() > group.rows.size() && same_keys(rows.first(group.rows.size()), group.rows))
-      return &group;
-  return nullptr;
+    if (open_with(group)) return &group;
+  const SharedKeys& data = shared_sections().front();  // which a blend's keys begin with
+  return open_with(data) ? &data : nullptr;
 }
 
 std::string link(const SharedKeys& keys) {

@@ -85,6 +85,9 @@ class NameCollector final : public FieldVisitor {
   void visit_nested(const FieldInfo& info, const std::function<void(FieldVisitor&)>&) override {
     names.emplace_back(info.name);
   }
+  void visit_list(const FieldInfo& info, const ListItems&) override {
+    names.emplace_back(info.name);
+  }
 };
 
 // {path: <the scalar>}
@@ -217,11 +220,32 @@ void SectionReader::visit_nested(const FieldInfo& info,
   for (const std::string& name : inner.names)
     nested_.push_back(fmt::format("{}.{}", info.name, name));
   const SourceNode* node = value_of(info);
+  if (node != nullptr) read_inner(*node, join(info.name), inner.names, visit);
+}
+
+void SectionReader::visit_list(const FieldInfo& info, const ListItems& items) {
+  const SourceNode* node = value_of(info);
   if (node == nullptr) return;
-  const bool shorthand =
-      node->kind == Kind::kScalar && !inner.names.empty() && inner.names.front() == "path";
-  const SourceNode section = shorthand ? as_path_section(*node) : *node;
-  SectionReader reader(section, join(info.name), origins_);
+  if (node->kind != Kind::kList) {
+    add_problem(fmt::format("{}: '{}' must be a list of sections, got {}", node->origin, info.name,
+                            node->shown()));
+    return;
+  }
+  items.resize(node->items.size());
+  for (std::size_t i = 0; i < node->items.size(); ++i) {
+    const auto visit = [&](FieldVisitor& inner) { items.visit(i, inner); };
+    NameCollector names;
+    visit(names);
+    read_inner(node->items[i], fmt::format("{}.{}", join(info.name), i), names.names, visit);
+  }
+}
+
+void SectionReader::read_inner(const SourceNode& node, const std::string& path,
+                               std::span<const std::string> names,
+                               const std::function<void(FieldVisitor&)>& visit) {
+  const bool shorthand = node.kind == Kind::kScalar && !names.empty() && names.front() == "path";
+  const SourceNode section = shorthand ? as_path_section(node) : node;
+  SectionReader reader(section, path, origins_);
   visit(reader);
   reader.finish();
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,8 +52,12 @@ class SectionReader final : public runtime::FieldVisitor {
                     std::span<const std::string_view> names) override;
   void visit_nested(const runtime::FieldInfo& info,
                     const std::function<void(runtime::FieldVisitor&)>& visit) override;
+  void visit_list(const runtime::FieldInfo& info, const ListItems& items) override;
 
  private:
+  void read_inner(const SourceNode& node, const std::string& path,
+                  std::span<const std::string> names,
+                  const std::function<void(runtime::FieldVisitor&)>& visit);
   const SourceNode* value_of(const runtime::FieldInfo& info);
   template <typename T>
   void read(const runtime::FieldInfo& info, T& value);

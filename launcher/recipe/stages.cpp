@@ -27,7 +27,8 @@ constexpr std::array<KindRow, 10> kKinds{{
      make_default<TokenizerStage>},
     {StageKind::kPretrain, "pretrain", "trains a language model on text, from the recipe's `model`",
      make_default<PretrainStage>},
-    {StageKind::kSft, "sft", "fine-tunes a language model on prompts and completions",
+    {StageKind::kSft, "sft",
+     "fine-tunes a language model on prompts and completions, or on conversations",
      make_default<SftStage>},
     {StageKind::kReward, "reward", "trains a Bradley–Terry reward model on preferences",
      make_default<RewardStage>},
@@ -117,6 +118,11 @@ void PretrainStage::visit_fields(FieldVisitor& v) {
             "infilling; for encoder-decoders); auto: what the family was published with"},
            objective, std::span(kObjectives));
   v.nested({"noise", "what is hidden from the model, for all objectives but causal"}, noise);
+}
+
+void SftStage::visit_fields(FieldVisitor& v) {
+  TrainingStage::visit_fields(v);
+  masks.visit_fields(v);
 }
 
 void RewardStage::visit_fields(FieldVisitor& v) {

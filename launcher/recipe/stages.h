@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "data/config.h"
+#include "data/datasets/sft.h"
 #include "data/noise/noise.h"
 #include "data/tokenizer/config.h"
 #include "models/model.h"
@@ -34,7 +35,7 @@ struct TokenizerStage {
 // What the stages have in common that train one model on a data set.
 struct TrainingStage {
   std::string from;
-  data::DataConfig data;
+  data::BlendConfig data;
   data::DataConfig
       validation;  // path empty: none, but data.validation_fraction may hold records out
   train::TrainConfig train;
@@ -60,7 +61,11 @@ struct PretrainStage : TrainingStage {
   void visit_fields(runtime::FieldVisitor& v);
 };
 
-struct SftStage : TrainingStage {};
+struct SftStage : TrainingStage {
+  data::SftMasks masks;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
 
 struct RewardStage : TrainingStage {
   train::RewardConfig reward;

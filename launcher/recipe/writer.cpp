@@ -22,10 +22,18 @@ std::vector<FieldRow> rows_of(const StageConfig& config) {
   return std::visit([](const auto& stage) { return list_fields(stage); }, config);
 }
 
-// An optional data section that names no file is not there at all.
+// An optional data section that names no file and no sources is not there at all.
 bool is_unused_section(const std::vector<FieldRow>& rows, std::size_t index) {
-  return rows[index].section && index + 1 < rows.size() &&
-         rows[index + 1].path == rows[index].path + ".path" && rows[index + 1].value == "\"\"";
+  const std::string& path = rows[index].path;
+  return rows[index].section && index + 1 < rows.size() && rows[index + 1].path == path + ".path" &&
+         rows[index + 1].value == "\"\"" && std::ranges::none_of(rows, [&](const FieldRow& row) {
+           return row.section && row.path == path + ".sources";
+         });
+}
+
+// A number stands for an item of a list.
+bool is_list_item(const FieldRow& row) {
+  return row.section && row.name.find_first_not_of("0123456789") == row.name.npos;
 }
 
 std::vector<FieldRow> without_unused_sections(const std::vector<FieldRow>& rows) {
@@ -47,10 +55,13 @@ std::string write_rows(const std::vector<FieldRow>& rows, const std::vector<Fiel
   for (const FieldRow& row : defaults) default_of[row.path] = row.value;
   std::string text;
   for (const FieldRow& row : without_unused_sections(rows)) {
-    text += std::string(static_cast<std::size_t>(indent + 2 * row.depth), ' ') + row.name + ":";
+    text += std::string(static_cast<std::size_t>(indent + 2 * row.depth), ' ') +
+            (is_list_item(row) ? "-" : row.name + ":");
     if (!row.section) text += " " + row.value;
-    if (!row.section && !row.required && row.value != default_of[row.path])
-      text += fmt::format("  # default: {}", default_of[row.path]);
+    const auto fallback = default_of.find(row.path);
+    if (!row.section && !row.required && fallback != default_of.end() &&
+        row.value != fallback->second)
+      text += fmt::format("  # default: {}", fallback->second);
     text += '\n';
   }
   return text;
@@ -129,8 +140,10 @@ std::string to_yaml(const Recipe& recipe) {
 std::string result_settings(const Recipe& recipe, const Stage& stage) {
   std::string text = fmt::format("kind: {}\nrecipe.seed: {}\n", name_of(stage.kind()), recipe.seed);
   if (stage.kind() != StageKind::kTokenizer) {
-    text += fmt::format("recipe.chat_template: {}\nrecipe.tokenizer_from: {}\n",
-                        yaml_text(recipe.chat_template), yaml_text(recipe.tokenizer_from));
+    text += fmt::format(
+        "recipe.chat_template: {}\nrecipe.messages_template: {}\nrecipe.tokenizer_from: {}\n",
+        yaml_text(recipe.chat_template), yaml_text(recipe.messages_template),
+        yaml_text(recipe.tokenizer_from));
     if (starts_from_model_section(stage.config)) text += model_lines(recipe);
   }
   return text + effective_lines(rows_of(stage.config), "");

@@ -1,7 +1,9 @@
 #include "launcher/stages/context.h"
 
+#include "data/model_chat_template.h"
 #include "launcher/stages/model_directory.h"
 #include "runtime/base/error.h"
+#include "runtime/io/text_file.h"
 
 namespace tandem::launcher {
 
@@ -37,8 +39,12 @@ fs::path RunContext::tokenizer_directory() const {
 }
 
 const data::Tokenizer& RunContext::tokenizer() {
-  if (!tokenizer_)
-    tokenizer_ = std::make_unique<data::Tokenizer>(data::Tokenizer::load(tokenizer_directory()));
+  if (tokenizer_) return *tokenizer_;
+  data::Tokenizer loaded = data::Tokenizer::load(tokenizer_directory());
+  if (!recipe_.messages_template.empty())
+    loaded = data::with_chat_template(loaded, runtime::read_text_file(recipe_.messages_template),
+                                      recipe_.messages_template);
+  tokenizer_ = std::make_unique<data::Tokenizer>(std::move(loaded));
   return *tokenizer_;
 }
 
@@ -64,6 +70,16 @@ std::unique_ptr<models::Model> build_model(RunContext& context, const std::strin
         "{}: the model has {} token embeddings, the tokenizer {} tokens; use the model's own "
         "tokenizer (tokenizer_from)",
         directory.string(), model->vocab_size(), tokenizer.vocab_size());
+  return model;
+}
+
+std::unique_ptr<models::Model> build_writer(RunContext& context, const std::string& from,
+                                            const models::BuildOptions& options) {
+  auto model = build_model(context, from, options);
+  if (model->kind() == models::ModelKind::kEncoder)
+    runtime::throw_error(
+        "{}: an encoder, which writes nothing; fine-tune a decoder or an encoder-decoder",
+        context.model_directory(from.empty() ? context.recipe().model.from : from).string());
   return model;
 }
 

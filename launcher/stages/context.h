@@ -52,6 +52,10 @@ class RunContext {
 // its own `from`, or fresh weights drawn from the recipe's seed. It lives on the run's device.
 std::unique_ptr<models::Model> build_model(RunContext& context, const std::string& from,
                                            models::BuildOptions options);
+// The same for stages that learn to write: decoders and encoder-decoders. Throws Error for an
+// encoder.
+std::unique_ptr<models::Model> build_writer(RunContext& context, const std::string& from,
+                                            const models::BuildOptions& options);
 // The same for stages that predict next tokens. Throws Error for a model of another kind.
 std::unique_ptr<models::Model> build_decoder(RunContext& context, const std::string& from,
                                              const models::BuildOptions& options);

@@ -17,16 +17,15 @@ namespace {
 // What a decoder goes on from in samples.
 constexpr std::size_t kPromptTokens = 6;
 
-StageData<data::PretrainDataset> load_texts(RunContext& context, const Stage& stage,
-                                            const parallel::Mesh& mesh) {
+StageSets<data::PretrainDataset> load_texts(RunContext& context, const Stage& stage,
+                                            const parallel::Mesh& mesh, data::ReadCounts& counts) {
   const auto& config = std::get<PretrainStage>(stage.config);
-  return load_data(config, [&](const data::DataConfig& source) {
-    const bool validation = &source == &config.validation;
-    const std::filesystem::path path =
-        context.folder_of(stage) / (validation ? "validation.tokens" : "training.tokens");
-    if (mesh.is_first_rank()) data::build_token_file(source, context.tokenizer(), path);
-    mesh.world.barrier("tokenise the corpus");
+  return load_sets(config, [&](const data::DataConfig& source, const std::string& name) {
+    const std::filesystem::path path = context.folder_of(stage) / (name + ".tokens");
+    make_on_first_rank(context, mesh, "tokenise the corpus",
+                       [&] { data::build_token_file(source, context.tokenizer(), path); });
     auto tokens = std::make_shared<const data::TokenFile>(data::TokenFile::open(path));
+    counts.skipped += tokens->skipped();
     return data::make_pretrain_datasets(std::move(tokens), config.train.sequence_length,
                                         source.validation_fraction);
   });
@@ -74,20 +73,25 @@ StageRecord run_pretrain_stage(RunContext& context, const Stage& stage) {
   const std::unique_ptr<data::Noise> noise = make_noise(
       objective_of(config, *model), config.noise,
       data::noise_vocabulary(context.tokenizer(), config.noise), model->decoder_start_token());
-  const auto texts = load_texts(context, stage, *mesh);
+  data::ReadCounts counts;
+  const auto texts = load_texts(context, stage, *mesh, counts);
 
-  const auto run = [&](const Dataset& training, const Dataset* validation) {
-    TokenObjective objective(training, validation);
-    const Dataset& shown = validation != nullptr ? *validation : training;
-    SamplePrompts prompts = sample_prompts(*model, shown, config.train.samples);
-    return run_training_job(
+  const auto run = [&](const auto& sets) {
+    const StageData data(sets, context.seed());
+    TokenObjective objective(data.training(), data.validation_or_null());
+    SamplePrompts prompts = sample_prompts(*model, sets.shown(), config.train.samples);
+    StageRecord record = run_training_job(
         context, {stage, config.train, *mesh, std::move(model), objective, std::move(prompts)});
+    add_counts(record, counts);
+    return record;
   };
-  if (noise == nullptr) return run(texts.training, texts.validation_or_null());
-  const data::NoisyDataset training(texts.training, *noise, context.seed());
-  if (texts.validation_or_null() == nullptr) return run(training, nullptr);
-  const data::NoisyDataset validation(*texts.validation, *noise, context.seed());
-  return run(training, &validation);
+  if (noise == nullptr) return run(texts);
+  StageSets<data::NoisyDataset> exercises{.weights = texts.weights};
+  for (const auto& set : texts.training)
+    exercises.training.emplace_back(set, *noise, context.seed());
+  for (const auto& set : texts.validation)
+    exercises.validation.emplace_back(set, *noise, context.seed());
+  return run(exercises);
 }
 
 }  // namespace tandem::launcher

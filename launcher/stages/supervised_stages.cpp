@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "data/datasets/load.h"
 #include "data/datasets/preference.h"
 #include "data/datasets/sft.h"
 #include "launcher/stages/stages.h"
@@ -14,34 +15,79 @@ using data::Batch;
 using data::Dataset;
 using train::Metrics;
 
+namespace {
+
+// Trains on `sets`, for which the stage's kind of model has been chosen.
+template <typename T>
+StageRecord train_on(RunContext& context, const Stage& stage, const parallel::Mesh& mesh,
+                     std::unique_ptr<models::Model> model, const StageSets<T>& sets) {
+  const auto& config = std::get<SftStage>(stage.config);
+  const StageData data(sets, context.seed());
+  const T& shown = sets.shown();
+  auto prompts = example_prompts([&](std::int64_t i) { return shown.example(i); },
+                                 std::min(config.train.samples.count, shown.size()));
+  TokenObjective objective(data.training(), data.validation_or_null());
+  return run_training_job(
+      context, {stage, config.train, mesh, std::move(model), objective, std::move(prompts)});
+}
+
+}  // namespace
+
 StageRecord run_sft_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<SftStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
+  auto model = build_writer(context, config.from,
+                            trained_options(config.train.precision, config.train.recompute, *mesh,
+                                            models::Head::kLanguageModel));
   const data::ChatTemplate chat = context.chat_template();
-  const auto data = load_data(config, [&](const data::DataConfig& source) {
-    return data::load_sft(source, chat, config.train.sequence_length);
-  });
-  const auto& shown = data.validation ? *data.validation : data.training;
-  auto prompts = example_prompts([&](std::int64_t i) { return shown.example(i); },
-                                 std::min(config.train.samples.count, shown.size()));
-  TokenObjective objective(data.training, data.validation_or_null());
-  return run_training_job(
-      context, {stage, config.train, *mesh,
-                build_decoder(context, config.from,
-                              trained_options(config.train.precision, config.train.recompute, *mesh,
-                                              models::Head::kLanguageModel)),
-                objective, std::move(prompts)});
+  const bool two_texts = model->kind() == models::ModelKind::kEncoderDecoder;
+  const data::SftOptions options{config.train.sequence_length, config.masks, two_texts};
+  data::ReadCounts counts;
+  const auto load = [&](const data::DataConfig& source, const std::string& name) {
+    const ExampleRecipe recipe{
+        [&] { return data::sft_fingerprint(source, chat, options); },
+        [&](data::ExampleSink& out) { return data::read_sft(source, chat, options, out); }};
+    return data::split_examples(prepare_examples(context, stage, *mesh, name, recipe, counts), 1,
+                                source.validation_fraction);
+  };
+  const auto train = [&](const auto& make) {
+    return train_on(
+        context, stage, *mesh, std::move(model),
+        load_sets(config, [&](const data::DataConfig& source, const std::string& name) {
+          auto split = load(source, name);
+          using T = decltype(make(std::move(split.train)));
+          return data::Split<T>{make(std::move(split.train)), make(std::move(split.validation))};
+        }));
+  };
+  const data::TokenId start = model->decoder_start_token();
+  StageRecord record = two_texts ? train([&](data::ExampleStore examples) {
+    return data::SequenceToSequenceDataset(std::move(examples), start);
+  })
+                                 : train([](data::ExampleStore examples) {
+                                     return data::SftDataset(std::move(examples));
+                                   });
+  add_counts(record, counts);
+  return record;
 }
 
 // ---- reward
 
 namespace {
 
-auto load_preference_data(RunContext& context, const TrainingStage& config) {
+auto load_preference_sets(RunContext& context, const Stage& stage, const TrainingStage& config,
+                          const parallel::Mesh& mesh, data::ReadCounts& counts) {
   const data::ChatTemplate chat = context.chat_template();
-  return load_data(config, [&](const data::DataConfig& source) {
-    return data::load_preferences(source, chat, config.train.sequence_length);
+  const std::int64_t length = config.train.sequence_length;
+  return load_sets(config, [&](const data::DataConfig& source, const std::string& name) {
+    const ExampleRecipe recipe{
+        [&] { return data::preference_fingerprint(source, chat, length); },
+        [&](data::ExampleSink& out) { return data::read_preferences(source, chat, length, out); }};
+    auto split = data::split_examples(prepare_examples(context, stage, mesh, name, recipe, counts),
+                                      2, source.validation_fraction);
+    return data::Split<data::PreferenceDataset>{
+        data::PreferenceDataset(std::move(split.train)),
+        data::PreferenceDataset(std::move(split.validation))};
   });
 }
 
@@ -74,14 +120,18 @@ StageRecord run_reward_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<RewardStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
-  const auto data = load_preference_data(context, config);
-  RewardObjective objective(data.training, data.validation_or_null(), config.reward);
+  data::ReadCounts counts;
+  const auto sets = load_preference_sets(context, stage, config, *mesh, counts);
+  const StageData data(sets, context.seed());
+  RewardObjective objective(data.training(), data.validation_or_null(), config.reward);
   models::BuildOptions options =
       trained_options(config.train.precision, config.train.recompute, *mesh, models::Head::kScalar);
   options.scalar_head_std = models::kRewardHeadStd;
-  return run_training_job(
+  StageRecord record = run_training_job(
       context,
       {stage, config.train, *mesh, build_decoder(context, config.from, options), objective, {}});
+  add_counts(record, counts);
+  return record;
 }
 
 // ---- DPO
@@ -119,18 +169,23 @@ StageRecord run_dpo_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<DpoStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
-  const auto data = load_preference_data(context, config);
+  data::ReadCounts counts;
+  const auto sets = load_preference_sets(context, stage, config, *mesh, counts);
+  const StageData data(sets, context.seed());
   auto model = build_decoder(context, config.from,
                              trained_options(config.train.precision, config.train.recompute, *mesh,
                                              models::Head::kLanguageModel));
   const auto reference =
       build_decoder(context, config.reference_from,
                     frozen_options(config.train.precision, *mesh, models::Head::kLanguageModel));
-  DpoObjective objective(data.training, data.validation_or_null(), *reference, config.dpo);
-  auto prompts = example_prompts([&](std::int64_t i) { return data.training.chosen(i); },
-                                 std::min(config.train.samples.count, data.training.size()));
-  return run_training_job(
+  DpoObjective objective(data.training(), data.validation_or_null(), *reference, config.dpo);
+  const data::PreferenceDataset& shown = sets.training.front();
+  auto prompts = example_prompts([&](std::int64_t i) { return shown.chosen(i); },
+                                 std::min(config.train.samples.count, shown.size()));
+  StageRecord record = run_training_job(
       context, {stage, config.train, *mesh, std::move(model), objective, std::move(prompts)});
+  add_counts(record, counts);
+  return record;
 }
 
 }  // namespace tandem::launcher

@@ -97,10 +97,11 @@ StageRecord run_classify_stage(RunContext& context, const Stage& stage) {
                                                  *mesh, models::Head::kClassification);
   options.labels = labels_of(context, stage, config);
   const data::LabelScheme scheme = scheme_of(options.labels);
-  const auto data = load_data(config, [&](const data::DataConfig& source) {
+  const auto sets = load_sets(config, [&](const data::DataConfig& source, const std::string&) {
     return data::load_labelled(source, context.tokenizer(), scheme, config.train.sequence_length);
   });
-  ClassificationObjective objective(data.training, data.validation_or_null(),
+  const StageData data(sets, context.seed());
+  ClassificationObjective objective(data.training(), data.validation_or_null(),
                                     options.labels.problem);
   auto model = build_model(context, config.from, options);
   require_positions(context, stage, *model, config.train);
@@ -144,14 +145,15 @@ StageRecord run_contrastive_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<ContrastiveStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
-  const auto data = load_data(config, [&](const data::DataConfig& source) {
+  const auto sets = load_sets(config, [&](const data::DataConfig& source, const std::string&) {
     return data::load_pairs(source, context.tokenizer(), config.train.sequence_length);
   });
   const models::EmbeddingConfig embedding = embedding_of(context, config);
   // Embeddings of length 1 have their cosine as product.
   const bool cosine =
       config.contrastive.similarity == train::Similarity::kCosine || config.contrastive.normalize;
-  ContrastiveObjective objective(data.training, data.validation_or_null(),
+  const StageData data(sets, context.seed());
+  ContrastiveObjective objective(data.training(), data.validation_or_null(),
                                  {{.scale = config.contrastive.scale, .cosine = cosine},
                                   embedding.pooling,
                                   data::texts_per_sample(config.data),

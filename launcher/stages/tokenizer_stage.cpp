@@ -2,6 +2,7 @@
 #include "data/readers/record_reader.h"
 #include "data/tokenizer/tokenizer_trainer.h"
 #include "launcher/stages/stages.h"
+#include "launcher/stages/training_stage.h"
 #include "runtime/metrics/timers.h"
 
 namespace tandem::launcher {
@@ -16,10 +17,12 @@ StageRecord run_tokenizer_stage(RunContext& context, const Stage& stage) {
   while (reader->next(record)) trainer->add_document(record.fields.front().text);
   const data::Tokenizer tokenizer = trainer->train();
   tokenizer.save(context.folder_of(stage));
-  return {.result = "",
-          .figures = {{"vocabulary", static_cast<double>(tokenizer.vocab_size())},
-                      {"bytes", static_cast<double>(reader->bytes_total())},
-                      {"seconds", watch.seconds()}}};
+  StageRecord finished{.result = "",
+                       .figures = {{"vocabulary", static_cast<double>(tokenizer.vocab_size())},
+                                   {"bytes", static_cast<double>(reader->bytes_total())},
+                                   {"seconds", watch.seconds()}}};
+  add_counts(finished, {.skipped = reader->skipped()});
+  return finished;
 }
 
 }  // namespace tandem::launcher

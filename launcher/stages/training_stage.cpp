@@ -1,8 +1,10 @@
 #include "launcher/stages/training_stage.h"
 
+#include <chrono>
 #include <numeric>
 
 #include "models/generation/generate.h"
+#include "runtime/base/log.h"
 #include "train/objectives.h"
 
 namespace tandem::launcher {
@@ -37,6 +39,43 @@ runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
           .beta2 = config.beta2,
           .eps = config.eps,
           .weight_decay = config.weight_decay};
+}
+
+void make_on_first_rank(const RunContext& context, const parallel::Mesh& mesh,
+                        const std::string& what, const std::function<void()>& make) {
+  // The launcher ends all ranks when one dies, so the wait ends in any case.
+  mesh.world.set_deadline(std::chrono::hours(24 * 365));
+  if (mesh.is_first_rank()) make();
+  mesh.world.barrier(what);
+  mesh.world.set_deadline(
+      std::chrono::milliseconds(static_cast<std::int64_t>(context.recipe().timeout * 1000)));
+}
+
+data::ExampleStore prepare_examples(RunContext& context, const Stage& stage,
+                                    const parallel::Mesh& mesh, const std::string& name,
+                                    const ExampleRecipe& recipe, data::ReadCounts& counts) {
+  const std::filesystem::path path = context.folder_of(stage) / (name + ".examples");
+  make_on_first_rank(context, mesh, "tokenise the examples", [&] {
+    data::build_example_file(path, recipe.fingerprint(), context.tokenizer().vocab_size(),
+                             recipe.read);
+  });
+  const data::ReadCounts own = data::read_counts_of(path);
+  if (own.skipped > 0) runtime::log_info("{}: {} bad records skipped", path.string(), own.skipped);
+  if (own.dropped > 0)
+    runtime::log_info(
+        "{}: {} examples left out: nothing to learn within sequence_length, or their label is "
+        "false",
+        path.string(), own.dropped);
+  counts.skipped += own.skipped;
+  counts.dropped += own.dropped;
+  return data::ExampleStore::open(path);
+}
+
+void add_counts(StageRecord& record, const data::ReadCounts& counts) {
+  if (counts.skipped > 0)
+    record.figures.emplace_back("skipped_records", static_cast<double>(counts.skipped));
+  if (counts.dropped > 0)
+    record.figures.emplace_back("dropped_examples", static_cast<double>(counts.dropped));
 }
 
 double TokenObjective::weight(const data::Batch& batch) const {

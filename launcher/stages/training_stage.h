@@ -2,12 +2,20 @@
 // and the record at the end.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "data/datasets/blended.h"
+#include "data/datasets/example_file.h"
 #include "data/datasets/examples.h"
 #include "launcher/stages/context.h"
+#include "runtime/base/error.h"
 #include "train/engine.h"
 #include "train/loop.h"
 
@@ -38,31 +46,85 @@ class StageObjective : public train::Objective {
   const data::Dataset* validation_;
 };
 
-// Training and validation data of a stage; validation may be empty.
+// The data sets of a stage, one for each source.
 template <typename T>
-struct StageData {
-  T training;
-  std::unique_ptr<T> validation;
+struct StageSets {
+  std::vector<T> training;
+  std::vector<double> weights;  // of training
+  std::vector<T> validation;    // none that is empty; may be none at all
 
-  const data::Dataset* validation_or_null() const {
-    return validation != nullptr && validation->size() > 0 ? validation.get() : nullptr;
-  }
+  // The first sample of what evaluations see, or else of training.
+  const T& shown() const { return validation.empty() ? training.front() : validation.front(); }
 };
 
-// `load` reads one source into a Split. A validation source of its own wins over a held-out
-// fraction.
+// `load(source, name)` reads one source into a Split; files made of it may be called by `name`. A
+// validation source of its own wins over held-out fractions.
 template <typename Load>
-auto load_data(const TrainingStage& stage, const Load& load) {
-  auto split = load(stage.data);
-  using T = decltype(split.train);
-  StageData<T> data{std::move(split.train), nullptr};
-  if (!stage.validation.path.empty()) {
-    data.validation = std::make_unique<T>(load(stage.validation).train);
-  } else if (stage.data.validation_fraction > 0) {
-    data.validation = std::make_unique<T>(std::move(split.validation));
-  }
-  return data;
+auto load_sets(const TrainingStage& stage, const Load& load) {
+  using T = decltype(load(stage.data, std::string()).train);
+  StageSets<T> sets;
+  const auto add = [&](const data::DataConfig& source, double weight, const std::string& name) {
+    auto split = load(source, name);
+    if (split.train.size() == 0)
+      runtime::throw_error("{}: nothing to train on in it, or less than is held out", source.path);
+    sets.training.push_back(std::move(split.train));
+    sets.weights.push_back(weight);
+    if (stage.validation.path.empty() && split.validation.size() > 0)
+      sets.validation.push_back(std::move(split.validation));
+  };
+  if (stage.data.sources.empty()) add(stage.data, 1.0, "training");
+  for (std::size_t i = 0; i < stage.data.sources.size(); ++i)
+    add(stage.data.sources[i], stage.data.sources[i].weight, fmt::format("training-{}", i));
+  if (!stage.validation.path.empty())
+    if (T held_out = load(stage.validation, std::string("validation")).train; held_out.size() > 0)
+      sets.validation.push_back(std::move(held_out));
+  return sets;
 }
+
+// What a stage trains on and is evaluated on: its sets, mixed by weight, and one after the other.
+class StageData {
+ public:
+  // The sets must outlive this object.
+  template <typename T>
+  StageData(const StageSets<T>& sets, std::uint64_t seed)
+      : training_(pointers(sets.training), sets.weights, seed) {
+    if (!sets.validation.empty()) validation_.emplace(pointers(sets.validation));
+  }
+
+  const data::Dataset& training() const { return training_; }
+  const data::Dataset* validation_or_null() const { return validation_ ? &*validation_ : nullptr; }
+
+ private:
+  template <typename T>
+  static std::vector<const data::Dataset*> pointers(const std::vector<T>& sets) {
+    std::vector<const data::Dataset*> result;
+    for (const T& set : sets) result.push_back(&set);
+    return result;
+  }
+
+  data::BlendedDataset training_;
+  std::optional<data::BlendedDataset> validation_;
+};
+
+// Lets the mesh's first rank make a file that all ranks then read, however long that takes.
+// Collective over the mesh.
+void make_on_first_rank(const RunContext& context, const parallel::Mesh& mesh,
+                        const std::string& what, const std::function<void()>& make);
+
+// How a source becomes a file of examples.
+struct ExampleRecipe {
+  std::function<std::uint64_t()> fingerprint;
+  std::function<data::ReadCounts(data::ExampleSink&)> read;
+};
+
+// A source's examples: tokenised by the mesh's first rank into STAGE/NAME.examples, unless they are
+// there, and mapped by all. What was left out is logged, and added to `counts`.
+data::ExampleStore prepare_examples(RunContext& context, const Stage& stage,
+                                    const parallel::Mesh& mesh, const std::string& name,
+                                    const ExampleRecipe& recipe, data::ReadCounts& counts);
+
+// Adds what was left out, if anything, to the stage's figures.
+void add_counts(StageRecord& record, const data::ReadCounts& counts);
 
 // Prediction of every target: what noise hides or all tokens in pretraining, completions in
 // fine-tuning.

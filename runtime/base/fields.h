@@ -15,6 +15,7 @@
 // writer, the documentation generator (all in launcher/recipe).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -71,11 +72,28 @@ class FieldVisitor {
     visit_nested(info, [&config](FieldVisitor& inner) { config.visit_fields(inner); });
   }
 
+  // Several such structs, as a list of mappings.
+  template <typename Config>
+  void list(const FieldInfo& info, std::vector<Config>& items) {
+    visit_list(info, {.size = items.size(),
+                      .resize = [&items](std::size_t size) { items.resize(size); },
+                      .visit = [&items](std::size_t index, FieldVisitor& inner) {
+                        items[index].visit_fields(inner);
+                      }});
+  }
+
  protected:
+  struct ListItems {
+    std::size_t size = 0;
+    std::function<void(std::size_t size)> resize;
+    std::function<void(std::size_t index, FieldVisitor& inner)> visit;
+  };
+
   virtual void visit_choice(const FieldInfo& info, int& index,
                             std::span<const std::string_view> names) = 0;
   virtual void visit_nested(const FieldInfo& info,
                             const std::function<void(FieldVisitor&)>& visit) = 0;
+  virtual void visit_list(const FieldInfo& info, const ListItems& items) = 0;
 };
 
 }  // namespace tandem::runtime

@@ -27,6 +27,9 @@ SUBJECTS = {
     "classification": "classification",
     "embeddings": "embeddings",
     "original_templates": "original_templates",
+    "trl_data": "trl_data",
+    "parquet": "parquet_files",
+    "sequence_to_sequence": "sequence_to_sequence",
 }
 
 

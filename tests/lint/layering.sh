@@ -32,6 +32,7 @@ complain 'runtime models data train rl launcher parallel/ops parallel/layers par
 complain 'runtime/base runtime/device runtime/tensor runtime/autograd runtime/nn runtime/optim runtime/io parallel models data train rl launcher' '(oneapi/)?dnnl' 'oneDNN only in runtime/kernels/cpu'
 complain 'runtime parallel models data train rl' 'grpc|tandem\.(grpc\.)?pb\.h' 'gRPC only in launcher'
 complain 'runtime/base runtime/device/device.h runtime/tensor runtime/autograd parallel/ops parallel/layers models data train rl launcher' 'cuda|cudnn|cublas|nccl\.h' 'CUDA only in cuda/ and nccl/ folders'
+complain 'runtime parallel models train rl launcher data/readers data/datasets data/no_parquet data/tokenizer data/jinja' '(arrow|parquet)/' 'Arrow only in data/parquet'
 found=$(grep -rn 'USE_CUDA' --include='*.h' --include='*.cpp' runtime parallel models data train rl launcher)
 [ -n "$found" ] && { printf '%s\n  build variations are folders, not #ifdef\n' "$found"; status=1; }
 exit $status

@@ -29,6 +29,8 @@ header  spdlog/spdlog.h           libspdlog-dev
 header  fmt/core.h                libfmt-dev
 header  CLI/CLI.hpp               libcli11-dev
 header  pcre2.h                   libpcre2-dev
+header  zlib.h                    zlib1g-dev
+header  zstd.h                    libzstd-dev
 header  unicode/uchar.h           libicu-dev
 '
 

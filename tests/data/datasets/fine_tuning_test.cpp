@@ -60,7 +60,7 @@ TEST(CutToFit, the_prompt_keeps_half_and_the_completion_loses_its_end) {
 TEST(Sft, prompt_tokens_are_not_predicted) {
   const Case setup(R"({"prompt": "ab", "completion": "cd"})"
                    "\n");
-  const auto split = load_sft(setup.config, setup.chat(), 16);
+  const auto split = load_sft(setup.config, setup.chat(), {16});
   ASSERT_EQ(split.train.size(), 1);
   const Batch batch = make_batch(split.train, std::vector<SampleId>{0});
   const TokenId c = *setup.tokenizer.token_to_id("c"), d = *setup.tokenizer.token_to_id("d");
@@ -75,7 +75,7 @@ TEST(Sft, prompt_tokens_are_not_predicted) {
 // A template's own words are part of the prompt.
 TEST(Sft, the_template_is_not_predicted_either) {
   const Case setup(R"({"prompt": "ab", "completion": "c"})");
-  const auto split = load_sft(setup.config, setup.chat("Q: {prompt} A:{completion}{eos}"), 32);
+  const auto split = load_sft(setup.config, setup.chat("Q: {prompt} A:{completion}{eos}"), {32});
   const ExampleView example = split.train.example(0);
   EXPECT_EQ(setup.text_of(example.tokens), "Q: ab A:c<|endoftext|>");
   EXPECT_EQ(setup.text_of(example.tokens.first(example.prompt_length)), "Q: ab A:");
@@ -86,7 +86,7 @@ TEST(Sft, too_long_sequences_are_cut) {
                    "\n"
                    R"({"prompt": "abcdefgh", "completion": "u"})"
                    "\n");
-  const auto split = load_sft(setup.config, setup.chat(), 8);
+  const auto split = load_sft(setup.config, setup.chat(), {8});
   EXPECT_EQ(setup.text_of(split.train.example(0).tokens), "efghuvwx");  // and no eos
   EXPECT_EQ(split.train.example(0).prompt_length, 4);
   EXPECT_EQ(setup.text_of(split.train.example(1).tokens), "cdefghu<|endoftext|>");
@@ -95,13 +95,13 @@ TEST(Sft, too_long_sequences_are_cut) {
 TEST(Sft, empty_records_and_bad_lengths_are_named) {
   const Case setup(
       "{\"prompt\": \"a\", \"completion\": \"\"}\n{\"prompt\": \"\", \"completion\": \"\"}\n");
-  EXPECT_EQ(load_sft(setup.config, setup.chat(), 8).train.size(), 2) << "eos alone is a token";
-  EXPECT_EQ(error_of([&] { load_sft(setup.config, setup.chat("{prompt}{completion}"), 8); }),
+  EXPECT_EQ(load_sft(setup.config, setup.chat(), {8}).train.size(), 2) << "eos alone is a token";
+  EXPECT_EQ(error_of([&] { load_sft(setup.config, setup.chat("{prompt}{completion}"), {8}); }),
             setup.config.path + ":2: the record is empty: it gives no token; remove the line");
-  EXPECT_THAT(error_of([&] { load_sft(setup.config, setup.chat(), 1); }),
+  EXPECT_THAT(error_of([&] { load_sft(setup.config, setup.chat(), {1}); }),
               StartsWith(setup.config.path + ": max_length is 1; it must be at least 2"));
   const Case missing("{\"prompt\": \"a\"}\n");
-  EXPECT_THAT(error_of([&] { load_sft(missing.config, missing.chat(), 8); }),
+  EXPECT_THAT(error_of([&] { load_sft(missing.config, missing.chat(), {8}); }),
               StartsWith(missing.config.path + ":1: no field 'completion' (there is 'prompt')"));
 }
 
@@ -111,7 +111,7 @@ TEST(Sft, held_out_records_are_apart_and_keep_their_numbers) {
     lines += fmt::format("{{\"prompt\": \"{}\", \"completion\": \"x\"}}\n", i);
   Case setup(lines);
   setup.config.validation_fraction = 0.2;
-  const auto split = load_sft(setup.config, setup.chat(), 16);
+  const auto split = load_sft(setup.config, setup.chat(), {16});
   EXPECT_EQ(split.train.size(), 16);
   EXPECT_EQ(split.validation.size(), 4);
   std::set<std::int64_t> records;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "data/datasets/labelled.h"
 #include "data/datasets/pairs.h"
 #include "data/text_encoding.h"
@@ -15,6 +17,7 @@ using ::testing::ElementsAre;
 using testing::error_of;
 using testing::Files;
 using ::testing::HasSubstr;
+using nlohmann::ordered_json;
 using testing::small_tokenizer;
 
 // [CLS] … [SEP] around a text.
@@ -50,11 +53,11 @@ const LabelScheme kAny{LabelKind::kAny, {"bad", "good", "great"}};
 const LabelScheme kNumbers{LabelKind::kNumbers, {"joy", "anger"}};
 
 TEST(Labels, are_names_numbers_or_lists) {
-  EXPECT_THAT(kOne.parse("\"good\"", "f:1"), ElementsAre(1));
-  EXPECT_THAT(kOne.parse("2", "f:1"), ElementsAre(2));
-  EXPECT_THAT(kAny.parse("[\"great\", 0]", "f:1"), ElementsAre(1, 0, 1));
-  EXPECT_THAT(kAny.parse("[]", "f:1"), ElementsAre(0, 0, 0));
-  EXPECT_THAT(kNumbers.parse("[0.5, -2]", "f:1"), ElementsAre(0.5f, -2.0f));
+  EXPECT_THAT(kOne.parse(ordered_json::parse("\"good\""), "f:1"), ElementsAre(1));
+  EXPECT_THAT(kOne.parse(ordered_json::parse("2"), "f:1"), ElementsAre(2));
+  EXPECT_THAT(kAny.parse(ordered_json::parse("[\"great\", 0]"), "f:1"), ElementsAre(1, 0, 1));
+  EXPECT_THAT(kAny.parse(ordered_json::parse("[]"), "f:1"), ElementsAre(0, 0, 0));
+  EXPECT_THAT(kNumbers.parse(ordered_json::parse("[0.5, -2]"), "f:1"), ElementsAre(0.5f, -2.0f));
 }
 
 struct BadLabel {
@@ -84,7 +87,7 @@ TEST(Labels, that_are_none_are_refused_with_their_line) {
             "f:7: label \"much\" is no number, which regression learns; correct the line"},
            {kNumbers, "1",
             "f:7: 1 numbers for 2 labels; correct the line, or the stage's 'labels'"}})
-    EXPECT_EQ(error_of([&] { c.scheme.parse(c.json, "f:7"); }), c.said);
+    EXPECT_EQ(error_of([&] { c.scheme.parse(ordered_json::parse(c.json), "f:7"); }), c.said);
 }
 
 DataConfig config_of(const Files& files, std::string_view text) {

@@ -112,9 +112,8 @@ TEST(TextReader, files_that_cannot_be_read_are_named) {
   const std::string missing = (files.folder() / "missing.txt").string();
   EXPECT_THAT(error_of([&] { texts_of(config_of(missing)); }),
               StartsWith(missing + ": no such file; set the data's path"));
-  const std::string folder = files.folder().string();
-  EXPECT_THAT(error_of([&] { texts_of(config_of(folder)); }),
-              StartsWith(folder + ": not a regular file"));
+  EXPECT_THAT(error_of([&] { texts_of(config_of("/dev/null")); }),
+              StartsWith("/dev/null: not a regular file"));
   EXPECT_THAT(error_of([&] { texts_of(config_of("")); }), HasSubstr("path of the data is empty"));
 }
 
@@ -130,12 +129,14 @@ TEST(TextReader, text_has_no_fields) {
 TEST(DataConfig, the_name_decides_the_format_unless_the_recipe_does) {
   const auto format = [](const std::string& path, DataFormat set = DataFormat::kAuto) {
     DataConfig config;
-    config.path = path;
     config.format = set;
-    return config.resolved_format();
+    return config.format_of(path);
   };
   EXPECT_EQ(format("a/b.jsonl"), DataFormat::kJsonl);
   EXPECT_EQ(format("b.ndjson"), DataFormat::kJsonl);
+  EXPECT_EQ(format("b.jsonl.gz"), DataFormat::kJsonl);
+  EXPECT_EQ(format("b.jsonl.zst"), DataFormat::kJsonl);
+  EXPECT_EQ(format("b.parquet"), DataFormat::kParquet);
   EXPECT_EQ(format("b.txt"), DataFormat::kText);
   EXPECT_EQ(format("b.jsonl.txt"), DataFormat::kText);
   EXPECT_EQ(format("b.txt", DataFormat::kJsonl), DataFormat::kJsonl);

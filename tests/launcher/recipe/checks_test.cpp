@@ -250,12 +250,13 @@ TEST(RecipeChecks, data_is_there) {
       {"stages:\n  - tokenizer:\n      data: no/such.txt\n",
        "my.yaml:3: no such file: no/such.txt; paths start from " + here},
       {"stages:\n  - tokenizer: {data: tests}\n",
-       "my.yaml:2: no such file: tests; paths start from " + here},
+       "my.yaml:2: tests: no data in this folder; put .jsonl, .parquet or .txt files there, or set "
+       "'format' for files of other names"},
       {"stages:\n  - tokenizer: {data: data/demo/nothing.txt}\n",
        "my.yaml:2: no such file: data/demo/nothing.txt; tools/demo_data/fetch.sh makes the demo's "
        "data (./run.sh does so by itself)"},
       {"stages:\n  - tokenizer: {data: {path: \"\"}}\n",
-       "my.yaml:2: path of the data is empty; set it to a text or JSONL file"},
+       "my.yaml:2: path of the data is empty; set it to a text, JSONL or Parquet file"},
       {pretrain_text("      validation: no/such.txt\n"),
        "my.yaml:6: no such file: no/such.txt; paths start from " + here},
       {after_pretrain("  - evaluate: {prompts: DATA, lexicon: no/such.txt}\n"),
