@@ -16,6 +16,11 @@ std::int64_t texts_per_sample(const DataConfig& config) {
   return config.negative_field.empty() ? 2 : 3;
 }
 
+std::int64_t texts_per_sample(const BlendConfig& config) {
+  const DataConfig& one = config;
+  return texts_per_sample(config.sources.empty() ? one : config.sources.front());
+}
+
 Split<PairDataset> load_pairs(const DataConfig& config, const Tokenizer& tokenizer,
                               std::int64_t max_length) {
   require_max_length(config, max_length);

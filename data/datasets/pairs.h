@@ -26,8 +26,9 @@ class PairDataset : public Dataset {
   std::int64_t texts_per_sample_;
 };
 
-// 3 where the data names a field with negatives, else 2.
+// 3 where the data names a field with negatives, else 2; of a blend, whose sources agree, each.
 std::int64_t texts_per_sample(const DataConfig& config);
+std::int64_t texts_per_sample(const BlendConfig& config);
 
 // Reads anchor_field, positive_field and, if named, negative_field. Texts longer than max_length
 // are cut (text_encoding.h).

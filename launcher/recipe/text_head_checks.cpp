@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "data/datasets/pairs.h"
+
 namespace tandem::launcher {
 
 namespace {
@@ -33,7 +35,11 @@ void check_contrastive(const ContrastiveStage& stage, const models::FamilyConfig
     complain("global_batch_size",
              "1 leaves a pair nothing to be told from; use a larger one: each pair is told from "
              "all others of its global batch");
-  const bool negatives = !stage.data.negative_field.empty();
+  const bool negatives = data::texts_per_sample(stage.data) == 3;
+  for (std::size_t i = 0; i < stage.data.sources.size(); ++i)
+    if (negatives == stage.data.sources[i].negative_field.empty())
+      complain(fmt::format("data.sources[{}].negative_field", i),
+               fmt::format("must be {} as in the first source", negatives ? "named" : "left out"));
   if (!stage.validation.path.empty() && negatives == stage.validation.negative_field.empty())
     complain("validation.negative_field",
              fmt::format("must be {} as in 'data'", negatives ? "named" : "left out"));
