@@ -38,7 +38,7 @@ void check_contrastive(const ContrastiveStage& stage, const models::FamilyConfig
   const bool negatives = data::texts_per_sample(stage.data) == 3;
   for (std::size_t i = 0; i < stage.data.sources.size(); ++i)
     if (negatives == stage.data.sources[i].negative_field.empty())
-      complain(fmt::format("data.sources[{}].negative_field", i),
+      complain(fmt::format("data.sources.{}.negative_field", i),
                fmt::format("must be {} as in the first source", negatives ? "named" : "left out"));
   if (!stage.validation.path.empty() && negatives == stage.validation.negative_field.empty())
     complain("validation.negative_field",
