@@ -1,7 +1,6 @@
 #include "models/layers/attention.h"
 
-#include "parallel/ops/head_norm.h"
-#include "parallel/ops/tensor_parallel.h"
+#include "runtime/autograd/ops/head_norm.h"
 
 namespace tandem::models {
 
@@ -19,6 +18,8 @@ Tensor attend(const SelfAttention& a, const Tensor& qkv, std::int64_t layer, con
                                  .scale = a.scale,
                                  .distance_bias = pass.distance_bias,
                                  .bias_zero = pass.bias_zero};
+  if (pass.context != nullptr)
+    return parallel::context_attention(qkv, a.heads, pass.context, options);
   if (pass.cache == nullptr) return runtime::attention(qkv, a.heads, pass.cu_seqlens, options);
   const CacheUse& use = *pass.cache;
   runtime::KvCacheView& cache = use.cache->layer(layer);
@@ -66,30 +67,28 @@ Tensor decode(const CrossAttention& a, const Tensor& q, std::int64_t layer, cons
 
 }  // namespace
 
-Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
-                                 const parallel::Group& tp) const {
-  Tensor packed = parallel::column_parallel_linear(x, *qkv.weight, qkv.bias, tp);
+Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
+  Tensor packed = parallel::column_parallel_linear(x, *qkv.weight, qkv.bias, pass.tp);
   if (q_norm.defined())
-    packed =
-        parallel::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps(), tp);
+    packed = runtime::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps());
   if (rope != nullptr) packed = runtime::rope(packed, heads, pass.positions, *rope);
   return parallel::row_parallel_linear(attend(*this, packed, layer, pass), *out.weight, out.bias,
-                                       tp);
+                                       pass.tp);
 }
 
-Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
-                                  const parallel::Group& tp) const {
-  const Tensor queries = parallel::column_parallel_linear(x, *q.weight, q.bias, tp);
+Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
+  const Tensor queries = parallel::column_parallel_linear(x, *q.weight, q.bias, pass.tp);
   Tensor attended;
   if (pass.cache != nullptr && pass.cache->decode) {
     attended = decode(*this, queries, layer, *pass.cache);
   } else {
-    const Tensor packed = parallel::column_parallel_linear(pass.encoded, *kv.weight, kv.bias, tp);
+    const Tensor packed =
+        parallel::column_parallel_linear(pass.encoded, *kv.weight, kv.bias, pass.tp);
     if (pass.cache != nullptr) remember(*this, packed, layer, pass);
     attended = runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
                                         pass.encoded_cu_seqlens, {.scale = scale});
   }
-  return parallel::row_parallel_linear(attended, *out.weight, out.bias, tp);
+  return parallel::row_parallel_linear(attended, *out.weight, out.bias, pass.tp);
 }
 
 }  // namespace tandem::models

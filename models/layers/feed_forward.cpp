@@ -4,7 +4,6 @@
 #include <array>
 
 #include "models/config_file.h"
-#include "parallel/ops/tensor_parallel.h"
 #include "runtime/autograd/ops/activation.h"
 
 namespace tandem::models {
@@ -56,7 +55,7 @@ std::string_view name_of(Activation activation) {
   return std::ranges::find(kNames, activation, &ActivationName::activation)->name;
 }
 
-Tensor FeedForward::operator()(const Tensor& x, const parallel::Group& tp) const {
+Tensor FeedForward::operator()(const Tensor& x, const parallel::TensorParallel& tp) const {
   const Tensor inner =
       activate(parallel::column_parallel_linear(x, *up.weight, up.bias, tp), activation, gated);
   return parallel::row_parallel_linear(inner, *down.weight, down.bias, tp);
