@@ -75,11 +75,11 @@ class FieldVisitor {
   // Several such structs, as a list of mappings.
   template <typename Config>
   void list(const FieldInfo& info, std::vector<Config>& items) {
-    visit_list(info, {.size = items.size(),
-                      .resize = [&items](std::size_t size) { items.resize(size); },
-                      .visit = [&items](std::size_t index, FieldVisitor& inner) {
-                        items[index].visit_fields(inner);
-                      }});
+    visit_list(info,
+               {.size = items.size(),
+                .resize = [&items](std::size_t size) { items.resize(size); },
+                .visit = [&items](std::size_t index,
+                                  FieldVisitor& inner) { items[index].visit_fields(inner); }});
   }
 
  protected:

@@ -121,7 +121,8 @@ TEST(TrlData, turns_without_marks) {
   };
   const Tokenizer plain = tokenizer_of(named("chatml_all"));
   const Tokenizer marked = tokenizer_of(named("chatml_marked"));
-  for (const ordered_json& record : named("chatml_all")["records"]) {
+  const ordered_json records = named("chatml_all")["records"];
+  for (const ordered_json& record : records) {
     const auto turns = ModelChatTemplate(plain, "m").encode(record["messages"], nullptr, true);
     const auto marks = ModelChatTemplate(marked, "m").encode(record["messages"], nullptr, true);
     EXPECT_EQ(turns.tokens, marks.tokens);

@@ -249,8 +249,9 @@ TEST(RecipeChecks, data_is_there) {
   expect_said({
       {"stages:\n  - tokenizer:\n      data: no/such.txt\n",
        "my.yaml:3: no such file: no/such.txt; paths start from " + here},
-      {"stages:\n  - tokenizer: {data: tests}\n",
-       "my.yaml:2: tests: no data in this folder; put .jsonl, .parquet or .txt files there, or set "
+      {"stages:\n  - tokenizer: {data: data/readers}\n",
+       "my.yaml:2: data/readers: no data in this folder; put .jsonl, .parquet or .txt files there, "
+       "or set "
        "'format' for files of other names"},
       {"stages:\n  - tokenizer: {data: data/demo/nothing.txt}\n",
        "my.yaml:2: no such file: data/demo/nothing.txt; tools/demo_data/fetch.sh makes the demo's "

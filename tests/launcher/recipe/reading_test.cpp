@@ -111,7 +111,8 @@ TEST(RecipeReading, required_keys_are_missed_where_they_belong) {
        "my.yaml:2: 'data' is missing: the text to learn from"},
       {"stages:\n  - tokenizer:\n", "my.yaml:2: 'data' is missing: the text to learn from"},
       {"stages:\n  - tokenizer:\n      data:\n        format: text\n",
-       "my.yaml:3: 'path' is missing: the data file"},
+       "my.yaml:3: 'path' is missing: the data: a file, a folder, or a pattern such as "
+       "data/shards/*.jsonl"},
   });
 }
 

@@ -58,8 +58,8 @@ TEST(Sources, what_is_wrong_is_said_with_its_line) {
   const auto problem = [](const std::string& data) { return problems(blend_text(data)); };
   EXPECT_THAT(problem("      data: {sources: DATA}\n"),
               StartsWith("my.yaml:5: 'sources' must be a list of sections, got"));
-  EXPECT_THAT(problem("      data:\n        sources:\n          - {path: DATA, wait: 2}\n"),
-              HasSubstr("my.yaml:7: unknown key 'wait' (did you mean 'weight'?)"));
+  EXPECT_THAT(problem("      data:\n        sources:\n          - {path: DATA, weigh: 2}\n"),
+              HasSubstr("my.yaml:7: unknown key 'weigh' (did you mean 'weight'?)"));
   EXPECT_THAT(problem("      data:\n        sources:\n          - {weight: 2}\n"),
               HasSubstr("my.yaml:7: 'path' is missing"));
   EXPECT_THAT(problem("      data:\n        sources:\n          - DATA\n          - no.txt\n"),
