@@ -23,6 +23,7 @@ class Transformer : public Model {
                      std::int64_t encoder_capacity) const override;
   parallel::Pipeline* pipeline() override { return pipeline_.get(); }
   parallel::ParameterStore& parameters() override { return store_; }
+  Adapter* adapter() override { return adapter_.get(); }
   std::int64_t vocab_size() const override { return config_->vocab_size; }
   std::int64_t max_positions() const override { return config_->max_position_embeddings; }
   double training_flops_per_token(std::int64_t sequence_length) const override;
@@ -65,11 +66,12 @@ class Transformer : public Model {
   runtime::Tensor embed(const runtime::Tensor& tokens) const {
     return vocabulary_.embed(tokens, *embedding_);
   }
+  // Once everything is declared.
+  void allocate();
   const VocabDivision& vocabulary() const { return vocabulary_; }
   const BuildOptions& options() const { return options_; }
   // This rank's.
   const runtime::PackedHeads& heads() const { return heads_; }
-  parallel::ParameterStore& store() { return store_; }
 
  private:
   // What blocks hand on: the residual stream [n, hidden], and in a decoder that reads an encoder's
@@ -109,6 +111,7 @@ class Transformer : public Model {
   std::vector<std::int64_t> blocks_;  // of each stack
   std::unique_ptr<parallel::Pipeline> pipeline_;
   parallel::ParameterStore store_;
+  std::unique_ptr<Adapter> adapter_;  // null: the model itself is trained
   std::vector<Stack> stacks_;
   VocabDivision vocabulary_;
   runtime::Leaf* embedding_ = nullptr;

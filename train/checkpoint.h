@@ -1,5 +1,6 @@
 // Checkpoints of a training stage: folders `checkpoint-N` that are whole or absent. Each is a
-// Hugging Face directory (config.json, model.safetensors in fp32, tokenizer files), with two more
+// Hugging Face directory (config.json, model.safetensors in fp32, or PEFT's files of an adapter;
+// tokenizer files), with two more
 // files for going on: optimizer.safetensors (moments under the parameters' logical names) and
 // state.json. Any layout can load what any layout saved.
 #pragma once
@@ -25,8 +26,8 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& stage_folder,
 // The highest step with a complete checkpoint.
 std::optional<std::int64_t> latest_checkpoint(const std::filesystem::path& stage_folder);
 
-// Removes what a killed process left: half-written folders, and checkpoints beyond the `keep` latest.
-// On one rank, while nobody writes.
+// Removes what a killed process left: half-written folders, and checkpoints beyond the `keep`
+// latest. On one rank, while nobody writes.
 void tidy_checkpoints(const std::filesystem::path& stage_folder, std::int64_t keep);
 
 // Collective over the engine's mesh. On the first rank's return the folder exists; `keep` older
@@ -46,8 +47,8 @@ void load_checkpoint(const CheckpointParts& parts, const std::filesystem::path& 
 void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
                           const data::Tokenizer* tokenizer, const std::filesystem::path& folder,
                           runtime::DType dtype);
-// Weights only, from a checkpoint, any Hugging Face directory or a GGUF file. A scalar head that the file lacks
-// keeps its initial values.
+// Weights only, from a checkpoint, any Hugging Face directory or a GGUF file. A scalar head that
+// the file lacks keeps its initial values.
 void load_model_weights(models::Model& model, const std::filesystem::path& folder);
 
 }  // namespace tandem::train

@@ -29,8 +29,7 @@ StageRecord run_sft_stage(RunContext& context, const Stage& stage) {
   return run_training_job(
       context, {stage, config.train, *mesh,
                 build_decoder(context, config.from,
-                              trained_options(config.train.precision, config.train.recompute, *mesh,
-                                              models::Head::kLanguageModel)),
+                              tuned_options(config, *mesh, models::Head::kLanguageModel)),
                 objective, std::move(prompts)});
 }
 
@@ -76,8 +75,7 @@ StageRecord run_reward_stage(RunContext& context, const Stage& stage) {
   if (!mesh) return {};
   const auto data = load_preference_data(context, config);
   RewardObjective objective(data.training, data.validation_or_null(), config.reward);
-  models::BuildOptions options =
-      trained_options(config.train.precision, config.train.recompute, *mesh, models::Head::kScalar);
+  models::BuildOptions options = tuned_options(config, *mesh, models::Head::kScalar);
   options.scalar_head_std = models::kRewardHeadStd;
   return run_training_job(
       context,
@@ -98,7 +96,7 @@ class DpoObjective final : public StageObjective {
   double weight(const Batch& batch) const override { return pairs_of(batch); }
   Metrics micro_batch(models::Model& model, const Batch& batch, double global_weight,
                       bool backward) override {
-    const std::vector<float> reference = train::sequence_log_probs(reference_, batch);
+    const std::vector<float> reference = reference_log_probs(batch);
     const train::DpoLoss loss =
         train::dpo_step(model, batch, reference, global_weight, options_, backward);
     return {{"loss", loss.loss},
@@ -109,6 +107,12 @@ class DpoObjective final : public StageObjective {
   }
 
  private:
+  // The reference may be the policy itself, whose adapter is no part of it.
+  std::vector<float> reference_log_probs(const Batch& batch) {
+    const models::WithoutAdapter frozen(reference_.adapter());
+    return train::sequence_log_probs(reference_, batch);
+  }
+
   models::Model& reference_;
   train::DpoOptions options_;
 };
@@ -121,12 +125,14 @@ StageRecord run_dpo_stage(RunContext& context, const Stage& stage) {
   if (!mesh) return {};
   const auto data = load_preference_data(context, config);
   auto model = build_decoder(context, config.from,
-                             trained_options(config.train.precision, config.train.recompute, *mesh,
-                                             models::Head::kLanguageModel));
-  const auto reference =
-      build_decoder(context, config.reference_from,
-                    frozen_options(config.train.precision, *mesh, models::Head::kLanguageModel));
-  DpoObjective objective(data.training, data.validation_or_null(), *reference, config.dpo);
+                             tuned_options(config, *mesh, models::Head::kLanguageModel));
+  std::unique_ptr<models::Model> reference;
+  if (!config.policy_is_reference())
+    reference =
+        build_decoder(context, config.reference_from,
+                      frozen_options(config.train.precision, *mesh, models::Head::kLanguageModel));
+  DpoObjective objective(data.training, data.validation_or_null(),
+                         reference != nullptr ? *reference : *model, config.dpo);
   auto prompts = example_prompts([&](std::int64_t i) { return data.training.chosen(i); },
                                  std::min(config.train.samples.count, data.training.size()));
   return run_training_job(

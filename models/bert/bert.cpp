@@ -88,12 +88,12 @@ class Bert final : public Transformer {
     } else {
       declare_masked_head(last_weights().at("cls.predictions"), config);
     }
-    store().allocate();
+    allocate();
   }
 
   Tensor pooled(const Tensor& hidden) override {
     TANDEM_CHECK(pooler_.weight != nullptr, "a model with a head has no pooler");
-    return runtime::tanh(runtime::linear(hidden, *pooler_.weight, pooler_.bias));
+    return runtime::tanh(replicated(pooler_, hidden));
   }
 
   // Files of a BertModel have no prefix, those of every other class do; the oldest call a norm's
@@ -127,7 +127,7 @@ class Bert final : public Transformer {
   // With a language-model head, its transformation.
   Tensor after_blocks(StackId, const Tensor& h) override {
     if (transform_.weight == nullptr) return h;
-    const Tensor x = runtime::linear(h, *transform_.weight, transform_.bias);
+    const Tensor x = replicated(transform_, h);
     return transform_norm_(activation_ == Activation::kRelu
                                ? runtime::relu(x)
                                : runtime::gelu(x, activation_ == Activation::kGeluTanh));

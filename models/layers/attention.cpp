@@ -1,7 +1,6 @@
 #include "models/layers/attention.h"
 
 #include "parallel/ops/head_norm.h"
-#include "parallel/ops/tensor_parallel.h"
 
 namespace tandem::models {
 
@@ -68,28 +67,27 @@ Tensor decode(const CrossAttention& a, const Tensor& q, std::int64_t layer, cons
 
 Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
                                  const parallel::Group& tp) const {
-  Tensor packed = parallel::column_parallel_linear(x, *qkv.weight, qkv.bias, tp);
+  Tensor packed = column_parallel(qkv, x, tp);
   if (q_norm.defined())
     packed =
         parallel::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps(), tp);
   if (rope != nullptr) packed = runtime::rope(packed, heads, pass.positions, *rope);
-  return parallel::row_parallel_linear(attend(*this, packed, layer, pass), *out.weight, out.bias,
-                                       tp);
+  return row_parallel(out, attend(*this, packed, layer, pass), tp);
 }
 
 Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
                                   const parallel::Group& tp) const {
-  const Tensor queries = parallel::column_parallel_linear(x, *q.weight, q.bias, tp);
+  const Tensor queries = column_parallel(q, x, tp);
   Tensor attended;
   if (pass.cache != nullptr && pass.cache->decode) {
     attended = decode(*this, queries, layer, *pass.cache);
   } else {
-    const Tensor packed = parallel::column_parallel_linear(pass.encoded, *kv.weight, kv.bias, tp);
+    const Tensor packed = column_parallel(kv, pass.encoded, tp);
     if (pass.cache != nullptr) remember(*this, packed, layer, pass);
     attended = runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
                                         pass.encoded_cu_seqlens, {.scale = scale});
   }
-  return parallel::row_parallel_linear(attended, *out.weight, out.bias, tp);
+  return row_parallel(out, attended, tp);
 }
 
 }  // namespace tandem::models

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "models/config_file.h"
-#include "parallel/ops/tensor_parallel.h"
 #include "runtime/autograd/ops/activation.h"
 
 namespace tandem::models {
@@ -57,9 +56,7 @@ std::string_view name_of(Activation activation) {
 }
 
 Tensor FeedForward::operator()(const Tensor& x, const parallel::Group& tp) const {
-  const Tensor inner =
-      activate(parallel::column_parallel_linear(x, *up.weight, up.bias, tp), activation, gated);
-  return parallel::row_parallel_linear(inner, *down.weight, down.bias, tp);
+  return row_parallel(down, activate(column_parallel(up, x, tp), activation, gated), tp);
 }
 
 }  // namespace tandem::models

@@ -16,6 +16,7 @@
 #include "parallel/layers/flat_layout.h"
 #include "parallel/mesh/shard_spec.h"
 #include "runtime/nn/parameter.h"
+#include "runtime/quant/quantized_matrix.h"
 
 namespace tandem::parallel {
 
@@ -39,6 +40,8 @@ struct ParameterOptions {
   bool trainable = true;
   // Stages of the pipeline that have a copy, if more than one.
   std::vector<int> holders = {};
+  // Read by products alone: a frozen store may hold it in 8 or 4 bits.
+  bool quantizable = false;
 };
 
 // What the replicas of a model divide among them.
@@ -54,6 +57,8 @@ struct StoreOptions {
   ZeroStage zero = ZeroStage::kNone;
   Group pp{};  // whose other stages hold the model's other parameters
   std::int64_t bucket_elements = 2 << 20;
+  // Of a frozen store's quantizable parameters.
+  runtime::QuantFormat quantize = runtime::QuantFormat::kNone;
 };
 
 // The part of a parameter that this replica updates: all of it, or an equal share of its bucket.
@@ -71,6 +76,7 @@ struct StoredParameter {
   runtime::Parameter parameter;
   ShardSpec spec;
   ParameterOptions options;
+  runtime::QuantizedMatrix quantized = {};  // instead of values
 };
 
 class ParameterStore {
@@ -86,7 +92,7 @@ class ParameterStore {
   // Draws initial values keyed by (seed, logical name, logical index).
   void initialize(std::uint64_t seed);
   // Sets the parameter's values: masters that this rank holds, and the copy that kernels read.
-  // host: fp32 of the parameter's local shape.
+  // host: fp32 of the parameter's local shape. Collective over tp where it is quantized.
   void assign(std::size_t index, const runtime::Tensor& host);
   // The parameter's fp32 values on the first replica, undefined on the others. Collective over dp
   // where the parameter is divided.
@@ -146,6 +152,9 @@ class ParameterStore {
   bool rounded() const { return compute_dtype() != runtime::DType::kF32; }
   // fp32 masters of all elements, not only the owned ones.
   bool whole_masters() const { return !divided() || !rounded(); }
+  bool quantizes(const StoredParameter& stored) const {
+    return options_.quantize != runtime::QuantFormat::kNone && stored.options.quantizable;
+  }
   void allocate_buffers();
   void place(std::size_t index);
   void add_owned_part(std::size_t index);

@@ -30,20 +30,20 @@ Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const G
     y = runtime::linear(x, weight, bias);
   }
   if (!runtime::recording({&x}, {&weight, bias})) return y;
-  Tape::current()->record("column_parallel_linear", {&x}, {&y}, {&weight, bias},
-                          [x, &weight, bias, tp](BackwardContext& context) {
-                            const Tensor& dy = context.grad_output(0);
-                            Tensor dx;
-                            Work sum;
-                            if (context.needs_grad(0)) {
-                              dx = runtime::linear_grad_input(dy, weight);
-                              sum = tp.all_reduce(dx, ReduceOp::kSum,
-                                                  "column-parallel input gradient");
-                            }
-                            runtime::linear_grad_weight(dy, x, weight, bias);
-                            sum.wait();
-                            if (dx.defined()) context.add_grad_input(0, dx);
-                          });
+  Tape::current()->record(
+      "column_parallel_linear", {&x}, {&y}, {&weight, bias},
+      [x = runtime::saved_for_weight(x, weight), &weight, bias, tp](BackwardContext& context) {
+        const Tensor& dy = context.grad_output(0);
+        Tensor dx;
+        Work sum;
+        if (context.needs_grad(0)) {
+          dx = runtime::linear_grad_input(dy, weight);
+          sum = tp.all_reduce(dx, ReduceOp::kSum, "column-parallel input gradient");
+        }
+        runtime::linear_grad_weight(dy, x, weight, bias);
+        sum.wait();
+        if (dx.defined()) context.add_grad_input(0, dx);
+      });
   return y;
 }
 
@@ -57,13 +57,14 @@ Tensor row_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const Grou
   }
   tp.all_reduce(y, ReduceOp::kSum, "tensor-parallel sum").wait();
   if (!runtime::recording({&x}, {&weight, bias})) return y;
-  Tape::current()->record("row_parallel_linear", {&x}, {&y}, {&weight, bias},
-                          [x, &weight, bias](BackwardContext& context) {
-                            const Tensor& dy = context.grad_output(0);
-                            if (context.needs_grad(0))
-                              context.add_grad_input(0, runtime::linear_grad_input(dy, weight));
-                            runtime::linear_grad_weight(dy, x, weight, bias);
-                          });
+  Tape::current()->record(
+      "row_parallel_linear", {&x}, {&y}, {&weight, bias},
+      [x = runtime::saved_for_weight(x, weight), &weight, bias](BackwardContext& context) {
+        const Tensor& dy = context.grad_output(0);
+        if (context.needs_grad(0))
+          context.add_grad_input(0, runtime::linear_grad_input(dy, weight));
+        runtime::linear_grad_weight(dy, x, weight, bias);
+      });
   return y;
 }
 
