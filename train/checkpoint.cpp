@@ -60,7 +60,7 @@ std::vector<parallel::TensorSet> optimizer_sets(Engine& engine) {
           static_cast<std::size_t>(store.owned_part(parameter) - store.owned().data());
       return engine.optimizer().states()[span].*moment;
     };
-    parallel::TensorSet result{.prefix = prefix};
+    parallel::TensorSet result{.prefix = prefix, .tensors = {}};
     result.decode = [state](std::size_t i) { return state(i).decoded(); };
     result.encode = [state](std::size_t i, const runtime::Tensor& values) {
       state(i).assign(values);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "models/model_files.h"
 #include "runtime/base/error.h"
 

@@ -85,7 +85,8 @@ void Weights::add_branches(Linear& linear, const std::vector<OutputRows>& output
                            std::int64_t in) const {
   std::int64_t column = 0;
   for (std::size_t i = 0; i < outputs.size();) {
-    AdaptedModule module{.path = full(outputs[i].name), .in = in, .first_column = column};
+    AdaptedModule module{
+        .path = full(outputs[i].name), .pieces = {}, .in = in, .first_column = column};
     std::int64_t rows = 0;
     for (const std::string& name = outputs[i].name; i < outputs.size() && outputs[i].name == name;
          ++i) {

@@ -22,7 +22,7 @@ inline constexpr std::int64_t kNf4Group = 256;
 
 struct QuantizedMatrix {
   QuantFormat format = QuantFormat::kNone;
-  Shape shape;                  // [out, in]
+  Shape shape = {};             // [out, in]
   DType compute = DType::kF32;  // of the products with it
   // int8: i8 [out, in]. nf4: u8 [out, in / 2], the earlier of two neighbours in the upper half.
   Tensor codes = {};
