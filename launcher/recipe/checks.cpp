@@ -305,10 +305,11 @@ class Checker {
   }
 
   void check_tuning(const std::string& from, const FineTuning& tuning, models::Head head) {
+    const std::size_t before = problems_.size();
     launcher::check_tuning(
         tuning, recipe_.origins.given(at("lora")),
         [&](std::string_view key, const std::string& sentence) { add(at(key), "{}", sentence); });
-    if (!tuning.lora.enabled()) return;
+    if (!tuning.lora.enabled() || problems_.size() != before) return;
     if (const std::string why = why_not_adapted(tuning.lora, start_of(from), head); !why.empty())
       add(at("lora.target_modules"), "'lora.target_modules': {}", why);
   }
