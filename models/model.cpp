@@ -17,6 +17,13 @@ void BuildOptions::lay_over(const parallel::Mesh& mesh) {
 }
 
 parallel::StoreOptions BuildOptions::store_options() const {
+  parallel::StoreOptions options = adapter_store_options();
+  options.trainable = trainable && !lora.enabled();
+  options.quantize = quantize;
+  return options;
+}
+
+parallel::StoreOptions BuildOptions::adapter_store_options() const {
   return {.precision = precision,
           .tp = tp,
           .device = device,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "models/adapters/lora.h"
 #include "models/labels.h"
 #include "parallel/layers/parameter_store.h"
 #include "parallel/mesh/mesh.h"
@@ -133,6 +134,12 @@ class Model {
   virtual parallel::Pipeline* pipeline() { return nullptr; }
 
   virtual parallel::ParameterStore& parameters() = 0;
+  // What is trained beside a frozen model; null where the model itself is.
+  virtual Adapter* adapter() { return nullptr; }
+  // The adapter's parameters where there is one, else the model's.
+  parallel::ParameterStore& trained_parameters() {
+    return adapter() != nullptr ? adapter()->store() : parameters();
+  }
   virtual std::int64_t vocab_size() const = 0;
   virtual std::int64_t hidden_size() const = 0;
   virtual std::int64_t max_positions() const = 0;
@@ -164,6 +171,10 @@ struct BuildOptions {
   bool trainable = true;
   // Divides sequences (TextInput::whole_cu_seqlens).
   parallel::Group cp;
+  // An adapter that is trained instead of the model.
+  LoraConfig lora = {};
+  // How the matrices of a frozen model are stored.
+  runtime::QuantFormat quantize = runtime::QuantFormat::kNone;
   // What replicas divide among them, and their group.
   parallel::ZeroStage zero = parallel::ZeroStage::kNone;
   parallel::Group dp;
@@ -179,7 +190,9 @@ struct BuildOptions {
 
   // Divides the model over a mesh as its layout says.
   void lay_over(const parallel::Mesh& mesh);
+  // Of the model's own weights, and of an adapter's.
   parallel::StoreOptions store_options() const;
+  parallel::StoreOptions adapter_store_options() const;
 };
 
 }  // namespace tandem::models

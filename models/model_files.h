@@ -1,5 +1,6 @@
 // A model on disk, whatever its format: a directory in Hugging Face's form (config.json and
-// safetensors) or one GGUF file.
+// safetensors), one GGUF file, or PEFT's directory of an adapter, which is read as the model below
+// it with the adapter merged in.
 #pragma once
 
 #include <filesystem>

@@ -42,6 +42,11 @@ std::unique_ptr<parallel::Pipeline> make_pipeline(const BuildOptions& options) {
                                               options.pipeline_schedule, options.virtual_stages);
 }
 
+std::unique_ptr<Adapter> make_adapter(const BuildOptions& options) {
+  if (!options.lora.enabled()) return nullptr;
+  return std::make_unique<Adapter>(options.lora, options.adapter_store_options());
+}
+
 bool decodes(const CacheUse* cache) {
   return cache != nullptr && cache->decode;
 }
@@ -59,6 +64,7 @@ Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options
       pipeline_(make_pipeline(options)),
       store_(options.store_options()),
       unit_values_(store_),
+      adapter_(make_adapter(options)),
       stacks_(make_stacks()),
       vocabulary_(config.vocab_size, options.tp) {
   if (options.labels.count() > 0) config_->labels = options.labels;
@@ -106,7 +112,7 @@ Weights Transformer::weights_used_by(const std::vector<std::int64_t>& blocks) {
     const auto repeated = std::ranges::unique(holders);
     holders.erase(repeated.begin(), repeated.end());
   }
-  return Weights(store_, config_->initializer_range, std::move(holders))
+  return Weights(store_, config_->initializer_range, std::move(holders), adapter_.get())
       .with_partial_use(options_.sequence_parallel);
 }
 
@@ -137,7 +143,10 @@ void Transformer::declare_head(const std::string& matrix_name) {
     const float std = options_.scalar_head_std != kRewardHeadStd
                           ? options_.scalar_head_std
                           : 1.0f / std::sqrt(static_cast<float>(width + 1));
-    score_ = last_weights(last_stack())
+    // Files of an adapter have it beside the adapter: a head is trained whatever stands below it.
+    if (adapter_ != nullptr) adapter_->add_whole_module("score");
+    const Weights weights = last_weights(last_stack());
+    score_ = (adapter_ == nullptr ? weights : weights.in(adapter_->store()))
                  .add("score", ShardSpec{.pieces = {{"score.weight", {1, width}}}},
                       {.init = Init::normal(std)});
     return;
@@ -155,6 +164,11 @@ void Transformer::declare_head(const std::string& matrix_name) {
                 ? embedding_
                 : weights.add("lm_head", vocabulary_.matrix(matrix_name, width),
                               weights.matrix_options());
+}
+
+void Transformer::allocate() {
+  store_.allocate();
+  if (adapter_ != nullptr) adapter_->allocate();
 }
 
 // ---- forward

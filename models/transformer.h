@@ -25,6 +25,7 @@ class Transformer : public Model {
                      std::int64_t encoder_capacity) const override;
   parallel::Pipeline* pipeline() override { return pipeline_.get(); }
   parallel::ParameterStore& parameters() override { return store_; }
+  Adapter* adapter() override { return adapter_.get(); }
   std::int64_t vocab_size() const override { return config_->vocab_size; }
   std::int64_t hidden_size() const override { return config_->hidden_size; }
   std::int64_t max_positions() const override { return config_->max_position_embeddings; }
@@ -72,11 +73,12 @@ class Transformer : public Model {
   runtime::Tensor embed(const runtime::Tensor& tokens, const parallel::TensorParallel& tp) const {
     return vocabulary_.embed(tokens, *embedding_, tp);
   }
+  // Once everything is declared.
+  void allocate();
   const VocabDivision& vocabulary() const { return vocabulary_; }
   const BuildOptions& options() const { return options_; }
   // This rank's.
   const runtime::PackedHeads& heads() const { return heads_; }
-  parallel::ParameterStore& store() { return store_; }
 
  private:
   // What a forward reads, and how its activations are divided.
@@ -127,6 +129,7 @@ class Transformer : public Model {
   std::unique_ptr<parallel::Pipeline> pipeline_;
   parallel::ParameterStore store_;
   parallel::UnitValues unit_values_;
+  std::unique_ptr<Adapter> adapter_;  // null: the model itself is trained
   std::vector<Stack> stacks_;
   VocabDivision vocabulary_;
   runtime::Leaf* embedding_ = nullptr;

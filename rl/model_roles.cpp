@@ -91,13 +91,14 @@ data::Batch response_batch(const SequenceBatch& batch, std::span<const std::size
 
 // ---- reference
 
-ModelReference::ModelReference(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
+ModelReference::ModelReference(std::shared_ptr<models::Model> model, parallel::Mesh mesh,
                                RoleGroup& group)
     : model_(std::move(model)), mesh_(std::move(mesh)), group_(group) {
   group_.handle("reference/log_probs", [this](const std::string& bytes) {
     const json request = decode(bytes);
     const SequenceBatch batch = sequence_batch_from(request.at("batch"));
     const auto temperature = request.at("temperature").get<float>();
+    const models::WithoutAdapter frozen(model_->adapter());
     return encode(over_replicas(mesh_, batch, [&](const std::vector<std::size_t>& chunk) {
       const auto result = train::with_log_probs(*model_, response_batch(batch, chunk), temperature);
       TokenValues rows;

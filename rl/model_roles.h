@@ -19,11 +19,12 @@ inline constexpr std::int64_t kRoleBatchTokens = 4096;
 
 class ModelReference final : public ReferenceRole {
  public:
-  ModelReference(std::unique_ptr<models::Model> model, parallel::Mesh mesh, RoleGroup& group);
+  // The model may be the policy's: an adapter in it is left out.
+  ModelReference(std::shared_ptr<models::Model> model, parallel::Mesh mesh, RoleGroup& group);
   Pending<TokenValues> log_probs(const SequenceBatch& batch, double temperature) override;
 
  private:
-  std::unique_ptr<models::Model> model_;
+  std::shared_ptr<models::Model> model_;
   parallel::Mesh mesh_;
   RoleGroup& group_;
 };

@@ -11,6 +11,7 @@
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/io/text_file.h"
+#include "train/adapter_files.h"
 
 namespace tandem::train {
 
@@ -52,16 +53,22 @@ void remove_old(const fs::path& stage_folder, std::int64_t keep) {
 
 // The optimizer's moments, one tensor per parameter.
 std::vector<parallel::TensorSet> optimizer_sets(Engine& engine) {
-  const parallel::ParameterStore& store = engine.model().parameters();
-  const std::size_t count = store.parameters().size();
-  parallel::TensorSet exp_avg{"exp_avg.", std::vector<runtime::Tensor>(count)};
-  parallel::TensorSet exp_avg_sq{"exp_avg_sq.", std::vector<runtime::Tensor>(count)};
-  for (std::size_t p = 0; p < store.owned().size(); ++p) {
-    const std::size_t parameter = store.owned()[p].parameter;
-    exp_avg.tensors[parameter] = engine.optimizer().states()[p].exp_avg;
-    exp_avg_sq.tensors[parameter] = engine.optimizer().states()[p].exp_avg_sq;
-  }
-  return {exp_avg, exp_avg_sq};
+  const parallel::ParameterStore& store = engine.model().trained_parameters();
+  const auto set = [&](const char* prefix, runtime::Moment runtime::AdamW::State::*moment) {
+    const auto state = [&store, &engine, moment](std::size_t parameter) -> runtime::Moment& {
+      const auto span =
+          static_cast<std::size_t>(store.owned_part(parameter) - store.owned().data());
+      return engine.optimizer().states()[span].*moment;
+    };
+    parallel::TensorSet result{.prefix = prefix, .tensors = {}};
+    result.decode = [state](std::size_t i) { return state(i).decoded(); };
+    result.encode = [state](std::size_t i, const runtime::Tensor& values) {
+      state(i).assign(values);
+    };
+    return result;
+  };
+  return {set("exp_avg.", &runtime::AdamW::State::exp_avg),
+          set("exp_avg_sq.", &runtime::AdamW::State::exp_avg_sq)};
 }
 
 // Runs `write(folder)` on a folder that appears whole: the first rank owns it, the others may write
@@ -80,7 +87,10 @@ void write_whole_folder(const parallel::Group& world, const fs::path& target,
 void write_model_files(models::Model& model, const parallel::Mesh& mesh,
                        const data::Tokenizer* tokenizer, const models::CompanionFiles& companions,
                        const fs::path& folder, runtime::DType dtype) {
-  parallel::save_weights(model.parameters(), mesh, folder, dtype);
+  if (model.adapter() != nullptr)
+    save_adapter(model, mesh, folder);
+  else
+    parallel::save_weights(model.parameters(), mesh, folder, dtype);
   if (!mesh.is_first_rank()) return;
   runtime::write_file_atomically(folder / "config.json", model.config_json());
   if (tokenizer != nullptr) tokenizer->save(folder);
@@ -112,7 +122,7 @@ void save_checkpoint_folder(const CheckpointParts& parts, const fs::path& target
   write_whole_folder(mesh.world, target, [&](const fs::path& folder) {
     write_model_files(engine.model(), mesh, parts.tokenizer, parts.companions, folder,
                       runtime::DType::kF32);
-    parallel::save_tensor_sets(engine.model().parameters(), optimizer_sets(engine), mesh,
+    parallel::save_tensor_sets(engine.model().trained_parameters(), optimizer_sets(engine), mesh,
                                folder / "optimizer.safetensors");
     if (mesh.is_first_rank())
       runtime::write_file_atomically(folder / "state.json", parts.state->save());
@@ -127,8 +137,11 @@ void save_checkpoint(const CheckpointParts& parts, const fs::path& stage_folder,
 
 void load_checkpoint(const CheckpointParts& parts, const fs::path& folder) {
   Engine& engine = *parts.engine;
-  parallel::ParameterStore& store = engine.model().parameters();
-  parallel::load_weights(store, runtime::ShardedSafetensors(folder));
+  parallel::ParameterStore& store = engine.model().trained_parameters();
+  if (engine.model().adapter() != nullptr)
+    load_adapter(engine.model(), folder);
+  else
+    parallel::load_weights(store, runtime::ShardedSafetensors(folder));
   const runtime::ShardedSafetensors optimizer(folder / "optimizer.safetensors");
   for (const parallel::TensorSet& set : optimizer_sets(engine))
     parallel::load_tensor_set(store, set, optimizer);
@@ -145,10 +158,15 @@ void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
 }
 
 void load_model_weights(models::Model& model, const fs::path& folder) {
+  const auto weights = models::open_weights(folder);
   parallel::load_weights(
-      model.parameters(), *models::open_weights(folder),
+      model.parameters(), *weights,
       {.may_be_missing = [&](const std::string& name) { return model.may_be_missing(name); },
        .others = [&](const std::string& name) { return model.other_names(name); }});
+  // Of what is trained, these files may have a scalar head.
+  if (model.adapter() != nullptr)
+    parallel::load_weights(model.trained_parameters(), *weights,
+                           {.may_be_missing = [](const std::string&) { return true; }});
 }
 
 }  // namespace tandem::train

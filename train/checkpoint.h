@@ -1,5 +1,6 @@
 // Checkpoints of a training stage: folders `checkpoint-N` that are whole or absent. Each is a
-// Hugging Face directory (config.json, model.safetensors in fp32, tokenizer files), with two more
+// Hugging Face directory (config.json, model.safetensors in fp32, or PEFT's files of an adapter;
+// tokenizer files), with two more
 // files for going on: optimizer.safetensors (moments under the parameters' logical names) and
 // state.json. Any layout can load what any layout saved.
 #pragma once

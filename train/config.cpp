@@ -9,6 +9,8 @@ namespace tandem::train {
 using runtime::FieldVisitor;
 
 void OptimizerConfig::visit_fields(FieldVisitor& v) {
+  v.choice({"kind", "adamw_8bit holds its two moments in 8 bits each instead of 32"}, kind,
+           {"adamw", "adamw_8bit"});
   v.field({"learning_rate", "peak learning rate of AdamW"}, learning_rate);
   v.field({"beta1", "decay of the mean of gradients"}, beta1);
   v.field({"beta2", "decay of the mean of squared gradients"}, beta2);

@@ -21,7 +21,10 @@ namespace tandem::train {
 // file and line.
 using Complain = std::function<void(std::string_view key, const std::string& why)>;
 
+enum class OptimizerKind { kAdamW, kAdamW8Bit };
+
 struct OptimizerConfig {
+  OptimizerKind kind = OptimizerKind::kAdamW;
   double learning_rate = 3e-4;
   double beta1 = 0.9;
   double beta2 = 0.95;

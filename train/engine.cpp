@@ -23,25 +23,25 @@ Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
                const runtime::AdamWOptions& optimizer, Reproducible reproducible)
     : model_(std::move(model)),
       mesh_(std::move(mesh)),
-      shared_(model_->parameters()),
-      optimizer_(spans_of(model_->parameters()), optimizer) {
+      shared_(model_->trained_parameters()),
+      optimizer_(spans_of(model_->trained_parameters()), optimizer) {
   if (reproducible == Reproducible::kLayout)
-    tree_.emplace(model_->parameters(), mesh_.replicas);
+    tree_.emplace(model_->trained_parameters(), mesh_.replicas);
   else
-    reducer_.emplace(model_->parameters(), mesh_.zero, mesh_.zero_copies);
+    reducer_.emplace(model_->trained_parameters(), mesh_.zero, mesh_.zero_copies);
 }
 
 StepStats Engine::step(std::int64_t micro_batches,
                        const std::function<void(std::int64_t)>& forward_backward,
                        double learning_rate, double clip_grad_norm) {
-  model_->parameters().begin_step();
+  model_->trained_parameters().begin_step();
   if (parallel::Pipeline* pipeline = model_->pipeline())
     run_pipeline(*pipeline, micro_batches, forward_backward);
   else if (tree_)
     run_samples(micro_batches, forward_backward);
   else
     run_in_turn(micro_batches, forward_backward);
-  parallel::sum_partial_gradients(model_->parameters());
+  parallel::sum_partial_gradients(model_->trained_parameters());
   StepStats stats{.grad_norm = global_grad_norm()};
   if (!std::isfinite(stats.grad_norm))
     runtime::throw_environment_error(
@@ -52,7 +52,7 @@ StepStats Engine::step(std::int64_t micro_batches,
   const double scale =
       clip_grad_norm > 0 ? std::min(1.0, clip_grad_norm / (stats.grad_norm + 1e-6)) : 1.0;
   optimizer_.step(learning_rate, scale);
-  model_->parameters().gather_values();
+  model_->trained_parameters().gather_values();
   return stats;
 }
 
@@ -101,7 +101,7 @@ void Engine::run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batch
 double Engine::global_grad_norm() {
   // [divided among replicas][divided among tensor-parallel ranks]
   double squares[2][2] = {};
-  const parallel::ParameterStore& store = model_->parameters();
+  const parallel::ParameterStore& store = model_->trained_parameters();
   for (const parallel::OwnedPart& part : store.owned()) {
     if (!store.counts(part.parameter)) continue;
     const bool tp = store.parameters()[part.parameter]->spec.dim >= 0;

@@ -8,6 +8,7 @@
 #include "data/tokenizer/tokenizer_files.h"
 #include "launcher/cli/verbs.h"
 #include "launcher/stages/model_directory.h"
+#include "models/adapters/adapter_directory.h"
 #include "models/family.h"
 #include "models/model_files.h"
 #include "runtime/base/error.h"
@@ -51,7 +52,7 @@ std::optional<DType> common_dtype(const std::vector<runtime::TensorInfo>& tensor
 
 std::string config_json(const fs::path& model, std::optional<DType> dtype) {
   const std::string text =
-      models::is_gguf(model)
+      models::is_gguf(model) || models::is_adapter(model)
           ? models::read_model_config(model)->to_json(models::Head::kLanguageModel)
           : runtime::read_text_file(model / "config.json");
   auto config = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);

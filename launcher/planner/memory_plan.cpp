@@ -92,6 +92,7 @@ class RolePlanner {
     std::string from;
     LayoutConfig layout;
     models::BuildOptions options;
+    train::OptimizerConfig optimizer;
     std::int64_t micro_batches = 1;
     train::Reproducible reproducible = train::Reproducible::kRun;
     ModelUse micro_batch{};
@@ -109,9 +110,9 @@ class RolePlanner {
     RoleMemory memory{.role = job.role, .layout = job.layout.str(), .ranks = job.layout.ranks()};
     Gauge gauge;
     auto model = build(job.from, job.options);
-    memory.gradients = model->parameters().flat_grad().bytes();
+    memory.gradients = model->trained_parameters().flat_grad().bytes();
     memory.parameters = gauge.held() - memory.gradients;
-    train::Engine engine(std::move(model), mesh, {}, job.reproducible);
+    train::Engine engine(std::move(model), mesh, adamw_options(job.optimizer), job.reproducible);
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(
@@ -223,7 +224,8 @@ class StagePlanner {
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,
-            .options = trained_options(stage.train.precision, stage.train.recompute, mesh, head),
+            .options = tuned_options(stage, mesh, head),
+            .optimizer = stage.train.optimizer,
             .micro_batches = share(own, micro_),
             .reproducible = stage.train.reproducible};
   }
@@ -295,6 +297,7 @@ class StagePlanner {
     job.generate = samples(stage);
     memory_.places = RolePlaces::kTogether;
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
+    if (stage.policy_is_reference()) return;
     memory_.roles.push_back(planner_.frozen(
         "reference", stage.reference_from, stage.layout,
         frozen_options(stage.train.precision, planned(stage.layout), models::Head::kLanguageModel),
@@ -307,9 +310,10 @@ class StagePlanner {
     memory_.places = stage.placement.shared ? RolePlaces::kTogether : RolePlaces::kApart;
     add_policy(stage, length);
     add_critic(stage, length);
-    add_frozen_role(stage, Role::kReference, stage.reference_from, [&](models::Model& model) {
-      log_probs_on_paper(model, length, ppo.prompt_length);
-    });
+    if (!stage.policy_is_reference())
+      add_frozen_role(stage, Role::kReference, stage.reference_from, [&](models::Model& model) {
+        log_probs_on_paper(model, length, ppo.prompt_length);
+      });
     add_frozen_role(stage, Role::kReward, stage.reward_from,
                     [&](models::Model& model) { score_on_paper(model, length); });
   }
@@ -326,8 +330,8 @@ class StagePlanner {
     return {.role = name_of(role),
             .from = from,
             .layout = layout,
-            .options = trained_options(placement_of(stage, role).precision, stage.ppo.recompute,
-                                       planned(layout), head),
+            .options = role_options(stage, role, planned(layout), head),
+            .optimizer = role == Role::kPolicy ? stage.ppo.optimizer : stage.ppo.critic_optimizer,
             .micro_batches = share(own, micro_)};
   }
 
@@ -365,8 +369,7 @@ class StagePlanner {
     const models::Head head =
         role == Role::kReward ? models::Head::kScalar : models::Head::kLanguageModel;
     memory_.roles.push_back(planner_.frozen(
-        name_of(role), from, layout,
-        frozen_options(placement_of(stage, role).precision, planned(layout), head), score));
+        name_of(role), from, layout, role_options(stage, role, planned(layout), head), score));
   }
 
   void add(const RejectionSamplingStage& stage) {

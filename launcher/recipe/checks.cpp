@@ -8,11 +8,13 @@
 #include <functional>
 
 #include "data/tokenizer/tokenizer_files.h"
+#include "launcher/recipe/adapter_checks.h"
 #include "launcher/recipe/data_checks.h"
 #include "launcher/recipe/field_list.h"
 #include "launcher/recipe/layout_checks.h"
 #include "launcher/recipe/suggest.h"
 #include "launcher/recipe/text_head_checks.h"
+#include "models/adapters/adapter_directory.h"
 #include "models/model_files.h"
 #include "parallel/comm/device/choice.h"
 #include "runtime/base/error.h"
@@ -42,7 +44,7 @@ bool is_directory_path(const std::string& text) {
 // A Hugging Face model or a GGUF file, or a stage's folder or checkpoint, which contains one.
 bool holds_model(const fs::path& folder) {
   std::error_code ignored;
-  if (fs::exists(folder / "config.json", ignored)) return true;
+  if (fs::exists(folder / "config.json", ignored) || models::is_adapter(folder)) return true;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored))
     if (fs::exists(entry.path() / "config.json", ignored) || models::is_gguf(entry.path()))
       return true;
@@ -305,6 +307,28 @@ class Checker {
     check_stage_layout(layout);
   }
 
+  void check_tuning(const std::string& from, const FineTuning& tuning, models::Head head) {
+    const std::size_t before = problems_.size();
+    launcher::check_tuning(
+        tuning, recipe_.origins.given(at("lora")),
+        [&](std::string_view key, const std::string& sentence) { add(at(key), "{}", sentence); });
+    if (!tuning.lora.enabled() || problems_.size() != before) return;
+    if (const std::string why = why_not_adapted(tuning.lora, start_of(from), head); !why.empty())
+      add(at("lora.target_modules"), "'lora.target_modules': {}", why);
+  }
+
+  // The directory that a chain of earlier stages begins with; none where that is the recipe's
+  // sizes, or where the chain does not end.
+  fs::path start_of(std::string from) const {
+    for (std::size_t links = 0; links <= recipe_.stages.size(); ++links) {
+      if (from.empty()) from = recipe_.model.from;
+      const Stage* stage = recipe_.find_stage(from);
+      if (stage == nullptr) return from;
+      from = stage->from();
+    }
+    return {};
+  }
+
   // --- Stages.
 
   void check(const TokenizerStage& stage) {
@@ -373,12 +397,14 @@ class Checker {
   void check(const SftStage& stage) {
     check_writer(stage.from);
     check_common(stage, false);
+    check_tuning(stage.from, stage.tuning, models::Head::kLanguageModel);
   }
 
   void check(const RewardStage& stage) {
     check_decoder(stage.from);
     check_common(stage, false);
     train::check(stage.reward, complain());
+    check_tuning(stage.from, stage.tuning, models::Head::kScalar);
     if (stage.reward.use_margin && stage.data.margin_field.empty())
       add(at("use_margin"),
           "'use_margin' needs 'data.margin_field', the name of the field with the margins");
@@ -403,6 +429,7 @@ class Checker {
     check_common(stage, false);
     if (!stage.reference_from.empty()) check_source("reference_from", stage.reference_from, false);
     train::check(stage.dpo, complain());
+    check_tuning(stage.from, stage.tuning, models::Head::kLanguageModel);
     if (stage.layout.virtual_stages > 1)
       add(at("layout.virtual_stages"),
           "'virtual_stages' {} is not available for dpo, whose reference follows the policy's "
@@ -419,6 +446,7 @@ class Checker {
     check_data("prompts", stage.prompts);
     check_optional_data("validation", stage.validation);
     rl::check(stage.ppo, complain());
+    check_tuning(stage.from, stage.tuning, models::Head::kLanguageModel);
     check_ppo_batches(stage);
     check_length("response_length", stage.ppo.prompt_length + stage.ppo.response_length);
     check_placement(stage.placement);
@@ -466,6 +494,12 @@ class Checker {
 
   void check_placement(const Placement& placement) {
     check_role("policy", placement.policy);
+    for (const auto& [name, role] :
+         {std::pair{"policy", &placement.policy}, std::pair{"critic", &placement.critic}})
+      if (role->quantize != runtime::QuantFormat::kNone)
+        add(at(fmt::format("placement.{}.quantize", name)),
+            "'quantize' is for roles that are not trained, and the {} is; leave it out{}", name,
+            std::string_view(name) == "policy" ? ", or give the stage 'lora' and 'quantize'" : "");
     if (placement.shared) {
       check_shared_ranks(placement.policy);
       return;

@@ -66,6 +66,10 @@ const std::vector<SharedKeys>& shared_sections() {
       {"Optimizer", "AdamW with decoupled weight decay.", list_fields(train::OptimizerConfig{})},
       {"Schedule", "The learning rate over the steps, with the formulas of transformers.",
        list_fields(train::ScheduleConfig{})},
+      {"LoRA",
+       "A low-rank adapter beside a model that stays as it is, in PEFT's terms "
+       "([quantization.md](quantization.md)).",
+       list_fields(models::LoraConfig{})},
       {"Samples",
        "Texts that are generated at each evaluation, into samples.jsonl and TensorBoard.",
        list_fields(train::SamplesConfig{})},

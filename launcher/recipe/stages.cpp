@@ -78,6 +78,25 @@ void TokenizerStage::visit_fields(FieldVisitor& v) {
   tokenizer.visit_fields(v);
 }
 
+namespace {
+
+void visit_quantize(FieldVisitor& v, std::string_view help, runtime::QuantFormat& format) {
+  v.choice({"quantize", help}, format, std::span(runtime::kQuantFormatNames));
+}
+
+}  // namespace
+
+void FineTuning::visit_fields(FieldVisitor& v) {
+  v.nested({"lora",
+            "trains a low-rank adapter instead of the model, which stays as it is (LoRA); the "
+            "stage's checkpoints are PEFT's directories"},
+           lora);
+  visit_quantize(v,
+                 "how the linear layers of a model below an adapter are held: in 8 bits, or in 4 "
+                 "(nf4: with lora, this is QLoRA)",
+                 quantize);
+}
+
 void TrainingStage::visit_fields(FieldVisitor& v) {
   v.field({"from", kFromHelp}, from);
   v.nested({.name = "data", .help = "the data to train on", .required = true}, data);
@@ -123,10 +142,12 @@ void PretrainStage::visit_fields(FieldVisitor& v) {
 void SftStage::visit_fields(FieldVisitor& v) {
   TrainingStage::visit_fields(v);
   masks.visit_fields(v);
+  tuning.visit_fields(v);
 }
 
 void RewardStage::visit_fields(FieldVisitor& v) {
   TrainingStage::visit_fields(v);
+  tuning.visit_fields(v);
   reward.visit_fields(v);
 }
 
@@ -143,8 +164,10 @@ void ContrastiveStage::visit_fields(FieldVisitor& v) {
 void DpoStage::visit_fields(FieldVisitor& v) {
   TrainingStage::visit_fields(v);
   v.field({"reference_from",
-           "earlier stage, or directory, with the frozen reference; default: as `from`"},
+           "earlier stage, or directory, with the frozen reference; default: as `from`, and with "
+           "`lora` the policy without its adapter"},
           reference_from);
+  tuning.visit_fields(v);
   dpo.visit_fields(v);
 }
 
@@ -157,6 +180,8 @@ void RolePlacement::visit_fields(FieldVisitor& v) {
   layout.visit_fields(v);
   v.choice({"precision", "numbers of the role's forward and backward; default: the stage's"},
            precision, {"fp32", "bf16"});
+  visit_quantize(v, "how the linear layers of a frozen role (reference, reward) are held",
+                 quantize);
 }
 
 void Placement::visit_fields(FieldVisitor& v) {
@@ -185,7 +210,8 @@ void ServiceConfig::visit_fields(FieldVisitor& v) {
 void PpoStage::visit_fields(FieldVisitor& v) {
   v.field({"from", kFromHelp}, from);
   v.field({"reference_from",
-           "earlier stage, or directory, with the frozen reference; default: as `from`"},
+           "earlier stage, or directory, with the frozen reference; default: as `from`, and with "
+           "`lora` the policy without its adapter where they share ranks"},
           reference_from);
   v.field({"critic_from",
            "earlier stage, or directory, that the critic starts from; default: as `reward_from`"},
@@ -197,6 +223,7 @@ void PpoStage::visit_fields(FieldVisitor& v) {
        "held-out prompts for evaluations; default: what prompts.validation_fraction holds out"},
       validation);
   ppo.visit_fields(v);
+  tuning.visit_fields(v);
   v.nested({"placement",
             "which ranks do what; without `shared`, the roles' ranks add up to those started"},
            placement);

@@ -32,6 +32,15 @@ struct TokenizerStage {
   void visit_fields(runtime::FieldVisitor& v);
 };
 
+// What of a model is trained: all of it, or an adapter beside it; the model, which then stays as it
+// is, may be held in 8 or 4 bits.
+struct FineTuning {
+  models::LoraConfig lora;
+  runtime::QuantFormat quantize = runtime::QuantFormat::kNone;
+
+  void visit_fields(runtime::FieldVisitor& v);
+};
+
 // What the stages have in common that train one model on a data set.
 struct TrainingStage {
   std::string from;
@@ -39,6 +48,7 @@ struct TrainingStage {
   data::DataConfig
       validation;  // path empty: none, but data.validation_fraction may hold records out
   train::TrainConfig train;
+  FineTuning tuning;  // not a key of pretraining
   parallel::LayoutConfig layout;
 
   void visit_fields(runtime::FieldVisitor& v);
@@ -91,6 +101,9 @@ struct DpoStage : TrainingStage {
   std::string reference_from;
   train::DpoConfig dpo;
 
+  // With an adapter, the policy without it is the reference, unless that is another model.
+  bool policy_is_reference() const { return tuning.lora.enabled() && reference_from == from; }
+
   void visit_fields(runtime::FieldVisitor& v);
 };
 
@@ -99,6 +112,7 @@ struct RolePlacement {
   std::int64_t ranks = 0;  // 0 in a recipe: as many as the layout needs
   parallel::LayoutConfig layout;
   runtime::DType precision = runtime::DType::kBF16;
+  runtime::QuantFormat quantize = runtime::QuantFormat::kNone;  // of frozen roles
 
   void visit_fields(runtime::FieldVisitor& v);
 };
@@ -133,8 +147,14 @@ struct PpoStage {
   data::DataConfig prompts;
   data::DataConfig validation;
   rl::PpoConfig ppo;
+  FineTuning tuning;  // of the policy
   Placement placement;
   ServiceConfig services;
+
+  // As in DPO, where both are on the same ranks.
+  bool policy_is_reference() const {
+    return placement.shared && tuning.lora.enabled() && reference_from == from;
+  }
 
   void visit_fields(runtime::FieldVisitor& v);
 };

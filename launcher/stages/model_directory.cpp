@@ -1,6 +1,7 @@
 #include "launcher/stages/model_directory.h"
 
 #include "launcher/stages/stage_record.h"
+#include "models/adapters/adapter_directory.h"
 #include "models/embedding/sentence_transformers.h"
 #include "models/family.h"
 #include "models/model_files.h"
@@ -28,7 +29,7 @@ fs::path only_gguf_in(const fs::path& directory) {
 
 fs::path find_model(const fs::path& path) {
   if (models::is_gguf(path) && fs::exists(path)) return path;
-  if (fs::exists(path / "config.json")) return path;
+  if (fs::exists(path / "config.json") || models::is_adapter(path)) return path;
   if (!fs::is_directory(path)) runtime::throw_error("{}: no such directory", path.string());
   if (const auto record = read_record(path); record && !record->result.empty())
     return path / record->result;
@@ -56,6 +57,10 @@ std::unique_ptr<models::Model> load_model(const fs::path& path, const models::Bu
                                           std::uint64_t seed) {
   auto model = models::read_model_config(path)->make(options);
   model->parameters().initialize(seed);
+  if (models::Adapter* adapter = model->adapter()) {
+    adapter->store().initialize(seed);
+    adapter->set_base_model(fs::absolute(path).lexically_normal().string());
+  }
   train::load_model_weights(*model, path);
   return model;
 }

@@ -7,16 +7,8 @@ namespace tandem::launcher {
 
 namespace {
 
-models::BuildOptions role_options(const PpoStage& config, Role role, const parallel::Mesh& mesh,
-                                  models::Head head) {
-  const runtime::DType precision = placement_of(config, role).precision;
-  const bool trained = role == Role::kPolicy || role == Role::kCritic;
-  return trained ? trained_options(precision, config.ppo.recompute, mesh, head)
-                 : frozen_options(precision, mesh, head);
-}
-
 void zero_scalar_head(models::Model& model) {
-  parallel::ParameterStore& store = model.parameters();
+  parallel::ParameterStore& store = model.trained_parameters();
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
     const runtime::Leaf& leaf = store.parameters()[i]->parameter.leaf;
     if (&leaf == &model.scalar_head())
@@ -46,6 +38,20 @@ const RolePlacement& placement_of(const PpoStage& config, Role role) {
   return placement.reward;
 }
 
+models::BuildOptions role_options(const PpoStage& config, Role role, const parallel::Mesh& mesh,
+                                  models::Head head) {
+  const RolePlacement& placement = placement_of(config, role);
+  const bool trained = role == Role::kPolicy || role == Role::kCritic;
+  models::BuildOptions options =
+      trained ? trained_options(placement.precision, config.ppo.recompute, mesh, head)
+              : frozen_options(placement.precision, mesh, head);
+  if (!trained) options.quantize = placement.quantize;
+  if (role != Role::kPolicy) return options;
+  options.lora = config.tuning.lora;
+  options.quantize = config.tuning.quantize;
+  return options;
+}
+
 std::unique_ptr<train::Engine> build_policy(RunContext& context, const PpoStage& config,
                                             const parallel::Mesh& mesh) {
   return std::make_unique<train::Engine>(
@@ -72,6 +78,12 @@ std::unique_ptr<rl::ModelReference> build_reference(RunContext& context, const P
       build_decoder(context, config.reference_from,
                     role_options(config, Role::kReference, mesh, models::Head::kLanguageModel));
   return std::make_unique<rl::ModelReference>(std::move(model), mesh, group);
+}
+
+std::unique_ptr<rl::ModelReference> policy_as_reference(train::Engine& policy,
+                                                        rl::RoleGroup& group) {
+  const std::shared_ptr<models::Model> shared(std::shared_ptr<models::Model>(), &policy.model());
+  return std::make_unique<rl::ModelReference>(shared, policy.mesh(), group);
 }
 
 std::unique_ptr<rl::ModelReward> build_reward(RunContext& context, const PpoStage& config,

@@ -15,6 +15,9 @@ inline constexpr Role kRoles[] = {Role::kPolicy, Role::kCritic, Role::kReference
 const char* name_of(Role role);
 const RolePlacement& placement_of(const PpoStage& config, Role role);
 
+// How a role's model is built.
+models::BuildOptions role_options(const PpoStage& config, Role role, const parallel::Mesh& mesh,
+                                  models::Head head);
 // Each is collective over the mesh.
 std::unique_ptr<train::Engine> build_policy(RunContext& context, const PpoStage& config,
                                             const parallel::Mesh& mesh);
@@ -24,6 +27,9 @@ std::unique_ptr<rl::ModelCritic> build_critic(RunContext& context, const PpoStag
 std::unique_ptr<rl::ModelReference> build_reference(RunContext& context, const PpoStage& config,
                                                     const parallel::Mesh& mesh,
                                                     rl::RoleGroup& group);
+// The policy without its adapter; `policy` must outlive it.
+std::unique_ptr<rl::ModelReference> policy_as_reference(train::Engine& policy,
+                                                        rl::RoleGroup& group);
 std::unique_ptr<rl::ModelReward> build_reward(RunContext& context, const PpoStage& config,
                                               const parallel::Mesh& mesh, rl::RoleGroup& group);
 

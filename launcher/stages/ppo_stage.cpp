@@ -35,7 +35,7 @@ SamplePrompts shown_prompts(const data::PromptDataset& prompts, std::int64_t cou
 }
 
 // Collective over the policy's mesh; `parts` says how the roles are called.
-StageRecord train_policy(RunContext& context, const Stage& stage, const parallel::Mesh& mesh,
+StageRecord train_policy(RunContext& context, const Stage& stage, train::Engine& policy,
                          rl::PpoParts parts) {
   const auto& config = std::get<PpoStage>(stage.config);
   const data::ChatTemplate chat = context.chat_template();
@@ -46,15 +46,15 @@ StageRecord train_policy(RunContext& context, const Stage& stage, const parallel
           : shown_prompts(
                 data::load_prompts(config.validation, chat, config.ppo.prompt_length).train,
                 config.ppo.samples.count);
-  const auto engine = build_policy(context, config, mesh);
-  parts.policy = engine.get();
+  parts.policy = &policy;
   parts.prompts = &prompts.train;
   parts.tokenizer = &context.tokenizer();
   parts.folder = context.folder_of(stage);
   parts.stage = stage.name;
   parts.seed = static_cast<std::uint64_t>(context.recipe().seed);
   parts.on_evaluation = [&](std::int64_t iteration, train::MetricSink& sink) {
-    write_samples(context, engine->model(), mesh, shown, config.ppo.samples, iteration, sink);
+    write_samples(context, policy.model(), policy.mesh(), shown, config.ppo.samples, iteration,
+                  sink);
   };
   const rl::PpoResult result = rl::run_ppo(parts, config.ppo);
   return {.result = train::checkpoint_path("", result.iterations).string(),
@@ -73,12 +73,15 @@ StageRecord run_shared(RunContext& context, const Stage& stage) {
   if (!mesh) return {};
   rl::RoleGroup roles(mesh->world);
   const auto critic = build_critic(context, config, *mesh, roles);
-  const auto reference = build_reference(context, config, *mesh, roles);
+  const auto policy = build_policy(context, config, *mesh);
+  const auto reference = config.policy_is_reference()
+                             ? policy_as_reference(*policy, roles)
+                             : build_reference(context, config, *mesh, roles);
   const auto reward = build_reward(context, config, *mesh, roles);
   rl::PpoParts parts;
   parts.roles = {.reference = reference.get(), .reward = reward.get(), .critic = critic.get()};
   parts.with_roles = [&](const std::function<void()>& calls) { roles.during(calls); };
-  return train_policy(context, stage, *mesh, parts);
+  return train_policy(context, stage, *policy, parts);
 }
 
 // ---- each role on ranks of its own
@@ -164,7 +167,8 @@ class PlacedRank {
     parts.with_roles = [&](const std::function<void()>& calls) {
       if (mesh_.is_first_rank()) calls();
     };
-    StageRecord record = train_policy(context_, stage_, mesh_, parts);
+    const auto policy = build_policy(context_, config_, mesh_);
+    StageRecord record = train_policy(context_, stage_, *policy, parts);
     session->report_done();
     if (coordinator_) coordinator_->shutdown(kShutdownDeadline);
     return record;

@@ -37,9 +37,8 @@ StageRecord run_sft_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<SftStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
-  auto model = build_writer(context, config.from,
-                            trained_options(config.train.precision, config.train.recompute, *mesh,
-                                            models::Head::kLanguageModel));
+  auto model =
+      build_writer(context, config.from, tuned_options(config, *mesh, models::Head::kLanguageModel));
   const data::ChatTemplate chat = context.chat_template();
   const bool two_texts = model->kind() == models::ModelKind::kEncoderDecoder;
   const data::SftOptions options{config.train.sequence_length, config.masks, two_texts};
@@ -124,8 +123,7 @@ StageRecord run_reward_stage(RunContext& context, const Stage& stage) {
   const auto sets = load_preference_sets(context, stage, config, *mesh, counts);
   const StageData data(sets, context.seed());
   RewardObjective objective(data.training(), data.validation_or_null(), config.reward);
-  models::BuildOptions options =
-      trained_options(config.train.precision, config.train.recompute, *mesh, models::Head::kScalar);
+  models::BuildOptions options = tuned_options(config, *mesh, models::Head::kScalar);
   options.scalar_head_std = models::kRewardHeadStd;
   StageRecord record = run_training_job(
       context,
@@ -148,7 +146,7 @@ class DpoObjective final : public StageObjective {
   double weight(const Batch& batch) const override { return pairs_of(batch); }
   Metrics micro_batch(models::Model& model, const Batch& batch, double global_weight,
                       bool backward) override {
-    const std::vector<float> reference = train::sequence_log_probs(reference_, batch);
+    const std::vector<float> reference = reference_log_probs(batch);
     const train::DpoLoss loss =
         train::dpo_step(model, batch, reference, global_weight, options_, backward);
     return {{"loss", loss.loss},
@@ -159,6 +157,12 @@ class DpoObjective final : public StageObjective {
   }
 
  private:
+  // The reference may be the policy itself, whose adapter is no part of it.
+  std::vector<float> reference_log_probs(const Batch& batch) {
+    const models::WithoutAdapter frozen(reference_.adapter());
+    return train::sequence_log_probs(reference_, batch);
+  }
+
   models::Model& reference_;
   train::DpoOptions options_;
 };
@@ -173,12 +177,14 @@ StageRecord run_dpo_stage(RunContext& context, const Stage& stage) {
   const auto sets = load_preference_sets(context, stage, config, *mesh, counts);
   const StageData data(sets, context.seed());
   auto model = build_decoder(context, config.from,
-                             trained_options(config.train.precision, config.train.recompute, *mesh,
-                                             models::Head::kLanguageModel));
-  const auto reference =
-      build_decoder(context, config.reference_from,
-                    frozen_options(config.train.precision, *mesh, models::Head::kLanguageModel));
-  DpoObjective objective(data.training(), data.validation_or_null(), *reference, config.dpo);
+                             tuned_options(config, *mesh, models::Head::kLanguageModel));
+  std::unique_ptr<models::Model> reference;
+  if (!config.policy_is_reference())
+    reference =
+        build_decoder(context, config.reference_from,
+                      frozen_options(config.train.precision, *mesh, models::Head::kLanguageModel));
+  DpoObjective objective(data.training(), data.validation_or_null(),
+                         reference != nullptr ? *reference : *model, config.dpo);
   const data::PreferenceDataset& shown = sets.training.front();
   auto prompts = example_prompts([&](std::int64_t i) { return shown.chosen(i); },
                                  std::min(config.train.samples.count, shown.size()));

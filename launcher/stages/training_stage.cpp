@@ -27,6 +27,15 @@ models::BuildOptions trained_options(runtime::DType precision, train::Recompute 
   return options;
 }
 
+models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,
+                                   models::Head head) {
+  models::BuildOptions options =
+      trained_options(stage.train.precision, stage.train.recompute, mesh, head);
+  options.lora = stage.tuning.lora;
+  options.quantize = stage.tuning.quantize;
+  return options;
+}
+
 models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
                                     models::Head head) {
   models::BuildOptions options = trained_options(precision, train::Recompute::kNone, mesh, head);
@@ -38,7 +47,8 @@ runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
   return {.beta1 = config.beta1,
           .beta2 = config.beta2,
           .eps = config.eps,
-          .weight_decay = config.weight_decay};
+          .weight_decay = config.weight_decay,
+          .eight_bit = config.kind == train::OptimizerKind::kAdamW8Bit};
 }
 
 void make_on_first_rank(const RunContext& context, const parallel::Mesh& mesh,

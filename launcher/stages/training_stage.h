@@ -28,6 +28,9 @@ std::optional<parallel::Mesh> stage_mesh(const RunContext& context, const Stage&
 
 models::BuildOptions trained_options(runtime::DType precision, train::Recompute recompute,
                                      const parallel::Mesh& mesh, models::Head head);
+// Of the model that a stage trains.
+models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,
+                                   models::Head head);
 models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
                                     models::Head head);
 runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config);

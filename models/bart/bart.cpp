@@ -118,7 +118,7 @@ class Bart final : public Transformer {
     constant.trainable = false;
     set_vocab_bias(
         last.add("final_logits_bias", vocabulary().row_vector("final_logits_bias"), constant));
-    store().allocate();
+    allocate();
   }
 
   std::int32_t decoder_start_token() const override {

@@ -91,12 +91,12 @@ class Bert final : public Transformer {
     if (options.head == Head::kClassification)
       classifier_ = last_weights().with_partial_use(false).replicated(
           "classifier", labels().count(), config.hidden_size, true);
-    store().allocate();
+    allocate();
   }
 
   Tensor pooled(const Tensor& hidden) override {
     TANDEM_CHECK(pooler_.weight != nullptr, "a language model has no pooler");
-    return runtime::tanh(runtime::linear(hidden, *pooler_.weight, pooler_.bias));
+    return runtime::tanh(replicated(pooler_, hidden));
   }
 
   Tensor label_scores(const Tensor& hidden) override {
@@ -139,7 +139,7 @@ class Bert final : public Transformer {
   // With a language-model head, its transformation.
   Tensor after_blocks(StackId, const Tensor& h) override {
     if (transform_.weight == nullptr) return h;
-    const Tensor x = runtime::linear(h, *transform_.weight, transform_.bias);
+    const Tensor x = replicated(transform_, h);
     return transform_norm_(activation_ == Activation::kRelu
                                ? runtime::relu(x)
                                : runtime::gelu(x, activation_ == Activation::kGeluTanh));

@@ -76,7 +76,7 @@ class Gpt2 final : public Transformer {
     final_norm_ = Norm::layer(last_weights().at("transformer"), "ln_f", config.hidden_size,
                               config.layer_norm_epsilon);
     declare_head("lm_head.weight");
-    store().allocate();
+    allocate();
   }
 
  private:

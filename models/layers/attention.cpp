@@ -68,27 +68,25 @@ Tensor decode(const CrossAttention& a, const Tensor& q, std::int64_t layer, cons
 }  // namespace
 
 Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
-  Tensor packed = parallel::column_parallel_linear(x, *qkv.weight, qkv.bias, pass.tp);
+  Tensor packed = column_parallel(qkv, x, pass.tp);
   if (q_norm.defined())
     packed = runtime::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps());
   if (rope != nullptr) packed = runtime::rope(packed, heads, pass.positions, *rope);
-  return parallel::row_parallel_linear(attend(*this, packed, layer, pass), *out.weight, out.bias,
-                                       pass.tp);
+  return row_parallel(out, attend(*this, packed, layer, pass), pass.tp);
 }
 
 Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
-  const Tensor queries = parallel::column_parallel_linear(x, *q.weight, q.bias, pass.tp);
+  const Tensor queries = column_parallel(q, x, pass.tp);
   Tensor attended;
   if (pass.cache != nullptr && pass.cache->decode) {
     attended = decode(*this, queries, layer, *pass.cache);
   } else {
-    const Tensor packed =
-        parallel::column_parallel_linear(pass.encoded, *kv.weight, kv.bias, pass.tp);
+    const Tensor packed = column_parallel(kv, pass.encoded, pass.tp);
     if (pass.cache != nullptr) remember(*this, packed, layer, pass);
     attended = runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
                                         pass.encoded_cu_seqlens, {.scale = scale});
   }
-  return parallel::row_parallel_linear(attended, *out.weight, out.bias, pass.tp);
+  return row_parallel(out, attended, pass.tp);
 }
 
 }  // namespace tandem::models

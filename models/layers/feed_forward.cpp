@@ -56,9 +56,7 @@ std::string_view name_of(Activation activation) {
 }
 
 Tensor FeedForward::operator()(const Tensor& x, const parallel::TensorParallel& tp) const {
-  const Tensor inner =
-      activate(parallel::column_parallel_linear(x, *up.weight, up.bias, tp), activation, gated);
-  return parallel::row_parallel_linear(inner, *down.weight, down.bias, tp);
+  return row_parallel(down, activate(column_parallel(up, x, tp), activation, gated), tp);
 }
 
 }  // namespace tandem::models

@@ -28,6 +28,13 @@ Weights Weights::with_scales(std::vector<float> scales) const {
   return other;
 }
 
+Weights Weights::in(parallel::ParameterStore& store) const {
+  Weights other = *this;
+  other.store_ = &store;
+  other.adapter_ = nullptr;
+  return other;
+}
+
 Weights Weights::with_transposed_matrices() const {
   Weights other = *this;
   other.transposed_ = true;
@@ -54,9 +61,12 @@ ParameterOptions Weights::bias_options() const {
   return {.init = Init::constant(0.0f), .decay = false, .keep_fp32 = true};
 }
 
+bool Weights::held_here() const {
+  return holders_.empty() || std::ranges::find(holders_, store_->pp().rank()) != holders_.end();
+}
+
 Leaf* Weights::add(const std::string& stored, ShardSpec spec, ParameterOptions options) const {
-  if (!holders_.empty() && std::ranges::find(holders_, store_->pp().rank()) == holders_.end())
-    return nullptr;
+  if (!held_here()) return nullptr;
   if (holders_.size() > 1) options.holders = holders_;
   options.unit = unit_;
   return store_->add(prefix_ + stored, std::move(spec), std::move(options));
@@ -73,13 +83,33 @@ Linear Weights::linear(const std::string& stored, int dim, int bias_dim,
     biases.push_back({full(name + ".bias"), {rows}, first});
   }
   ParameterOptions matrix_options = this->matrix_options(), bias_options = this->bias_options();
+  matrix_options.quantizable = true;
   if (dim < 0) matrix_options.partial_over_tp = bias_options.partial_over_tp = partial_use_;
-  Linear result;
+  Linear result{.adapter = adapter_};
   result.weight = add(stored, ShardSpec{.dim = dim, .pieces = std::move(matrices)}, matrix_options);
   if (bias)
     result.bias = add(stored + "_bias", ShardSpec{.dim = bias_dim, .pieces = std::move(biases)},
                       bias_options);
+  if (adapter_ != nullptr) add_branches(result, outputs, dim, in);
   return result;
+}
+
+void Weights::add_branches(Linear& linear, const std::vector<OutputRows>& outputs, int dim,
+                           std::int64_t in) const {
+  std::int64_t column = 0;
+  for (std::size_t i = 0; i < outputs.size();) {
+    AdaptedModule module{
+        .path = full(outputs[i].name), .pieces = {}, .in = in, .first_column = column};
+    std::int64_t rows = 0;
+    for (const std::string& name = outputs[i].name; i < outputs.size() && outputs[i].name == name;
+         ++i) {
+      module.pieces.push_back({"", {outputs[i].rows, in}, rows});
+      rows += outputs[i].rows;
+    }
+    column += dim == 0 ? rows / store_->tp().size() : rows;
+    if (adapter_->selects(module.path) && held_here())
+      linear.branches.push_back(adapter_->add(module, dim, partial_use_));
+  }
 }
 
 Linear Weights::column(const std::string& stored, const std::vector<OutputRows>& outputs,

@@ -9,15 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "parallel/layers/parameter_store.h"
+#include "models/layers/linear.h"
 
 namespace tandem::models {
-
-// A product's parameters; the bias is null where there is none.
-struct Linear {
-  runtime::Leaf* weight = nullptr;
-  runtime::Leaf* bias = nullptr;
-};
 
 // Rows of a fused product that are one tensor in files. Neighbours of one name are one tensor.
 struct OutputRows {
@@ -27,15 +21,22 @@ struct OutputRows {
 
 class Weights {
  public:
-  // holders: the stages of a pipeline that have these weights; empty: this one alone.
-  Weights(parallel::ParameterStore& store, double initializer_range, std::vector<int> holders = {})
-      : store_(&store), std_(static_cast<float>(initializer_range)), holders_(std::move(holders)) {}
+  // holders: the stages of a pipeline that have these weights; empty: this one alone. adapter: of
+  // the model, or null.
+  Weights(parallel::ParameterStore& store, double initializer_range, std::vector<int> holders = {},
+          Adapter* adapter = nullptr)
+      : store_(&store),
+        std_(static_cast<float>(initializer_range)),
+        holders_(std::move(holders)),
+        adapter_(adapter) {}
 
   // "PREFIX.name."
   Weights at(const std::string& name) const;
   Weights with_std(double std) const;
   // Multiplies the standard deviation of each of the next product's `outputs`.
   Weights with_scales(std::vector<float> scales) const;
+  // In another store, without adapters.
+  Weights in(parallel::ParameterStore& store) const;
   // Files hold matrices as [in, out].
   Weights with_transposed_matrices() const;
   // Whether what is whole on every tensor-parallel rank is used by each for a part of the tokens
@@ -67,10 +68,16 @@ class Weights {
   Linear linear(const std::string& stored, int dim, int bias_dim,
                 const std::vector<OutputRows>& outputs, std::int64_t in, bool bias) const;
 
+  bool held_here() const;
+  // The branches of a product's modules that the adapter adapts.
+  void add_branches(Linear& linear, const std::vector<OutputRows>& outputs, int dim,
+                    std::int64_t in) const;
+
   parallel::ParameterStore* store_;
   std::string prefix_;
   float std_;
   std::vector<int> holders_;
+  Adapter* adapter_;
   std::vector<float> scales_;
   bool transposed_ = false;
   bool partial_use_ = false;

@@ -25,7 +25,7 @@ class Llama final : public Transformer {
     final_norm_ =
         Norm::rms(last_weights().at("model"), "norm", config.hidden_size, config.rms_norm_eps);
     declare_head("lm_head.weight");
-    store().allocate();
+    allocate();
   }
 
  private:

@@ -221,7 +221,7 @@ class T5 final : public Transformer {
     make_side(kEncoder, "encoder", config.num_hidden_layers);
     make_side(kDecoder, "decoder", config.num_decoder_layers);
     declare_head("lm_head.weight");
-    store().allocate();
+    allocate();
   }
 
   std::int32_t decoder_start_token() const override {

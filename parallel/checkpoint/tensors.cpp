@@ -82,16 +82,35 @@ Tensor read_parameter(const ParameterStore& store, std::size_t index, const std:
 void load_weights(ParameterStore& store, const runtime::TensorSource& file,
                   const NamesInFiles& names) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
-    const Tensor host = read_parameter(store, i, "", file, names);
+    const Tensor host = read_parameter(store, i, names.prefix, file, names);
     if (host.defined()) store.assign(i, host);
   }
 }
 
 void load_tensor_set(const ParameterStore& store, const TensorSet& set,
                      const runtime::TensorSource& file) {
-  for (std::size_t i = 0; i < store.parameters().size(); ++i)
-    store.assign_part(i, read_parameter(store, i, set.prefix, file, {}), set.tensors[i]);
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const Tensor host = read_parameter(store, i, set.prefix, file, {});
+    const OwnedPart* own = store.owned_part(i);
+    if (!set.encode) {
+      store.assign_part(i, host, set.tensors[i]);
+    } else if (own != nullptr) {
+      const Tensor part = empty_like(own->master);
+      store.assign_part(i, host, part);
+      set.encode(i, part);
+    }
+  }
 }
+
+namespace {
+
+// This replica's part of a parameter's state; undefined where it owns nothing.
+Tensor part_of(const ParameterStore& store, const TensorSet& set, std::size_t index) {
+  if (!set.decode) return set.tensors[index];
+  return store.owned_part(index) != nullptr ? set.decode(index) : Tensor();
+}
+
+}  // namespace
 
 namespace {
 
@@ -293,7 +312,7 @@ void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>&
   for (const TensorSet& set : sets)
     write_all_stages(
         store, mesh, set.prefix, stages,
-        [&](std::size_t i) { return store.collect_part(i, set.tensors[i]); },
+        [&](std::size_t i) { return store.collect_part(i, part_of(store, set, i)); },
         [&](const std::string& name, const Tensor& tensor) { writer->write(name, tensor); });
   if (writer) writer->finish();
 }

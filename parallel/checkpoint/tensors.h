@@ -19,10 +19,16 @@ struct TensorSet {
   std::string prefix;  // before each logical name: "exp_avg." …
   // One per parameter of the store, of its owned part; undefined where the replica owns nothing.
   std::vector<runtime::Tensor> tensors;
+  // For state that is held in another form, instead of `tensors`: an fp32 copy of one, and taking
+  // one over. Not called where the replica owns nothing.
+  std::function<runtime::Tensor(std::size_t parameter)> decode = {};
+  std::function<void(std::size_t parameter, const runtime::Tensor& values)> encode = {};
 };
 
 // What is asked of a model about the names of its weights in files.
 struct NamesInFiles {
+  std::string prefix = {};  // before every name
+
   // True for weights that may be missing and are then left as they are (a fresh scalar head).
   std::function<bool(const std::string& name)> may_be_missing = {};
   // Further names that a file may have a weight under, tried in order.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "parallel/layers/quantized_weights.h"
 #include "runtime/base/random.h"
 #include "runtime/kernels/backend.h"
+#include "runtime/quant/quantize.h"
 
 namespace tandem::parallel {
 
@@ -37,7 +39,10 @@ void for_each_run(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
 
 ParameterStore::ParameterStore(StoreOptions options)
     : options_(std::move(options)),
-      zero_(options_.trainable && options_.dp.size() > 1 ? options_.zero : ZeroStage::kNone) {}
+      zero_(options_.trainable && options_.dp.size() > 1 ? options_.zero : ZeroStage::kNone) {
+  TANDEM_CHECK(!options_.trainable || options_.quantize == runtime::QuantFormat::kNone,
+               "weights that are trained cannot be quantized");
+}
 
 runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOptions options) {
   TANDEM_CHECK(!compute_.defined() && !master_.defined(), "parameter {} added after allocate()",
@@ -55,10 +60,11 @@ runtime::Leaf* ParameterStore::add(std::string name, ShardSpec spec, ParameterOp
 void ParameterStore::allocate() {
   std::vector<FlatItem> items;
   for (const auto& stored : parameters_)
-    items.push_back({.elements = local_shape(stored->spec, tp().size()).elements(),
-                     .small = stored->options.keep_fp32,
-                     .alone = !stored->options.holders.empty(),
-                     .unit = stored->options.unit});
+    items.push_back(
+        {.elements = quantizes(*stored) ? 0 : local_shape(stored->spec, tp().size()).elements(),
+         .small = stored->options.keep_fp32,
+         .alone = !stored->options.holders.empty(),
+         .unit = stored->options.unit});
   layout_ = FlatLayout(items, divided() ? dp().size() : 1, options_.bucket_elements);
   allocate_buffers();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -101,10 +107,16 @@ Tensor ParameterStore::view_in(const Tensor& buffer, Extent extent, std::size_t 
 
 void ParameterStore::place(std::size_t index) {
   StoredParameter& stored = *parameters_[index];
+  runtime::Parameter& parameter = stored.parameter;
+  if (quantizes(stored)) {
+    stored.quantized =
+        empty_quantized(stored.spec, tp(), options_.quantize, compute_dtype(), device());
+    parameter.leaf.quantized = &stored.quantized;
+    return;
+  }
   const Shape shape = local_shape(stored.spec, tp().size());
   const bool small = stored.options.keep_fp32;
   const FlatBucket& bucket = bucket_of(index);
-  runtime::Parameter& parameter = stored.parameter;
   const auto whole_in = [&](const Tensor& buffer, Extent extent) {
     if (!layout_.holds_whole(bucket, extent)) return Tensor();
     return view_in(buffer, extent, index, layout_.offset_of(index) - bucket.begin, shape);
@@ -143,7 +155,10 @@ const OwnedPart* ParameterStore::owned_part(std::size_t index) const {
 }
 
 void ParameterStore::assign(std::size_t index, const Tensor& host) {
-  Tensor& value = parameters_[index]->parameter.leaf.value;
+  StoredParameter& stored = *parameters_[index];
+  if (stored.quantized.defined())
+    return assign_quantized(stored.spec, tp(), host, stored.quantized);
+  Tensor& value = stored.parameter.leaf.value;
   const bool whole = layout_.holds_whole(bucket_of(index), values_extent());
   if (whole) runtime::backend_of(value).copy(host, value);
   if (const OwnedPart* part = owned_part(index)) {
@@ -154,7 +169,9 @@ void ParameterStore::assign(std::size_t index, const Tensor& host) {
 }
 
 Tensor ParameterStore::collect(std::size_t index) const {
-  if (!trainable()) return parameters_[index]->parameter.leaf.value;
+  const StoredParameter& stored = *parameters_[index];
+  if (stored.quantized.defined()) return runtime::dequantized(stored.quantized);
+  if (!trainable()) return stored.parameter.leaf.value;
   const OwnedPart* part = owned_part(index);
   return collect_part(index, part != nullptr ? part->master : Tensor());
 }

@@ -17,6 +17,7 @@
 #include "parallel/layers/flat_layout.h"
 #include "parallel/mesh/shard_spec.h"
 #include "runtime/nn/parameter.h"
+#include "runtime/quant/quantized_matrix.h"
 
 namespace tandem::parallel {
 
@@ -45,6 +46,8 @@ struct ParameterOptions {
   int unit = -1;
   // Stages of the pipeline that have a copy, if more than one.
   std::vector<int> holders = {};
+  // Read by products alone: a frozen store may hold it in 8 or 4 bits.
+  bool quantizable = false;
 };
 
 // What the replicas of a model divide among them.
@@ -65,6 +68,8 @@ struct StoreOptions {
   ZeroStage zero = ZeroStage::kNone;
   Group pp{};  // whose other stages hold the model's other parameters
   std::int64_t bucket_elements = 2 << 20;
+  // Of a frozen store's quantizable parameters.
+  runtime::QuantFormat quantize = runtime::QuantFormat::kNone;
 };
 
 // The part of a parameter that this replica updates: all of it, or an equal share of its bucket.
@@ -82,6 +87,7 @@ struct StoredParameter {
   runtime::Parameter parameter;
   ShardSpec spec;
   ParameterOptions options;
+  runtime::QuantizedMatrix quantized = {};  // instead of values
 };
 
 class ParameterStore {
@@ -97,7 +103,7 @@ class ParameterStore {
   // Draws initial values keyed by (seed, logical name, logical index).
   void initialize(std::uint64_t seed);
   // Sets the parameter's values: masters that this rank holds, and the copy that kernels read.
-  // host: fp32 of the parameter's local shape.
+  // host: fp32 of the parameter's local shape. Collective over tp where it is quantized.
   void assign(std::size_t index, const runtime::Tensor& host);
   // The parameter's fp32 values on the first replica, undefined on the others. Collective over dp
   // where the parameter is divided.
@@ -175,6 +181,9 @@ class ParameterStore {
   // Elements [begin, …) of a parameter in a buffer that may lack the matrices, or the small ones.
   runtime::Tensor view_in(const runtime::Tensor& buffer, Extent extent, std::size_t index,
                           std::int64_t offset_in_bucket, const runtime::Shape& shape) const;
+  bool quantizes(const StoredParameter& stored) const {
+    return options_.quantize != runtime::QuantFormat::kNone && stored.options.quantizable;
+  }
   void allocate_buffers();
   void place(std::size_t index);
   void add_owned_part(std::size_t index);

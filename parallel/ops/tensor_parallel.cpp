@@ -48,10 +48,6 @@ Arriving start_sum(Tensor partial, const TensorParallel& tp, std::string_view na
   return {own, std::move(work)};
 }
 
-bool any_requires_grad(const Leaf& weight, const Leaf* bias) {
-  return weight.requires_grad || (bias != nullptr && bias->requires_grad);
-}
-
 }  // namespace
 
 Tensor reduce_from_tp(const Tensor& x, const TensorParallel& tp) {
@@ -98,18 +94,18 @@ Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const T
     y = runtime::linear(start_gather(x, tp, "column-parallel input").wait(), weight, bias);
   }
   if (!runtime::recording({&x}, {&weight, bias})) return y;
-  Tape::current()->record("column_parallel_linear", {&x}, {&y}, {&weight, bias},
-                          [x, &weight, bias, tp](BackwardContext& context) {
-                            const Tensor& dy = context.grad_output(0);
-                            const bool trains = any_requires_grad(weight, bias);
-                            Arriving all, dx;
-                            if (trains) all = start_gather(x, tp, "column-parallel input");
-                            if (context.needs_grad(0))
-                              dx = start_sum(runtime::linear_grad_input(dy, weight), tp,
-                                             "column-parallel input gradient");
-                            if (trains) runtime::linear_grad_weight(dy, all.wait(), weight, bias);
-                            if (context.needs_grad(0)) context.add_grad_input(0, dx.wait());
-                          });
+  Tape::current()->record(
+      "column_parallel_linear", {&x}, {&y}, {&weight, bias},
+      [x = runtime::saved_for_weight(x, weight), &weight, bias, tp](BackwardContext& context) {
+        const Tensor& dy = context.grad_output(0);
+        Arriving all, dx;
+        if (x.defined()) all = start_gather(x, tp, "column-parallel input");
+        if (context.needs_grad(0))
+          dx = start_sum(runtime::linear_grad_input(dy, weight), tp,
+                         "column-parallel input gradient");
+        runtime::linear_grad_weight(dy, all.wait(), weight, bias);
+        if (context.needs_grad(0)) context.add_grad_input(0, dx.wait());
+      });
   return y;
 }
 
@@ -125,7 +121,7 @@ Tensor row_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const Tens
   if (!runtime::recording({&x}, {&weight, bias})) return y;
   Tape::current()->record(
       "row_parallel_linear", {&x}, {&y}, {&weight, bias},
-      [x, &weight, bias, tp](BackwardContext& context) {
+      [x = runtime::saved_for_weight(x, weight), &weight, bias, tp](BackwardContext& context) {
         const Tensor dy =
             start_gather(context.grad_output(0), tp, "row-parallel output gradient").wait();
         if (context.needs_grad(0))

@@ -14,14 +14,17 @@
 #include <unordered_map>
 #include <vector>
 
+#include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 
 namespace tandem::runtime {
 
 // A trainable tensor as ops see it: what to compute with and where its gradient accumulates.
 struct Leaf {
-  Tensor value;  // in compute precision
-  Tensor grad;   // fp32, same elements; allocated by the owner before backward, or when asked
+  Tensor value;  // in compute precision; undefined where the weight is quantized
+  const QuantizedMatrix* quantized = nullptr;  // of a frozen weight in 8 or 4 bits; only products
+                                               // (ops/linear.h) take those
+  Tensor grad;  // fp32, same elements; allocated by the owner before backward, or when asked
   bool requires_grad = true;  // false: frozen, nothing is saved or computed for it
   bool has_grad = false;      // false: the next contribution overwrites grad instead of adding
   int pending_uses = 0;       // recorded uses not yet differentiated

@@ -16,6 +16,7 @@
 #include <span>
 #include <string_view>
 
+#include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 
 namespace tandem::runtime {
@@ -64,6 +65,14 @@ struct AdamWStep {
   std::int64_t step = 1;  // 1 for the first update
 };
 
+// One moment of an optimizer in 8 bits: codes of a dynamic map (quant/dynamic_map.h) relative to
+// the largest magnitude of every kMomentBlock neighbours.
+inline constexpr std::int64_t kMomentBlock = 256;
+struct QuantizedMoment {
+  Tensor codes;   // u8 [n]
+  Tensor maxima;  // fp32 [⌈n / kMomentBlock⌉]
+};
+
 struct SamplingParams {
   float temperature = 1.0f;  // 0: greedy
   std::int64_t top_k = 0;    // 0: off
@@ -91,6 +100,10 @@ class Backend {
   // i) >= p. The same call with dy gives the backward.
   virtual void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
                        std::uint64_t first_index, Tensor& out) = 0;
+  // The columns [first, first + part) of out [n, width] += factor · x [n, part].
+  virtual void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) = 0;
+  // out [n, part] = factor · the columns [first, first + part) of x [n, width].
+  virtual void take_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) = 0;
   // out[i] = x[rows[i]] for x [n, width], rows int32 [m] (host or device order of this backend).
   virtual void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) = 0;
   // out[rows[i]] += x[i], in the order of i. out is not cleared.
@@ -103,6 +116,11 @@ class Backend {
   // (fp32) may be undefined.
   virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                       Tensor& out, bool accumulate = false, const Tensor& bias = {}) = 0;
+  // out[m, out_rows] = a[m, in] · weightᵀ (+ bias[out_rows]); with `transposed` out[m, in] = a[m,
+  // out_rows] · weight, without bias. The weight's values are those of a's type, fp32 or bf16; they
+  // exist in pieces that fit a cache. a and out have one type.
+  virtual void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
+                                Tensor& out, const Tensor& bias = {}) = 0;
   // dbias[n] (fp32) = column sums of dy [m, n] (+ dbias when accumulate).
   virtual void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) = 0;
 
@@ -216,6 +234,10 @@ class Backend {
   // Hutter 2019), bias correction by step.
   virtual void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
                      Tensor& compute, const AdamWStep& step) = 0;
+  // The same with moments in 8 bits: they are decoded, updated in fp32 and coded again, exp_avg
+  // with the signed map and exp_avg_sq with the unsigned one.
+  virtual void adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment& exp_avg,
+                          QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) = 0;
   // Σ x², in fp64, fixed order.
   virtual double sum_of_squares(const Tensor& x) = 0;
   // True when every element is finite.

@@ -32,4 +32,24 @@ struct AdamWTask {
 // What an update needs of its step, worked out in double.
 AdamWTask adamw_task(const AdamWStep& step);
 
+// A QuantizedMatrix (quant/quantized_matrix.h), and for nf4 the values of the signed dynamic map
+// and of the 16 codes.
+struct QuantizedRows {
+  bool nf4 = false;
+  std::int64_t rows = 0, columns = 0;
+  const void* codes = nullptr;
+  const void* scales = nullptr;
+  const std::int32_t* first_block = nullptr;
+  const float* groups = nullptr;
+  const float* map = nullptr;
+  const float* values = nullptr;
+};
+
+// A QuantizedMoment and its dynamic map.
+struct CodedMoment {
+  std::uint8_t* codes = nullptr;
+  float* maxima = nullptr;
+  const struct DynamicMap* map = nullptr;
+};
+
 }  // namespace tandem::runtime

@@ -230,6 +230,56 @@ void check_concat(const Tensor& parts, const Tensor& out) {
                "columns of {} into {}", parts.str(), out.str());
 }
 
+void check_columns(const Tensor& part, std::int64_t first, const Tensor& whole) {
+  TANDEM_CHECK(part.shape().rank() == 2 && whole.shape().rank() == 2 &&
+                   part.dim(0) == whole.dim(0) && first >= 0 &&
+                   first + part.dim(1) <= whole.dim(1) && part.dtype() == whole.dtype() &&
+                   is_compute_type(part),
+               "{} as columns from {} of {}", part.str(), first, whole.str());
+}
+
+namespace {
+
+void check_quantized(const QuantizedMatrix& weight) {
+  const std::int64_t rows = weight.shape[0], columns = weight.shape[1];
+  const bool nf4 = weight.format == QuantFormat::kNf4;
+  const auto is = [](const Tensor& part, DType dtype, std::int64_t elements) {
+    return part.defined() && part.dtype() == dtype && part.elements() == elements;
+  };
+  const bool sound =
+      nf4 ? is(weight.codes, DType::kU8, rows * columns / 2) &&
+                is(weight.scales, DType::kU8, rows * columns / kNf4Block) &&
+                is(weight.first_block, DType::kI32, rows) && columns % kNf4Block == 0 &&
+                weight.groups.dtype() == DType::kF32 && weight.groups.dim(1) == 2
+          : is(weight.codes, DType::kI8, rows * columns) && is(weight.scales, DType::kF32, rows);
+  TANDEM_CHECK(weight.defined() && sound, "a quantized {} of codes {} and scales {}",
+               weight.shape.str(), weight.codes.str(), weight.scales.str());
+}
+
+}  // namespace
+
+void check_quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
+                            const Tensor& out, const Tensor& bias) {
+  check_quantized(weight);
+  const std::int64_t rows = weight.shape[0], columns = weight.shape[1];
+  TANDEM_CHECK(a.shape().rank() == 2 && out.shape().rank() == 2 && a.dim(0) == out.dim(0) &&
+                   a.dim(1) == (transposed ? rows : columns) &&
+                   out.dim(1) == (transposed ? columns : rows) && is_compute_type(a) &&
+                   a.dtype() == out.dtype() && is_optional_fp32(bias, transposed ? 0 : rows),
+               "product of {} with a quantized {} into {}", a.str(), weight.shape.str(), out.str());
+}
+
+void check_adamw_8bit(const Tensor& master, const Tensor& grad, const QuantizedMoment& exp_avg,
+                      const QuantizedMoment& exp_avg_sq, const Tensor& compute) {
+  check_adamw(master, grad, {}, {}, compute);
+  const std::int64_t n = master.elements(), blocks = (n + kMomentBlock - 1) / kMomentBlock;
+  for (const QuantizedMoment* moment : {&exp_avg, &exp_avg_sq})
+    TANDEM_CHECK(moment->codes.dtype() == DType::kU8 && moment->codes.elements() == n &&
+                     moment->maxima.dtype() == DType::kF32 && moment->maxima.elements() == blocks,
+                 "AdamW of {} with a moment of {} and {}", master.str(), moment->codes.str(),
+                 moment->maxima.str());
+}
+
 void check_adamw(const Tensor& master, const Tensor& grad, const Tensor& exp_avg,
                  const Tensor& exp_avg_sq, const Tensor& compute) {
   const std::int64_t n = master.elements();

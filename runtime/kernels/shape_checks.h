@@ -41,6 +41,11 @@ void check_softmax(const Tensor& logits, const Tensor& targets,
 // sums fp32 [n, 3] and statistics fp32 [n].
 void check_softmax_sums(const Tensor& sums, std::initializer_list<const Tensor*> statistics);
 void check_add_dot(const Tensor& a, const Tensor& b, const Tensor& out);
+void check_columns(const Tensor& part, std::int64_t first, const Tensor& whole);
+void check_quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
+                            const Tensor& out, const Tensor& bias);
+void check_adamw_8bit(const Tensor& master, const Tensor& grad, const QuantizedMoment& exp_avg,
+                      const QuantizedMoment& exp_avg_sq, const Tensor& compute);
 void check_concat(const Tensor& parts, const Tensor& out);
 void check_adamw(const Tensor& master, const Tensor& grad, const Tensor& exp_avg,
                  const Tensor& exp_avg_sq, const Tensor& compute);

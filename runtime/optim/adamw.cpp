@@ -6,8 +6,11 @@ namespace tandem::runtime {
 
 AdamW::AdamW(std::vector<OptimizerSpan> spans, const AdamWOptions& options)
     : spans_(std::move(spans)), options_(options) {
-  for (const OptimizerSpan& span : spans_)
-    states_.push_back({zeros_like(span.master), zeros_like(span.master)});
+  for (const OptimizerSpan& span : spans_) {
+    const bool eight_bit = options.eight_bit && span.master.elements() >= kSmallest8Bit;
+    states_.push_back(
+        {Moment(span.master, eight_bit, true), Moment(span.master, eight_bit, false)});
+  }
 }
 
 void AdamW::step(double learning_rate, double grad_scale) {
@@ -22,9 +25,14 @@ void AdamW::step(double learning_rate, double grad_scale) {
   for (std::size_t i = 0; i < spans_.size(); ++i) {
     OptimizerSpan& span = spans_[i];
     step.weight_decay = span.decay ? options_.weight_decay : 0.0;
-    backend_of(span.master)
-        .adamw(span.master, span.grad, states_[i].exp_avg, states_[i].exp_avg_sq, span.compute,
-               step);
+    State& state = states_[i];
+    Backend& backend = backend_of(span.master);
+    if (state.exp_avg.eight_bit())
+      backend.adamw_8bit(span.master, span.grad, state.exp_avg.quantized(),
+                         state.exp_avg_sq.quantized(), span.compute, step);
+    else
+      backend.adamw(span.master, span.grad, state.exp_avg.values(), state.exp_avg_sq.values(),
+                    span.compute, step);
   }
 }
 

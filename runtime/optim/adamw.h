@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "runtime/tensor/tensor.h"
+#include "runtime/optim/moment.h"
 
 namespace tandem::runtime {
 
@@ -13,7 +13,11 @@ struct AdamWOptions {
   double beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0.0;
+  // Moments of spans of at least kSmallest8Bit elements in 8 bits (Dettmers et al. 2022).
+  bool eight_bit = false;
 };
+// Below, bitsandbytes keeps fp32 too.
+inline constexpr std::int64_t kSmallest8Bit = 4096;
 
 // What one update works on: views of equal sizes.
 struct OptimizerSpan {
@@ -32,8 +36,8 @@ class AdamW {
 
   // What a checkpoint holds, in the order of the spans.
   struct State {
-    Tensor exp_avg;
-    Tensor exp_avg_sq;
+    Moment exp_avg;
+    Moment exp_avg_sq;
   };
   std::vector<State>& states() { return states_; }
   std::int64_t steps() const { return steps_; }

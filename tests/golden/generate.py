@@ -13,6 +13,8 @@ import sys
 SUBJECTS = {
     "ops": "ops",
     "optim": "optim",
+    "quant": "quant",
+    "lora": "lora",
     "llama": "llama",
     "families": "families",
     "beams": "beams",

@@ -17,6 +17,7 @@ complain() {
 complain runtime '(parallel|models|data|train|rl|proto|launcher)/' 'runtime is the lowest room'
 complain runtime/base 'runtime/(device|tensor|kernels|autograd|nn|optim|io|quant|metrics)/' 'runtime/base includes nothing above it'
 complain runtime/device 'runtime/(kernels|autograd|nn|optim|io|metrics)/' 'runtime/device is below kernels'
+complain runtime/quant 'runtime/(kernels|autograd|nn|optim|io|metrics)/' 'runtime/quant is below kernels'
 complain runtime/kernels 'runtime/(autograd|nn|optim|io|metrics)/' 'kernels are below autograd'
 complain runtime/autograd 'runtime/(nn|optim|io|metrics)/' 'autograd is below nn'
 complain runtime/nn 'runtime/(optim|io|metrics)/' 'nn is below optim'

@@ -121,11 +121,11 @@ double golden_loss(models::Model& model, const GoldenBatch& batch, double weight
 std::vector<std::pair<std::string, Tensor>> gathered_gradients(models::Model& model,
                                                                const parallel::Mesh& mesh) {
   parallel::TensorSet set;
-  for (const auto& stored : model.parameters().parameters())
+  for (const auto& stored : model.trained_parameters().parameters())
     set.tensors.push_back(stored->parameter.leaf.grad);
   const auto file = std::filesystem::temp_directory_path() /
                     fmt::format("tandem_gradients_{}.safetensors", getpid());
-  parallel::save_tensor_sets(model.parameters(), {set}, mesh, file);
+  parallel::save_tensor_sets(model.trained_parameters(), {set}, mesh, file);
   std::vector<std::pair<std::string, Tensor>> gradients;
   if (!mesh.is_first_rank()) return gradients;
   const runtime::SafetensorsFile saved(file);

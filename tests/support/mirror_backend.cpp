@@ -34,6 +34,15 @@ class Copies {
   DistanceBias operator()(const DistanceBias& bias) {
     return {(*this)(bias.values), (*this)(bias.grad), bias.zero};
   }
+  QuantizedMatrix operator()(const QuantizedMatrix& weight) {
+    QuantizedMatrix copy = weight;
+    for (Tensor* part : {&copy.codes, &copy.scales, &copy.first_block, &copy.groups})
+      *part = (*this)(*part);
+    return copy;
+  }
+  QuantizedMoment operator()(const QuantizedMoment& moment) {
+    return {(*this)(moment.codes), (*this)(moment.maxima)};
+  }
   AttentionShape operator()(const AttentionShape& shape) {
     AttentionShape copy = shape;
     copy.bias = (*this)(shape.bias);
@@ -92,6 +101,15 @@ class MirrorBackend final : public Backend {
       backend.dropout(on(x), p, seed, purpose, first_index, on(out));
     });
   }
+  void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override {
+    each("add_columns",
+         [&](Backend& backend, Copies& on) { backend.add_columns(on(x), factor, first, on(out)); });
+  }
+  void take_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override {
+    each("take_columns", [&](Backend& backend, Copies& on) {
+      backend.take_columns(on(x), factor, first, on(out));
+    });
+  }
   void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) override {
     each("gather_rows",
          [&](Backend& backend, Copies& on) { backend.gather_rows(on(x), on(rows), on(out)); });
@@ -104,6 +122,12 @@ class MirrorBackend final : public Backend {
               bool accumulate, const Tensor& bias) override {
     each("matmul", [&](Backend& backend, Copies& on) {
       backend.matmul(on(a), transpose_a, on(b), transpose_b, on(out), accumulate, on(bias));
+    });
+  }
+  void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
+                        Tensor& out, const Tensor& bias) override {
+    each("quantized_matmul", [&](Backend& backend, Copies& on) {
+      backend.quantized_matmul(on(a), on(weight), transposed, on(out), on(bias));
     });
   }
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override {
@@ -240,6 +264,13 @@ class MirrorBackend final : public Backend {
              Tensor& compute, const AdamWStep& step) override {
     each("adamw", [&](Backend& backend, Copies& on) {
       backend.adamw(on(master), on(grad), on(exp_avg), on(exp_avg_sq), on(compute), step);
+    });
+  }
+  void adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment& exp_avg,
+                  QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) override {
+    each("adamw_8bit", [&](Backend& backend, Copies& on) {
+      QuantizedMoment avg = on(exp_avg), avg_sq = on(exp_avg_sq);
+      backend.adamw_8bit(on(master), on(grad), avg, avg_sq, on(compute), step);
     });
   }
   double sum_of_squares(const Tensor& x) override {

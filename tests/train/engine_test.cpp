@@ -50,7 +50,7 @@ TEST_P(GoldenClipping, norm_and_clipped_gradients_equal_torch) {
   EXPECT_NEAR(stats.grad_norm, norm, 1e-6 * norm);
   for (std::size_t i = 0; i < 3; ++i) {
     const std::vector<float> expected = read("clipped", i);
-    const std::span<float> moment = engine.optimizer().states()[i].exp_avg.span<float>();
+    const std::span<float> moment = engine.optimizer().states()[i].exp_avg.values().span<float>();
     for (std::size_t j = 0; j < expected.size(); ++j)
       EXPECT_NEAR(moment[j], (1 - kBeta1) * expected[j], 1e-6 * std::abs(expected[j]) + 1e-12)
           << "gradient " << i << " element " << j;
@@ -65,7 +65,7 @@ TEST(Engine, without_a_limit_nothing_is_clipped) {
   const StepStats stats = engine.step(
       1, [&](std::int64_t) { gradient(engine, 0)[3] = 1000; }, 1e-3, 0);
   EXPECT_DOUBLE_EQ(stats.grad_norm, 1000);
-  EXPECT_FLOAT_EQ(engine.optimizer().states()[0].exp_avg.span<float>()[3], 100.0f);
+  EXPECT_FLOAT_EQ(engine.optimizer().states()[0].exp_avg.values().span<float>()[3], 100.0f);
 }
 
 TEST(Engine, a_gradient_that_was_not_written_counts_as_zero) {

@@ -17,11 +17,15 @@ class CpuBackend final : public Backend {
   void scale(Tensor& x, float factor) override;
   void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
                std::uint64_t first_index, Tensor& out) override;
+  void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override;
+  void take_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) override;
   void scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) override;
 
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
               bool accumulate, const Tensor& bias) override;
+  void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
+                        Tensor& out, const Tensor& bias) override;
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override;
 
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
@@ -81,6 +85,8 @@ class CpuBackend final : public Backend {
 
   void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
              Tensor& compute, const AdamWStep& step) override;
+  void adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment& exp_avg,
+                  QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) override;
   double sum_of_squares(const Tensor& x) override;
   bool all_finite(const Tensor& x) override;
 

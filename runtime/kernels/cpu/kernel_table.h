@@ -102,6 +102,18 @@ struct TypedKernels {
   // compute may be null.
   void (*adamw)(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16Bits* compute,
                 Count n, const AdamWTask& task);
+  void (*adamw_8bit)(float* master, const T* grad, const CodedMoment& exp_avg,
+                     const CodedMoment& exp_avg_sq, Bf16Bits* compute, Count n,
+                     const AdamWTask& task);
+
+  // Rows and columns of a quantized matrix, one row after the other. Columns of nf4 begin and end
+  // at blocks.
+  void (*dequantize)(const QuantizedRows& weight, Rows first_row, Rows rows, Count first_column,
+                     Count columns, T* out);
+  void (*add_columns)(const T* x, Rows n, Count part, float factor, Count first, Count width,
+                      T* out);
+  void (*take_columns)(const T* x, Rows n, Count width, float factor, Count first, Count part,
+                       T* out);
 };
 
 template <typename In, typename Out>
@@ -119,7 +131,7 @@ struct MixedKernels {
   void (*add_fp32)(const In* a, const float* b, Count n, Out* out);
   void (*add_bf16)(const In* a, const Bf16Bits* b, Count n, Out* out);
   void (*gemm)(const In* a, bool transpose_a, const In* b, bool transpose_b, Rows m, Count n,
-               Count k, Out* out, bool accumulate, const float* bias);
+               Count k, Out* out, Count out_row, bool accumulate, const float* bias);
 };
 
 struct KernelTable {

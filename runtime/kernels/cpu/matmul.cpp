@@ -15,10 +15,16 @@ namespace {
 using dnnl::memory;
 
 struct Problem {
-  std::int64_t m, n, k;
+  std::int64_t m, n, k, out_row;
   bool transpose_a, transpose_b, accumulate, has_bias;
   DType in, out;
   bool operator==(const Problem&) const = default;
+};
+
+struct Operands {
+  const void *a, *b;
+  void* out;
+  const float* bias;  // null: none
 };
 
 struct ProblemHash {
@@ -28,7 +34,7 @@ struct ProblemHash {
       hash = (hash ^ static_cast<std::size_t>(value)) * 0x9e3779b97f4a7c15ull;
       hash ^= hash >> 29;
     };
-    mix(p.m), mix(p.n), mix(p.k);
+    mix(p.m), mix(p.n), mix(p.k), mix(p.out_row);
     mix(p.transpose_a | p.transpose_b << 1 | p.accumulate << 2 | p.has_bias << 3);
     mix(static_cast<std::int64_t>(p.in) * 16 + static_cast<std::int64_t>(p.out));
     return hash;
@@ -38,6 +44,10 @@ struct ProblemHash {
 memory::data_type data_type(DType dtype) {
   TANDEM_CHECK(dtype == DType::kF32 || dtype == DType::kBF16, "matmul of {}", name_of(dtype));
   return dtype == DType::kF32 ? memory::data_type::f32 : memory::data_type::bf16;
+}
+
+memory::desc rows_apart(std::int64_t rows, std::int64_t columns, DType dtype, std::int64_t row) {
+  return {{rows, columns}, data_type(dtype), memory::dims{row, 1}};
 }
 
 memory::desc matrix(std::int64_t rows, std::int64_t columns, DType dtype, bool transposed) {
@@ -71,16 +81,16 @@ class Products {
   Products() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {}
 
   // False where oneDNN has no such product for this CPU.
-  bool run(const Problem& problem, void* a, void* b, void* out, void* bias) {
+  bool run(const Problem& problem, const Operands& on) {
     Product& product = find(problem);
     if (!product.primitive) return false;
-    product.a.set_data_handle(a);
-    product.b.set_data_handle(b);
-    product.out.set_data_handle(out);
+    product.a.set_data_handle(const_cast<void*>(on.a));
+    product.b.set_data_handle(const_cast<void*>(on.b));
+    product.out.set_data_handle(on.out);
     std::unordered_map<int, memory> arguments = {
         {DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.out}};
     if (problem.has_bias) {
-      product.bias.set_data_handle(bias);
+      product.bias.set_data_handle(const_cast<float*>(on.bias));
       arguments.emplace(DNNL_ARG_BIAS, product.bias);
     }
     arguments.emplace(DNNL_ARG_SCRATCHPAD, scratchpad(product));
@@ -100,7 +110,7 @@ class Products {
   dnnl::matmul::primitive_desc description_of(const Problem& p) {
     const memory::desc a = matrix(p.m, p.k, p.in, p.transpose_a),
                        b = matrix(p.k, p.n, p.in, p.transpose_b);
-    const memory::desc out = matrix(p.m, p.n, p.out, false);
+    const memory::desc out = rows_apart(p.m, p.n, p.out, p.out_row);
     const memory::desc bias = p.has_bias ? matrix(1, p.n, DType::kF32, false) : memory::desc();
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -151,13 +161,19 @@ bool own_is_faster(const Problem& p) {
 }
 
 // The product of this instruction set's own kernels.
-void run_own(const Problem& p, const Tensor& a, const Tensor& b, Tensor& out, const Tensor& bias) {
+void run_own(const Problem& p, const Operands& on) {
   by_types(p.in, p.out, [&](auto in, auto to) {
     using In = decltype(in);
     using Out = decltype(to);
-    mixed<In, Out>().gemm(pointer<In>(a), p.transpose_a, pointer<In>(b), p.transpose_b, p.m, p.n,
-                          p.k, pointer<Out>(out), p.accumulate, pointer<float>(bias));
+    mixed<In, Out>().gemm(static_cast<const In*>(on.a), p.transpose_a, static_cast<const In*>(on.b),
+                          p.transpose_b, p.m, p.n, p.k, static_cast<Out*>(on.out), p.out_row,
+                          p.accumulate, on.bias);
   });
+}
+
+void multiply(const Problem& problem, const Operands& on) {
+  if (problem.m == 0 || problem.n == 0) return;
+  if (own_is_faster(problem) || !products().run(problem, on)) run_own(problem, on);
 }
 
 }  // namespace
@@ -165,12 +181,17 @@ void run_own(const Problem& p, const Tensor& a, const Tensor& b, Tensor& out, co
 void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
             bool accumulate, const Tensor& bias) {
   const std::int64_t m = out.dim(0), n = out.dim(1), k = a.dim(transpose_a ? 0 : 1);
-  if (m == 0 || n == 0) return;
-  const Problem problem{
-      m, n, k, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()};
-  if (own_is_faster(problem) ||
-      !products().run(problem, a.raw(), b.raw(), out.raw(), bias.defined() ? bias.raw() : nullptr))
-    run_own(problem, a, b, out, bias);
+  multiply(
+      {m, n, k, n, transpose_a, transpose_b, accumulate, bias.defined(), a.dtype(), out.dtype()},
+      {a.raw(), b.raw(), out.raw(), pointer<float>(bias)});
+}
+
+void matmul_columns(const Tensor& a, const void* b, bool transpose_b, std::int64_t first,
+                    std::int64_t count, Tensor& out, const Tensor& bias) {
+  auto* columns = static_cast<char*>(out.raw()) + first * size_of(out.dtype());
+  multiply({out.dim(0), count, a.dim(1), out.dim(1), false, transpose_b, false, bias.defined(),
+            a.dtype(), out.dtype()},
+           {a.raw(), b, columns, bias.defined() ? pointer<float>(bias) + first : nullptr});
 }
 
 }  // namespace tandem::runtime::cpu

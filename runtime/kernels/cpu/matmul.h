@@ -9,4 +9,9 @@ namespace tandem::runtime::cpu {
 void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
             bool accumulate, const Tensor& bias);
 
+// The columns [first, first + count) of out[m, n] = a[m, k] · op(b)[k, count] (+ bias[n]); b is of
+// a's type, [k, count] or, when transposed, [count, k].
+void matmul_columns(const Tensor& a, const void* b, bool transpose_b, std::int64_t first,
+                    std::int64_t count, Tensor& out, const Tensor& bias);
+
 }  // namespace tandem::runtime::cpu

@@ -44,6 +44,15 @@ void scatter_add(const T* x, const std::int32_t* rows, std::int64_t first_row, s
 void concat_columns(const float* parts, std::int64_t n, std::int64_t width, std::int64_t columns,
                     float* out, cudaStream_t stream);
 
+// ---- columns.cu
+
+template <typename T>
+void add_columns(const T* x, std::int64_t n, std::int64_t part, float factor, std::int64_t first,
+                 std::int64_t width, T* out, cudaStream_t stream);
+template <typename T>
+void take_columns(const T* x, std::int64_t n, std::int64_t width, float factor, std::int64_t first,
+                  std::int64_t part, T* out, cudaStream_t stream);
+
 // ---- reductions.cu
 
 // Sums over rows go in two steps: `row_blocks(n)` partial sums per column, then their sum.
@@ -194,12 +203,33 @@ void softmax_backward(const In* logits, const float* lse, const std::int32_t* ta
                       const float* g_entropy, std::int64_t n, std::int64_t width, Out* dlogits,
                       cudaStream_t stream);
 
+// ---- quantized.cu
+
+// a [m, in] or, transposed, [m, rows]; bias may be null.
+template <typename T>
+void quantized_matmul(const T* a, const QuantizedRows& weight, bool transposed, const float* bias,
+                      std::int64_t m, T* out, cudaStream_t stream);
+
 // ---- adamw.cu
 
 // compute may be null.
 template <typename T>
 void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
            std::int64_t n, const AdamWTask& task, cudaStream_t stream);
+
+// ---- adamw_8bit.cu
+
+// bounds: between the codes of the map (quant/dynamic_map.h).
+struct DeviceMoment {
+  std::uint8_t* codes;
+  float* maxima;
+  const float* values;
+  const float* bounds;
+};
+template <typename T>
+void adamw_8bit(float* master, const T* grad, const DeviceMoment& exp_avg,
+                const DeviceMoment& exp_avg_sq, Bf16* compute, std::int64_t n,
+                const AdamWTask& task, cudaStream_t stream);
 
 // ---- sample.cu
 

@@ -25,6 +25,12 @@ class MetaBackend final : public Backend {
                std::uint64_t first_index, Tensor& out) override {
     check_same(x, {&out});
   }
+  void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override {
+    check_columns(x, first, out);
+  }
+  void take_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override {
+    check_columns(out, first, x);
+  }
   void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) override {
     check_gather(x, rows, out);
   }
@@ -35,6 +41,10 @@ class MetaBackend final : public Backend {
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
               bool accumulate, const Tensor& bias) override {
     check_matmul(a, transpose_a, b, transpose_b, out, bias);
+  }
+  void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
+                        Tensor& out, const Tensor& bias) override {
+    check_quantized_matmul(a, weight, transposed, out, bias);
   }
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override {
     check_column_sum(dy, dbias);
@@ -145,6 +155,10 @@ class MetaBackend final : public Backend {
   void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
              Tensor& compute, const AdamWStep& step) override {
     check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
+  }
+  void adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment& exp_avg,
+                  QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) override {
+    check_adamw_8bit(master, grad, exp_avg, exp_avg_sq, compute);
   }
   double sum_of_squares(const Tensor& x) override { return 0; }
   bool all_finite(const Tensor& x) override { return true; }

@@ -223,6 +223,44 @@ const std::map<std::string, Call>& calls() {
                 compute = a({9}, DType::kBF16);
          b.adamw(master, grad, exp_avg, exp_avg_sq, compute, {.learning_rate = 1e-3f});
        }},
+      {"adamw_8bit",
+       [](Backend& b, Arguments& a) {
+         Tensor master = a({300}), grad = a({300}), compute = a({300}, DType::kBF16);
+         QuantizedMoment avg{a({300}, DType::kU8), a({2})}, avg_sq{a({300}, DType::kU8), a({2})};
+         b.adamw_8bit(master, grad, avg, avg_sq, compute, {.learning_rate = 1e-3f});
+       }},
+      {"add_columns",
+       [](Backend& b, Arguments& a) {
+         Tensor x = a({3, 4}), out = a({3, 9});
+         b.add_columns(x, 1.0f, 5, out);
+       }},
+      {"take_columns",
+       [](Backend& b, Arguments& a) {
+         Tensor x = a({3, 9}), out = a({3, 4});
+         b.take_columns(x, 1.0f, 5, out);
+       }},
+      {"quantized_matmul",
+       [](Backend& b, Arguments& a) {
+         const Tensor x = a({3, 8}), bias = a({5});
+         Tensor out = a({3, 5});
+         const QuantizedMatrix weight{.format = QuantFormat::kInt8,
+                                      .shape = {5, 8},
+                                      .codes = a({5, 8}, DType::kI8),
+                                      .scales = a({5})};
+         b.quantized_matmul(x, weight, false, out, bias);
+       }},
+      {"quantized_matmul_nf4",
+       [](Backend& b, Arguments& a) {
+         const Tensor dy = a({3, 5});
+         Tensor dx = a({3, 64});
+         const QuantizedMatrix weight{.format = QuantFormat::kNf4,
+                                      .shape = {5, 64},
+                                      .codes = a({5, 32}, DType::kU8),
+                                      .scales = a({5, 1}, DType::kU8),
+                                      .first_block = a({5}, kInt),
+                                      .groups = a({1, 2})};
+         b.quantized_matmul(dy, weight, true, dx);
+       }},
       {"sample",
        [](Backend& b, Arguments& a) {
          const Tensor logits = a({2, 7});
@@ -257,6 +295,7 @@ bool allowed(const std::string& name, int argument, Change change) {
       {"softmax_backward", 0, Change::kType},
       {"softmax_backward", 6, Change::kType},
       {"adamw", 1, Change::kType},
+      {"adamw_8bit", 1, Change::kType},
       {"rope", 0, Change::kType},
       // Rows and columns that are indexed or cut.
       {"gather_rows", 0, Change::kRow},
@@ -270,6 +309,9 @@ bool allowed(const std::string& name, int argument, Change change) {
       {"attention_decode", 0, Change::kColumn},
       {"kv_cache_write", 0, Change::kColumn},
       {"kv_cache_write", 1, Change::kColumn},
+      {"add_columns", 1, Change::kColumn},
+      {"take_columns", 0, Change::kColumn},
+      {"quantized_matmul_nf4", 5, Change::kRow},
       {"column_sum", 0, Change::kRow},
       {"row_max", 0, Change::kColumn},
       {"softmax_sums", 0, Change::kColumn},

@@ -17,6 +17,8 @@ void fill_attention_backward(KernelTable& table);
 void fill_attention_decode(KernelTable& table);
 void fill_softmax(KernelTable& table);
 void fill_optimizer(KernelTable& table);
+void fill_quantized(KernelTable& table);
+void fill_columns(KernelTable& table);
 void fill_gemm(KernelTable& table);
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

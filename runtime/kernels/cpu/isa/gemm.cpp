@@ -376,12 +376,13 @@ inline Range part(std::int64_t size, std::int64_t step, std::int64_t parts, std:
 
 template <typename In, typename Out>
 void gemm(const In* a, bool transpose_a, const In* b, bool transpose_b, std::int64_t m,
-          std::int64_t n, std::int64_t k, Out* out, bool accumulate, const float* bias) {
+          std::int64_t n, std::int64_t k, Out* out, std::int64_t out_row, bool accumulate,
+          const float* bias) {
   const Product<In, Out> product{{a, transpose_a ? m : k, transpose_a},
                                  {b, transpose_b ? k : n, transpose_b},
                                  k,
                                  out,
-                                 n,
+                                 out_row,
                                  accumulate,
                                  bias};
   const std::int64_t work = m * n * maximum(k, 1) / 4;

@@ -1,26 +1,12 @@
 // AdamW reads 4 and writes 3 arrays (master, gradient, two moments; 28 bytes an element in fp32):
 // one pass.
+#include "runtime/kernels/cpu/isa/adamw.h"
 #include "runtime/kernels/cpu/isa/fill.h"
 #include "runtime/kernels/cpu/isa/parallel.h"
 #include "runtime/kernels/cpu/isa/vec.h"
 
 namespace tandem::runtime::cpu::TANDEM_ISA {
 namespace {
-
-template <typename T>
-inline void adamw_vector(float* master, const T* grad, float* exp_avg, float* exp_avg_sq,
-                         Bf16* compute, std::int64_t count, const AdamWTask& task) {
-  const F32 g = load(grad, count) * task.grad_scale;
-  F32 m = load(exp_avg, count);
-  m += (g - m) * task.one_minus_beta1;
-  const F32 v = load(exp_avg_sq, count) * task.beta2 + g * g * task.one_minus_beta2;
-  const F32 denominator = sqrt(v) * task.inverse_sqrt_correct + task.eps;
-  const F32 p = load(master, count) * task.decay - m * task.step_size / denominator;
-  store(exp_avg, m, count);
-  store(exp_avg_sq, v, count);
-  store(master, p, count);
-  if (compute != nullptr) store(compute, p, count);
-}
 
 template <typename T>
 void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,

@@ -16,6 +16,8 @@ KernelTable make_table() {
   fill_attention_decode(table);
   fill_softmax(table);
   fill_optimizer(table);
+  fill_quantized(table);
+  fill_columns(table);
   fill_gemm(table);
   return table;
 }
