@@ -24,8 +24,11 @@ struct Batch {
   std::vector<TokenId> targets;  // [tokens]: the token to predict, kNoToken where there is none
   std::vector<float> weights;    // [tokens]: 0 where there is no target
   std::vector<std::int64_t>
-      records;                 // [sequences]: the record of the data set that a sequence came from
-  EncoderTexts encoder;        // of encoder-decoders: as many sequences as the others; else none
+      records;           // [sequences]: the record of the data set that a sequence came from
+  EncoderTexts encoder;  // of encoder-decoders: as many sequences as the others; else none
+  // Of a rank's part of a batch (context_part.h): the borders of the whole sequences, of which
+  // those above are chunks; else empty.
+  std::vector<std::int32_t> whole_cu_seqlens = {};
   std::vector<float> margins;  // [pairs]: of preference batches only, one per pair
 
   std::int64_t token_count() const { return static_cast<std::int64_t>(tokens.size()); }

@@ -6,7 +6,9 @@ namespace tandem::models {
 
 void BuildOptions::lay_over(const parallel::Mesh& mesh) {
   tp = mesh.tp;
-  dp = mesh.dp;
+  sequence_parallel = mesh.layout.sequence_parallel;
+  cp = mesh.cp;
+  dp = mesh.zero;
   zero = static_cast<parallel::ZeroStage>(mesh.layout.zero_stage);
   pp = mesh.pp;
   pp_gradients = mesh.pp_gradients;

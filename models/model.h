@@ -47,6 +47,9 @@ struct TextInput {
   runtime::Tensor positions;             // int32 [n], restarting at 0 in every sequence
   std::vector<std::int32_t> cu_seqlens;  // batch + 1 borders
   runtime::Tensor token_types = {};      // int32 [n], of encoders that have them; undefined: all 0
+  // Under context parallelism the borders of whole sequences, of which `cu_seqlens` are this rank's
+  // chunks (runtime/base/context_division.h); else empty.
+  std::vector<std::int32_t> whole_cu_seqlens = {};
 };
 
 struct ModelInput : TextInput {
@@ -148,12 +151,16 @@ struct BuildOptions {
   Head head = Head::kLanguageModel;
   runtime::PrecisionPolicy precision;
   parallel::Group tp;
+  // Between products the tensor-parallel ranks divide tokens (see parallel::TensorParallel).
+  bool sequence_parallel = false;
   runtime::Device device;
   bool trainable = true;
   // An adapter that is trained instead of the model.
   LoraConfig lora = {};
   // How the matrices of a frozen model are stored.
   runtime::QuantFormat quantize = runtime::QuantFormat::kNone;
+  // Divides sequences (TextInput::whole_cu_seqlens).
+  parallel::Group cp;
   // What replicas divide among them, and their group.
   parallel::ZeroStage zero = parallel::ZeroStage::kNone;
   parallel::Group dp;

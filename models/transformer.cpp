@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/filled_up.h"
 #include "runtime/base/error.h"
 
 namespace tandem::models {
@@ -60,8 +61,13 @@ Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options
       pipeline_(make_pipeline(options)),
       store_(options.store_options()),
       adapter_(make_adapter(options)),
-      stacks_(blocks_.size(), Stack{.blocks = {}, .recompute = options.recompute}),
+      unit_values_(store_),
+      stacks_(make_stacks()),
       vocabulary_(config.vocab_size, options.tp) {
+  if (options.cp.size() > 1 && blocks_.size() > 1)
+    runtime::throw_error(
+        "context_parallel divides single texts, and a {} model reads two; leave it at 1",
+        config.model_type());
   const std::int64_t parts = pipeline_ == nullptr ? 1 : pipeline_->shape().parts();
   if (block_count() < parts)
     runtime::throw_error("a pipeline of {} parts needs as many blocks, but the model has {}", parts,
@@ -69,6 +75,16 @@ Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options
 }
 
 // ---- where weights are
+
+std::vector<Stack> Transformer::make_stacks() {
+  std::vector<Stack> stacks(blocks_.size());
+  for (StackId stack = 0; stack < stacks.size(); ++stack) {
+    stacks[stack].recompute = options_.recompute;
+    stacks[stack].weights = &unit_values_;
+    stacks[stack].first_unit = static_cast<int>(start_of(stack));
+  }
+  return stacks;
+}
 
 Transformer::Range Transformer::blocks_of_part(int part) const {
   const auto [begin, end] =
@@ -90,11 +106,13 @@ Weights Transformer::weights_used_by(const std::vector<std::int64_t>& blocks) {
     const auto repeated = std::ranges::unique(holders);
     holders.erase(repeated.begin(), repeated.end());
   }
-  return {store_, config_->initializer_range, std::move(holders), adapter_.get()};
+  return Weights(store_, config_->initializer_range, std::move(holders), adapter_.get())
+      .with_partial_use(options_.sequence_parallel);
 }
 
 Weights Transformer::block_weights(StackId stack, std::int64_t block) {
-  return weights_used_by({start_of(stack) + block});
+  const std::int64_t index = start_of(stack) + block;
+  return weights_used_by({index}).with_unit(static_cast<int>(index));
 }
 
 Weights Transformer::stack_weights(StackId stack) {
@@ -143,19 +161,39 @@ void Transformer::allocate() {
 // ---- forward
 
 Tensor Transformer::forward(const ModelInput& input, const CacheUse* cache) {
-  if (pipeline_ == nullptr) return advance(input, {}, {0, block_count()}, cache).hidden;
-  if (runtime::Tape::current() != nullptr) return advance_chunk(input, cache);
+  const Reading reading = reading_of(input, cache);
+  const Tensor hidden = run(reading);
+  return hidden.defined() ? parallel::gather_tokens(hidden, input.tokens.dim(0), reading.tp)
+                          : hidden;
+}
+
+Transformer::Reading Transformer::reading_of(const ModelInput& input, const CacheUse* cache) const {
+  // A cache is filled and read by plain tensor parallelism: decoding works on single tokens.
+  Reading reading{input, cache, {options_.tp, options_.sequence_parallel && cache == nullptr}};
+  const std::vector<std::int32_t>& whole = input.whole_cu_seqlens;
+  reading.input = filled_up(input, reading.tp.divides_tokens() ? options_.tp.size() : 1,
+                            parallel::context_rows(whole, options_.cp.size()));
+  if (!whole.empty())
+    reading.context = std::make_shared<const parallel::ContextPlan>(
+        whole, reading.input.tokens.dim(0), kind() != ModelKind::kEncoder, options_.cp,
+        options_.device);
+  return reading;
+}
+
+Tensor Transformer::run(const Reading& reading) {
+  if (pipeline_ == nullptr) return advance(reading, {}, {0, block_count()}).hidden;
+  if (runtime::Tape::current() != nullptr) return advance_chunk(reading);
   Tensor result;
   for (int chunk = 0; chunk < pipeline_->shape().chunks; ++chunk) {
     pipeline_->select(chunk);
-    result = advance_chunk(input, cache);
+    result = advance_chunk(reading);
   }
   return result;
 }
 
-Tensor Transformer::advance_chunk(const ModelInput& input, const CacheUse* cache) {
+Tensor Transformer::advance_chunk(const Reading& reading) {
   const Range range = blocks_of_part(pipeline_->part());
-  const parallel::Pipeline::Incoming incoming{.shapes = shapes_before(range.begin, input, cache),
+  const parallel::Pipeline::Incoming incoming{.shapes = shapes_before(range.begin, reading),
                                               .dtype = options_.precision.compute,
                                               .device = options_.device};
   const auto outputs = pipeline_->run(incoming, [&](const std::vector<Tensor>& received) {
@@ -163,7 +201,7 @@ Tensor Transformer::advance_chunk(const ModelInput& input, const CacheUse* cache
     if (!received.empty())
       (is_encoder(0) && range.begin == start_of(1) ? stream.encoded : stream.hidden) = received[0];
     if (received.size() > 1) stream.encoded = received[1];
-    stream = advance(input, std::move(stream), range, cache);
+    stream = advance(reading, std::move(stream), range);
     std::vector<Tensor> sent;
     for (const Tensor& tensor : {stream.hidden, stream.encoded})
       if (tensor.defined()) sent.push_back(tensor);
@@ -172,34 +210,39 @@ Tensor Transformer::advance_chunk(const ModelInput& input, const CacheUse* cache
   return outputs.empty() ? Tensor() : outputs[0];
 }
 
-std::vector<runtime::Shape> Transformer::shapes_before(std::int64_t block, const ModelInput& input,
-                                                       const CacheUse* cache) const {
-  const std::int64_t width = config_->hidden_size;
-  const runtime::Shape own{input.tokens.dim(0), width};
+std::vector<runtime::Shape> Transformer::shapes_before(std::int64_t block,
+                                                       const Reading& reading) const {
+  const auto shape_of = [&](const TextInput& text) {
+    const std::int64_t ranks = reading.tp.divides_tokens() ? reading.tp.group.size() : 1;
+    return runtime::Shape{text.tokens.dim(0) / ranks, config_->hidden_size};
+  };
+  const runtime::Shape own = shape_of(reading.input);
   if (block == 0) return {};
   if (blocks_.size() == 1) return {own};
   const std::int64_t decoder = start_of(1);
-  if (decodes(cache)) return block <= decoder ? std::vector<runtime::Shape>{} : std::vector{own};
-  const runtime::Shape read{input.encoder.tokens.dim(0), width};
+  if (decodes(reading.cache))
+    return block <= decoder ? std::vector<runtime::Shape>{} : std::vector{own};
+  const runtime::Shape read = shape_of(reading.input.encoder);
   return block <= decoder ? std::vector{read} : std::vector{own, read};
 }
 
-Transformer::Stream Transformer::advance(const ModelInput& input, Stream stream, const Range& range,
-                                         const CacheUse* cache) {
+Transformer::Stream Transformer::advance(const Reading& reading, Stream stream,
+                                         const Range& range) {
+  const auto& [input, cache, tp, context] = reading;
   for (StackId stack = 0; stack < blocks_.size(); ++stack) {
     const std::int64_t start = start_of(stack);
     const Range own{std::max(range.begin - start, std::int64_t{0}),
                     std::min(range.end - start, blocks_[stack])};
     if (own.begin >= own.end) continue;
     if (!is_encoder(stack)) {
-      Pass pass{.cache = cache, .encoded = stream.encoded};
+      Pass pass{.tp = tp, .cache = cache, .context = context, .encoded = stream.encoded};
       if (blocks_.size() > 1 && !decodes(cache)) {
         TANDEM_CHECK(stream.encoded.defined(), "an encoder-decoder without an encoder's text");
         pass.encoded_cu_seqlens = input.encoder.cu_seqlens;
       }
       stream.hidden = run_stack(stack, input, std::move(pass), stream.hidden, own);
     } else if (!decodes(cache)) {
-      stream.hidden = run_stack(stack, input.encoder, {}, stream.hidden, own);
+      stream.hidden = run_stack(stack, input.encoder, {.tp = tp}, stream.hidden, own);
       if (own.end == blocks_[stack]) stream.encoded = std::exchange(stream.hidden, {});
     }
   }
@@ -211,9 +254,9 @@ Tensor Transformer::run_stack(StackId stack, const TextInput& text, Pass pass, T
   pass.positions = text.positions;
   pass.cu_seqlens = text.cu_seqlens;
   prepare(stack, pass);
-  if (range.begin == 0) h = before_blocks(stack, text);
+  if (range.begin == 0) h = before_blocks(stack, text, pass.tp);
   for (std::int64_t block = range.begin; block < range.end; ++block) {
-    h = stacks_[stack].run(block, h, pass, options_.tp);
+    h = stacks_[stack].run(block, h, pass);
     if (pipeline_ != nullptr) options_.pp.progress();
   }
   return range.end == blocks_[stack] ? after_blocks(stack, h) : h;

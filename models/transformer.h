@@ -42,10 +42,12 @@ class Transformer : public Model {
               const runtime::PackedHeads& heads, std::string base,
               std::vector<std::int64_t> blocks);
 
-  // Where weights are declared that the model uses in, or before, or after, that block.
+  // Where weights are declared that the model uses in that block; before the first; after the last.
   Weights block_weights(StackId stack, std::int64_t block);
-  Weights first_weights(StackId stack = 0) { return block_weights(stack, 0); }
-  Weights last_weights(StackId stack = 0) { return block_weights(stack, blocks_[stack] - 1); }
+  Weights first_weights(StackId stack = 0) { return weights_used_by({start_of(stack)}); }
+  Weights last_weights(StackId stack = 0) {
+    return weights_used_by({start_of(stack) + blocks_[stack] - 1});
+  }
   // Weights that all blocks of a stack use.
   Weights stack_weights(StackId stack);
 
@@ -57,14 +59,16 @@ class Transformer : public Model {
   void declare_head(const std::string& matrix_name);
   void set_vocab_bias(runtime::Leaf* bias) { vocab_bias_ = bias; }
 
-  // The family's own parts of a forward: from tokens to the first block's input, [n, hidden]; what
-  // a pass tells the blocks beyond their text; from the last block's output to hidden states.
-  virtual runtime::Tensor before_blocks(StackId stack, const TextInput& text) = 0;
+  // The family's own parts of a forward: from tokens to the first block's input, between products;
+  // what a pass tells the blocks beyond their text; from the last block's output to hidden states,
+  // between products.
+  virtual runtime::Tensor before_blocks(StackId stack, const TextInput& text,
+                                        const parallel::TensorParallel& tp) = 0;
   virtual void prepare(StackId /*stack*/, Pass& /*pass*/) {}
   virtual runtime::Tensor after_blocks(StackId stack, const runtime::Tensor& h) = 0;
 
-  runtime::Tensor embed(const runtime::Tensor& tokens) const {
-    return vocabulary_.embed(tokens, *embedding_);
+  runtime::Tensor embed(const runtime::Tensor& tokens, const parallel::TensorParallel& tp) const {
+    return vocabulary_.embed(tokens, *embedding_, tp);
   }
   // Once everything is declared.
   void allocate();
@@ -74,8 +78,15 @@ class Transformer : public Model {
   const runtime::PackedHeads& heads() const { return heads_; }
 
  private:
-  // What blocks hand on: the residual stream [n, hidden], and in a decoder that reads an encoder's
-  // text, that one's hidden states [m, hidden].
+  // What a forward reads, and how its activations are divided.
+  struct Reading {
+    ModelInput input;
+    const CacheUse* cache = nullptr;
+    parallel::TensorParallel tp;
+    std::shared_ptr<const parallel::ContextPlan> context = nullptr;
+  };
+  // What blocks hand on, between products: the residual stream, and in a decoder that reads an
+  // encoder's text, that one's hidden states.
   struct Stream {
     runtime::Tensor hidden, encoded;
   };
@@ -89,20 +100,23 @@ class Transformer : public Model {
   // The first block of a stack, counted over all.
   std::int64_t start_of(StackId stack) const { return stack == 0 ? 0 : blocks_[0]; }
   std::int64_t block_count() const { return start_of(last_stack()) + blocks_.back(); }
+  std::vector<Stack> make_stacks();
   Range blocks_of_part(int part) const;
   // The pipeline's rank that runs a block.
   int stage_of(std::int64_t block) const;
   Weights weights_used_by(const std::vector<std::int64_t>& blocks);
 
   // Runs `range` of the blocks, with what stands before a stack's first and after its last one.
-  Stream advance(const ModelInput& input, Stream stream, const Range& range, const CacheUse* cache);
+  Stream advance(const Reading& reading, Stream stream, const Range& range);
   runtime::Tensor run_stack(StackId stack, const TextInput& text, Pass pass, runtime::Tensor h,
                             const Range& range);
+  // All blocks of this rank; the model's last hidden states between products.
+  runtime::Tensor run(const Reading& reading);
+  Reading reading_of(const ModelInput& input, const CacheUse* cache) const;
   // This rank's chunk that the pipeline has selected; the model's result after its last part.
-  runtime::Tensor advance_chunk(const ModelInput& input, const CacheUse* cache);
+  runtime::Tensor advance_chunk(const Reading& reading);
   // What a stream holds before `block`.
-  std::vector<runtime::Shape> shapes_before(std::int64_t block, const ModelInput& input,
-                                            const CacheUse* cache) const;
+  std::vector<runtime::Shape> shapes_before(std::int64_t block, const Reading& reading) const;
 
   std::unique_ptr<FamilyConfig> config_;
   BuildOptions options_;
@@ -112,6 +126,7 @@ class Transformer : public Model {
   std::unique_ptr<parallel::Pipeline> pipeline_;
   parallel::ParameterStore store_;
   std::unique_ptr<Adapter> adapter_;  // null: the model itself is trained
+  parallel::UnitValues unit_values_;
   std::vector<Stack> stacks_;
   VocabDivision vocabulary_;
   runtime::Leaf* embedding_ = nullptr;

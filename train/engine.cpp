@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "parallel/data/partial_gradients.h"
 #include "runtime/kernels/backend.h"
 
 namespace tandem::train {
@@ -19,12 +20,16 @@ std::vector<runtime::OptimizerSpan> spans_of(const parallel::ParameterStore& sto
 }  // namespace
 
 Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
-               const runtime::AdamWOptions& optimizer)
+               const runtime::AdamWOptions& optimizer, Reproducible reproducible)
     : model_(std::move(model)),
       mesh_(std::move(mesh)),
-      reducer_(model_->trained_parameters(), mesh_.dp),
       shared_(model_->trained_parameters()),
-      optimizer_(spans_of(model_->trained_parameters()), optimizer) {}
+      optimizer_(spans_of(model_->trained_parameters()), optimizer) {
+  if (reproducible == Reproducible::kLayout)
+    tree_.emplace(model_->trained_parameters(), mesh_.replicas);
+  else
+    reducer_.emplace(model_->trained_parameters(), mesh_.zero, mesh_.zero_copies);
+}
 
 StepStats Engine::step(std::int64_t micro_batches,
                        const std::function<void(std::int64_t)>& forward_backward,
@@ -32,8 +37,11 @@ StepStats Engine::step(std::int64_t micro_batches,
   model_->trained_parameters().begin_step();
   if (parallel::Pipeline* pipeline = model_->pipeline())
     run_pipeline(*pipeline, micro_batches, forward_backward);
+  else if (tree_)
+    run_samples(micro_batches, forward_backward);
   else
     run_in_turn(micro_batches, forward_backward);
+  parallel::sum_partial_gradients(model_->trained_parameters());
   StepStats stats{.grad_norm = global_grad_norm()};
   if (!std::isfinite(stats.grad_norm))
     runtime::throw_environment_error(
@@ -50,10 +58,19 @@ StepStats Engine::step(std::int64_t micro_batches,
 
 void Engine::run_in_turn(std::int64_t micro_batches, const ForwardBackward& forward_backward) {
   for (std::int64_t i = 0; i < micro_batches; ++i) {
-    reducer_.begin_micro_batch(i == 0, i == micro_batches - 1);
+    reducer_->begin_micro_batch(i == 0, i == micro_batches - 1);
     forward_backward(i);
-    reducer_.end_micro_batch();
+    reducer_->end_micro_batch();
   }
+}
+
+void Engine::run_samples(std::int64_t samples, const ForwardBackward& forward_backward) {
+  for (std::int64_t i = 0; i < samples; ++i) {
+    tree_->begin_sample();
+    forward_backward(i);
+    tree_->end_sample();
+  }
+  tree_->finish();
 }
 
 void Engine::run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batches,
@@ -69,12 +86,12 @@ void Engine::run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batch
       if (!whole) forward_backward(action.micro_batch);
       continue;
     }
-    reducer_.begin_micro_batch(done == 0, done == backwards - 1);
+    reducer_->begin_micro_batch(done == 0, done == backwards - 1);
     if (whole)
       forward_backward(action.micro_batch);
     else
       pipeline.backward();
-    reducer_.end_micro_batch();
+    reducer_->end_micro_batch();
     ++done;
   }
   pipeline.finish();
@@ -95,7 +112,7 @@ double Engine::global_grad_norm() {
     return group.all_reduce_scalar(value, parallel::ReduceOp::kSum, "gradient norm");
   };
   if (store.divided())
-    for (double& value : squares[1]) value = sum(mesh_.dp, value);
+    for (double& value : squares[1]) value = sum(mesh_.zero, value);
   return std::sqrt(
       sum(mesh_.pp, sum(mesh_.tp, squares[0][1] + squares[1][1]) + squares[0][0] + squares[1][0]));
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <numeric>
 
+#include "data/context_part.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/metrics/timers.h"
 #include "runtime/optim/schedule.h"
@@ -36,25 +37,50 @@ void sum_over(const parallel::Group& group, std::vector<double>& values) {
   values = tensor.to_vector<double>();
 }
 
-// Over replicas and stages, of which all but the last have zeros; tensor-parallel ranks hold equal
-// values.
+// Over the holders of equal parameters and over stages, of which all but the last have zeros;
+// tensor-parallel ranks hold equal values.
 void sum_over_mesh(const parallel::Mesh& mesh, Metrics& metrics) {
   std::vector<double> values;
   for (const auto& entry : metrics) values.push_back(entry.second);
-  sum_over(mesh.dp, values);
+  sum_over(mesh.replicas, values);
   sum_over(mesh.pp, values);
   for (std::size_t i = 0; i < metrics.size(); ++i) metrics[i].second = values[i];
 }
 
+// Shares of micro-batches, those of this rank, as sums over the mesh. In the order of the samples
+// where that is asked for, so that it does not matter who had them: ranks have equally many.
+Metrics sum_of_shares(const parallel::Mesh& mesh, const std::vector<Metrics>& shares,
+                      Reproducible reproducible) {
+  Metrics total;
+  for (const Metrics& share : shares) add_shares(total, share);
+  if (reproducible == Reproducible::kRun) {
+    sum_over_mesh(mesh, total);
+    return total;
+  }
+  std::vector<double> own;
+  for (const Metrics& share : shares)
+    for (const auto& entry : share) own.push_back(entry.second);
+  const auto count = static_cast<std::int64_t>(own.size());
+  Tensor all = Tensor::empty({count * mesh.replicas.size()}, DType::kF64);
+  mesh.replicas.all_gather(Tensor::from(own, {count}), all, "shares of metrics").wait();
+  for (auto& entry : total) entry.second = 0;
+  const std::vector<double> values = all.to_vector<double>();
+  for (std::size_t i = 0; i < values.size(); ++i) total[i % total.size()].second += values[i];
+  return total;
+}
+
+// Of each micro-batch, what this rank has under context parallelism.
 std::vector<data::Batch> micro_batches_of(const data::Dataset& dataset,
                                           const std::vector<data::SampleId>& samples,
-                                          std::int64_t micro_batch_size) {
+                                          std::int64_t micro_batch_size,
+                                          const parallel::Group& cp) {
   std::vector<data::Batch> batches;
   const std::span<const data::SampleId> all(samples);
   const auto size = static_cast<std::size_t>(micro_batch_size);
   for (std::size_t begin = 0; begin < all.size(); begin += size)
-    batches.push_back(
-        data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin))));
+    batches.push_back(data::context_part(
+        data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin))),
+        cp.rank(), cp.size()));
   return batches;
 }
 
@@ -81,8 +107,8 @@ class TrainingRun {
                   .seed = options.seed,
                   .shuffle = true}),
         micro_batch_size_(
-            config.micro_batch_size > 0
-                ? config.micro_batch_size
+            config.micro_batch() > 0
+                ? config.micro_batch()
                 : std::max<std::int64_t>(1, config.global_batch_size / mesh_.dp.size())),
         steps_(total_steps()),
         sink_(options.folder, options.stage, steps_, mesh_.is_first_rank()) {
@@ -172,27 +198,26 @@ class TrainingRun {
 
   void train_step() {
     const runtime::Stopwatch watch;
-    const auto batches =
-        micro_batches_of(objective_.training_data(),
-                         sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()), micro_batch_size_);
+    const auto batches = micro_batches_of(objective_.training_data(),
+                                          sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()),
+                                          micro_batch_size_, mesh_.cp);
     std::vector<double> counts(2, 0.0);
     for (const data::Batch& batch : batches) {
       counts[0] += objective_.weight(batch);
       counts[1] += static_cast<double>(batch.read_count());
     }
-    sum_over(mesh_.dp, counts);
+    sum_over(mesh_.replicas, counts);
     const double learning_rate =
         config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
-    Metrics metrics;
+    std::vector<Metrics> shares;
     const StepStats stats = engine_.step(
         static_cast<std::int64_t>(batches.size()),
         [&](std::int64_t i) {
-          add_shares(metrics,
-                     objective_.micro_batch(engine_.model(), batches[static_cast<std::size_t>(i)],
-                                            counts[0], true));
+          shares.push_back(objective_.micro_batch(
+              engine_.model(), batches[static_cast<std::size_t>(i)], counts[0], true));
         },
         learning_rate, config_.optimizer.clip_grad_norm);
-    sum_over_mesh(mesh_, metrics);
+    Metrics metrics = sum_of_shares(mesh_, shares, config_.reproducible);
     sampler_.advance();
     ++progress_.step;
     progress_.tokens += static_cast<std::int64_t>(counts[1]);
@@ -225,7 +250,7 @@ class TrainingRun {
     if (const data::Dataset* validation = objective_.validation_data();
         validation != nullptr && validation->size() > 0) {
       Metrics metrics = evaluate(engine_.model(), mesh_, objective_, *validation, micro_batch_size_,
-                                 config_.eval_samples);
+                                 config_.eval_samples, config_.reproducible);
       progress_.validation_loss = metrics.front().second;
       for (auto& entry : metrics) entry.first = "validation_" + entry.first;
       sink_.metrics(progress_.step, metrics);
@@ -261,27 +286,29 @@ LoopResult run_training(Engine& engine, Objective& objective, const TrainConfig&
 
 Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& objective,
                  const data::Dataset& dataset, std::int64_t micro_batch_size,
-                 std::int64_t max_samples) {
+                 std::int64_t max_samples, Reproducible reproducible) {
   const std::int64_t size =
       max_samples > 0 ? std::min(max_samples, dataset.size()) : dataset.size();
   const data::IndexRange range = data::shard_range(size, mesh.dp.rank(), mesh.dp.size());
   std::vector<data::SampleId> samples;
   for (std::int64_t i = range.begin; i < range.end; ++i) samples.emplace_back(i);
-  const auto batches = micro_batches_of(dataset, samples, micro_batch_size);
+  const auto batches = micro_batches_of(dataset, samples, micro_batch_size, mesh.cp);
   double weight = 0;
   for (const data::Batch& batch : batches) weight += objective.weight(batch);
-  weight = mesh.dp.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
-  Metrics metrics;
-  for (const data::Batch& batch : batches)
-    add_shares(metrics, objective.micro_batch(model, batch, weight, false));
-  // A replica without samples still takes part in the sum, with the names that the others have.
-  if (metrics.empty())
-    metrics = objective.micro_batch(
-        model, data::make_batch(dataset, std::vector<data::SampleId>{0}), weight, false);
-  if (range.begin == range.end)
-    for (auto& entry : metrics) entry.second = 0;
-  sum_over_mesh(mesh, metrics);
-  return metrics;
+  weight = mesh.replicas.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
+  // Every replica takes as many turns as the one with most micro-batches, since a forward may need
+  // them all (ZeRO stage 3); one that is done repeats what counts for nothing.
+  const auto turns = static_cast<std::size_t>(mesh.dp.all_reduce_scalar(
+      static_cast<std::int64_t>(batches.size()), ReduceOp::kMax, "evaluation batches"));
+  const data::Batch filler = micro_batches_of(dataset, {0}, 1, mesh.cp)[0];
+  std::vector<Metrics> shares;
+  for (std::size_t turn = 0; turn < turns; ++turn) {
+    const bool done = turn >= batches.size();
+    shares.push_back(objective.micro_batch(model, done ? filler : batches[turn], weight, false));
+    if (done)
+      for (auto& entry : shares.back()) entry.second = 0;
+  }
+  return sum_of_shares(mesh, shares, reproducible);
 }
 
 }  // namespace tandem::train

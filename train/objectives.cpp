@@ -67,6 +67,7 @@ std::vector<float> every_second(const std::vector<float>& values, std::size_t fi
 models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device) {
   models::ModelInput input{{device_vector(batch.tokens, device),
                             device_vector(batch.positions, device), batch.cu_seqlens}};
+  input.whole_cu_seqlens = batch.whole_cu_seqlens;
   if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty())
     input.encoder = {device_vector(texts.tokens, device), device_vector(texts.positions, device),
                      texts.cu_seqlens};

@@ -131,6 +131,10 @@ class Parser {
                      "memory of each rank in GB: say what to change where a stage needs more")
         ->type_name("GB")
         ->check(CLI::PositiveNumber);
+    plan_app_
+        ->add_option("--plot", plan_.plot,
+                     "also draw memory and the schedules of pipelines into this SVG file")
+        ->type_name("FILE");
   }
 
   void add_generate() {

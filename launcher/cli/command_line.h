@@ -70,6 +70,7 @@ struct PlanCommand {
   std::vector<std::string> overrides;
   std::optional<std::int64_t> ranks;  // none: as many as were started
   double memory_gb = 0;               // of each rank; 0: nothing is refused
+  std::string plot;                   // an SVG file; empty: none
 };
 
 // Writes docs/recipes.md.

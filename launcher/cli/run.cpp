@@ -6,6 +6,7 @@
 
 #include "launcher/cli/verbs.h"
 #include "launcher/planner/memory_plan.h"
+#include "launcher/planner/plan_picture.h"
 #include "launcher/planner/refusal.h"
 #include "launcher/recipe/checks.h"
 #include "launcher/recipe/recipe.h"
@@ -23,7 +24,7 @@ void execute(const RunCommand& command, const parallel::Group& world) {
   train::catch_interruptions();
   const Recipe recipe = load_recipe(command.recipe, command.overrides, world.size());
   require_valid(recipe, world.size());
-  const runtime::Device device = 
+  const runtime::Device device =
       parallel::choose_device(recipe.device, recipe.origins.of("device"), world);
   require_memory(recipe, world, device);
   run_recipe(recipe, parallel::device_group(world, device), device);
@@ -55,8 +56,10 @@ void execute(const PlanCommand& command, const parallel::Group& world) {
   MemoryPlanner planner(recipe);
   const std::vector<StageMemory> plans = planner.plan_all();
   if (world.rank() == 0) std::fputs(render(plans).c_str(), stdout);
-  if (command.memory_gb > 0)
-    require_memory_of_each_rank(planner, plans, static_cast<std::int64_t>(command.memory_gb * 1e9));
+  const auto limit = static_cast<std::int64_t>(command.memory_gb * 1e9);
+  if (world.rank() == 0 && !command.plot.empty())
+    runtime::write_file_atomically(command.plot, picture_of(plans, limit));
+  if (limit > 0) require_memory_of_each_rank(planner, plans, limit);
 }
 
 void execute(const DocsCommand& command, const parallel::Group& world) {

@@ -15,6 +15,7 @@ namespace {
 struct Knobs {
   std::string layout_key, train_key;  // before the keys' own names
   parallel::LayoutConfig* layout = nullptr;
+  std::int64_t most_zero_stage = 2;
   std::int64_t* micro_batch_size = nullptr;
   train::Recompute* recompute = nullptr;
   runtime::DType* precision = nullptr;
@@ -45,22 +46,25 @@ struct Change {
 };
 
 // In groups of which one change is enough; cheapest first: dividing state costs communication,
-// smaller micro-batches fill the machine less, recomputation costs a third more arithmetic, fewer
-// bits cost precision.
+// dividing tokens too costs nothing, smaller micro-batches fill the machine less, recomputation
+// costs a third more arithmetic, fewer bits cost precision.
 std::vector<std::vector<Change>> changes_for(const Knobs& knobs) {
-  std::vector<std::vector<Change>> groups(4);
+  std::vector<std::vector<Change>> groups(5);
+  if (knobs.layout->tensor_parallel > 1 && !knobs.layout->sequence_parallel)
+    groups[0].push_back({knobs.layout_key + "sequence_parallel=true",
+                         [](Knobs& k) { k.layout->sequence_parallel = true; }});
   if (knobs.layout->data_parallel > 1)
-    for (std::int64_t zero = knobs.layout->zero_stage + 1; zero <= 2; ++zero)
-      groups[0].push_back({fmt::format("{}zero_stage={}", knobs.layout_key, zero),
+    for (std::int64_t zero = knobs.layout->zero_stage + 1; zero <= knobs.most_zero_stage; ++zero)
+      groups[1].push_back({fmt::format("{}zero_stage={}", knobs.layout_key, zero),
                            [zero](Knobs& k) { k.layout->zero_stage = zero; }});
   for (std::int64_t half = *knobs.micro_batch_size / 2; half >= 1; half /= 2)
-    groups[1].push_back({fmt::format("{}micro_batch_size={}", knobs.train_key, half),
+    groups[2].push_back({fmt::format("{}micro_batch_size={}", knobs.train_key, half),
                          [half](Knobs& k) { *k.micro_batch_size = half; }});
   if (*knobs.recompute == train::Recompute::kNone)
-    groups[2].push_back({knobs.train_key + "recompute=full",
+    groups[3].push_back({knobs.train_key + "recompute=full",
                          [](Knobs& k) { *k.recompute = train::Recompute::kFull; }});
   if (knobs.precision != nullptr && *knobs.precision == runtime::DType::kF32)
-    groups[3].push_back({knobs.train_key + "precision=bf16",
+    groups[4].push_back({knobs.train_key + "precision=bf16",
                          [](Knobs& k) { *k.precision = runtime::DType::kBF16; }});
   return groups;
 }
@@ -71,7 +75,10 @@ class Trial {
   Trial(MemoryPlanner& planner, const Stage& stage) : planner_(planner), stage_(stage) {}
 
   std::optional<Knobs> knobs() {
-    return std::visit([&](auto& config) { return knobs_of(stage_.name, config); }, stage_.config);
+    auto knobs =
+        std::visit([&](auto& config) { return knobs_of(stage_.name, config); }, stage_.config);
+    if (knobs && trains_in_step(stage_.kind())) knobs->most_zero_stage = 3;
+    return knobs;
   }
   void apply(const Change& change) {
     Knobs changed = *knobs();

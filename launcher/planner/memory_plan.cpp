@@ -7,7 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include "data/batch.h"
+#include "data/context_part.h"
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/text_noise.h"
 #include "launcher/stages/training_stage.h"
@@ -90,6 +90,7 @@ class RolePlanner {
     models::BuildOptions options;
     train::OptimizerConfig optimizer;
     std::int64_t micro_batches = 1;
+    train::Reproducible reproducible = train::Reproducible::kRun;
     ModelUse micro_batch{};
     ModelUse generate = kNothing;
   };
@@ -107,11 +108,13 @@ class RolePlanner {
     auto model = build(job.from, job.options);
     memory.gradients = model->trained_parameters().flat_grad().bytes();
     memory.parameters = gauge.held() - memory.gradients;
-    train::Engine engine(std::move(model), mesh, adamw_options(job.optimizer));
+    train::Engine engine(std::move(model), mesh, adamw_options(job.optimizer), job.reproducible);
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(
-          std::min(job.micro_batches, telling_micro_batches(job.layout)),
+          job.reproducible == train::Reproducible::kLayout
+              ? job.micro_batches
+              : std::min(job.micro_batches, telling_micro_batches(job.layout)),
           [&](std::int64_t) { job.micro_batch(engine.model()); }, 1e-3, 1.0);
     });
     memory.generation = gauge.transient([&] { job.generate(engine.model()); });
@@ -191,26 +194,27 @@ class StagePlanner {
     const auto noise = make_noise(stage.objective_for(sizes->text_objective()), stage.noise,
                                   vocabulary_on_paper(), 0);
     const train::TrainConfig& train = stage.train;
-    if (noise == nullptr) return full_batch(train.micro_batch_size, train.sequence_length);
+    if (noise == nullptr) return full_batch(train.micro_batch(), train.sequence_length);
     const std::vector<data::TokenId> text(static_cast<std::size_t>(train.sequence_length), 0);
     data::Draws draws(runtime::Philox(0, "memory plan"));
     data::BatchBuilder batch;
-    for (std::int64_t i = 0; i < train.micro_batch_size; ++i) noise->append(text, draws, i, batch);
+    for (std::int64_t i = 0; i < train.micro_batch(); ++i) noise->append(text, draws, i, batch);
     return batch.take();
   }
 
   RolePlanner::Training training(const TrainingStage& stage, models::Head head) {
     const Mesh mesh = planned(stage.layout);
     const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
-    micro_ = stage.train.micro_batch_size;
-    const parallel::PipelineShape shape = stage.layout.pipeline_shape();
-    memory_.pipeline_wait = parallel::simulate_pipeline(shape, share(own, micro_), 1, 2).bubble;
+    micro_ = stage.train.micro_batch();
+    memory_.pipeline = stage.layout.pipeline_shape();
+    memory_.micro_batches = share(own, micro_);
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,
             .options = tuned_options(stage, mesh, head),
             .optimizer = stage.train.optimizer,
-            .micro_batches = share(own, micro_)};
+            .micro_batches = share(own, micro_),
+            .reproducible = stage.train.reproducible};
   }
 
   auto samples(const TrainingStage& stage) {
@@ -223,12 +227,13 @@ class StagePlanner {
   }
 
   void add_causal(const TrainingStage& stage) {
-    add_tokens(stage, full_batch(stage.train.micro_batch_size, stage.train.sequence_length),
+    add_tokens(stage, full_batch(stage.train.micro_batch(), stage.train.sequence_length),
                models::ModelKind::kDecoder);
   }
 
-  void add_tokens(const TrainingStage& stage, const data::Batch& micro_batch,
-                  models::ModelKind kind) {
+  void add_tokens(const TrainingStage& stage, const data::Batch& whole, models::ModelKind kind) {
+    const data::Batch micro_batch =
+        data::context_part(whole, 0, static_cast<int>(stage.layout.context_parallel));
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     job.micro_batch = [&](models::Model& model) { train::token_loss(model, micro_batch, 1, true); };
     if (kind != models::ModelKind::kEncoder) job.generate = samples(stage);
@@ -398,6 +403,10 @@ std::int64_t pipeline_stages(const Stage& stage) {
 }
 
 }  // namespace
+
+double StageMemory::pipeline_wait() const {
+  return parallel::simulate_pipeline(pipeline, micro_batches, 1, 2).bubble;
+}
 
 std::int64_t StageMemory::peak_of_a_rank() const {
   std::int64_t held = 0, transient = 0, peak = 0;

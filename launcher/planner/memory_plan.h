@@ -43,9 +43,13 @@ struct StageMemory {
   std::string stage;
   RolePlaces places = RolePlaces::kInTurn;
   std::vector<RoleMemory> roles;
+  // Its schedule, where the model is a pipeline.
+  parallel::PipelineShape pipeline;
+  std::int64_t micro_batches = 1;  // of a step
+
   // The share of a step that the ranks of a pipeline wait for each other, as its schedule makes
   // them: messages take no time, and a backward twice that of a forward.
-  double pipeline_wait = 0;
+  double pipeline_wait() const;
 
   // Of the rank that needs most.
   std::int64_t peak_of_a_rank() const;

@@ -27,9 +27,9 @@ std::string render(const std::vector<StageMemory>& stages) {
                           role.layout, role.ranks, cell(role.parameters), cell(role.gradients),
                           cell(role.optimizer), cell(role.activations), cell(role.generation),
                           cell(role.peak()));
-    if (stage.pipeline_wait > 0)
+    if (stage.pipeline_wait() > 0)
       text += fmt::format("{:<24}its ranks wait for each other {:.0f} % of a step\n", stage.stage,
-                          100 * stage.pipeline_wait);
+                          100 * stage.pipeline_wait());
     if (stage.places == RolePlaces::kTogether && stage.roles.size() > 1)
       text += fmt::format("{:<24}{:<99}\n", stage.stage + " together",
                           fmt::format("{:>99}", cell(stage.peak_of_a_rank())));

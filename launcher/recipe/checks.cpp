@@ -237,17 +237,13 @@ class Checker {
 
   void check_layout(const std::string& key, const LayoutConfig& layout) {
     const bool sizes_known = model_is_sound_ && recipe_.model.from.empty();
+    const StageKind kind = recipe_.stages[index_].kind();
     launcher::check_layout(layout,
-                           {stage_has_pipelines(), sizes_known ? &*recipe_.model.sizes : nullptr},
+                           {trains_in_step(kind), sums_over_tokens(kind),
+                            sizes_known ? &*recipe_.model.sizes : nullptr},
                            [&](std::string_view name, const std::string& sentence) {
                              add(at(fmt::format("{}.{}", key, name)), "{}", sentence);
                            });
-  }
-
-  bool stage_has_pipelines() const {
-    const StageKind kind = recipe_.stages[index_].kind();
-    return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
-           kind == StageKind::kDpo;
   }
 
   void check_stage_layout(const LayoutConfig& layout) {
@@ -301,6 +297,8 @@ class Checker {
     check_length("sequence_length", config.sequence_length);
     if (const std::string why = why_not_interleaved(config, layout); !why.empty())
       add(at("micro_batch_size"), "{}", why);
+    if (const std::string why = why_not_reproducible(config, layout); !why.empty())
+      add(at("reproducible"), "{}", why);
     check_stage_layout(layout);
   }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
 #include "runtime/base/error.h"
 
 namespace tandem::launcher {
@@ -17,16 +19,25 @@ void check_degrees(const LayoutConfig& layout, const SayOfLayout& say) {
                                      std::pair{"tensor_parallel", layout.tensor_parallel},
                                      std::pair{"virtual_stages", layout.virtual_stages}})
     if (degree < 1) say(name, fmt::format("'{}' must be at least 1, got {}", name, degree));
-  if (layout.context_parallel > 1)
+  if (layout.zero_stage < 0 || layout.zero_stage > 3)
+    say("zero_stage", fmt::format("'zero_stage' must be 0, 1, 2 or 3, got {}", layout.zero_stage));
+}
+
+void check_context(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
+  if (!use.sums_over_tokens)
     say("context_parallel",
-        fmt::format("'context_parallel' {} is not available for any model so far; leave it at 1",
+        fmt::format("'context_parallel' {} is for stages whose loss is a sum over tokens "
+                    "(pretrain, sft); leave it at 1 here",
                     layout.context_parallel));
-  if (layout.zero_stage < 0 || layout.zero_stage > 2)
-    say("zero_stage", fmt::format("'zero_stage' must be 0, 1 or 2, got {}", layout.zero_stage));
+  else if (use.sizes != nullptr && use.sizes->kind() == models::ModelKind::kEncoderDecoder)
+    say("context_parallel",
+        fmt::format("'context_parallel' {} divides single texts, and a model of this architecture "
+                    "reads two; leave it at 1",
+                    layout.context_parallel));
 }
 
 void check_pipeline(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
-  if (!use.may_be_pipeline)
+  if (!use.trains_in_step)
     say("pipeline_parallel",
         fmt::format("'pipeline_parallel' {} is for stages that train on a data set (pretrain, sft, "
                     "reward, dpo); leave it at 1 here",
@@ -43,6 +54,17 @@ void check_pipeline(const LayoutConfig& layout, const LayoutUse& use, const SayO
 
 void check_layout(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
   check_degrees(layout, say);
+  const std::int64_t together = layout.zero_group_size;
+  if (together < 0 || (together > 0 && layout.data_parallel > 0 && layout.context_parallel > 0 &&
+                       layout.replicas() % together != 0))
+    say("zero_group_size",
+        fmt::format("'zero_group_size' {} does not divide the {} copies of the model", together,
+                    layout.replicas()));
+  if (layout.zero_stage == 3 && !use.trains_in_step)
+    say("zero_stage",
+        "'zero_stage' 3 is for stages that train on a data set (pretrain, sft, reward, dpo), whose "
+        "copies of the model work in step; use 2 here");
+  if (layout.context_parallel > 1) check_context(layout, use, say);
   if (layout.pipeline_parallel > 1)
     check_pipeline(layout, use, say);
   else if (layout.virtual_stages > 1)
@@ -74,6 +96,23 @@ std::string why_not_interleaved(const train::TrainConfig& config, const LayoutCo
       layout.data_parallel, config.micro_batch_size);
 }
 
+std::string why_not_reproducible(const train::TrainConfig& config, const LayoutConfig& layout) {
+  if (config.reproducible == train::Reproducible::kRun) return "";
+  if (layout.pipeline_parallel > 1 || layout.context_parallel > 1 || layout.zero_stage > 0)
+    return fmt::format(
+        "'reproducible: layout' needs whole gradients of whole samples; set pipeline_parallel and "
+        "context_parallel to 1 and zero_stage to 0 (the layout is {})",
+        layout.str());
+  const auto is_power_of_two = [](std::int64_t n) {
+    return n > 0 && std::has_single_bit(static_cast<std::uint64_t>(n));
+  };
+  if (is_power_of_two(config.global_batch_size) && is_power_of_two(layout.data_parallel)) return "";
+  return fmt::format(
+      "'reproducible: layout' adds samples up in a binary tree, for which global_batch_size {} and "
+      "data_parallel {} must be powers of two",
+      config.global_batch_size, layout.data_parallel);
+}
+
 std::string smaller_layout(const std::string& key, const LayoutConfig& layout, std::int64_t ranks) {
   LayoutConfig one_copy = layout;
   one_copy.data_parallel = 1;
@@ -85,6 +124,7 @@ std::string smaller_layout(const std::string& key, const LayoutConfig& layout, s
   };
   if (layout.data_parallel > copies) set("data_parallel", copies);
   if (divided_too_far && layout.pipeline_parallel > 1) set("pipeline_parallel", 1);
+  if (divided_too_far && layout.context_parallel > 1) set("context_parallel", 1);
   if (divided_too_far && layout.tensor_parallel > 1) set("tensor_parallel", 1);
   return text;
 }

@@ -16,7 +16,8 @@ using SayOfLayout = std::function<void(std::string_view key, const std::string& 
 
 // What a layout is for.
 struct LayoutUse {
-  bool may_be_pipeline = false;
+  bool trains_in_step = false;  // see the functions of these names
+  bool sums_over_tokens = false;
   // The model's sizes where they are known and sound without a layout; else null.
   const models::FamilyConfig* sizes = nullptr;
 };
@@ -27,6 +28,10 @@ void check_layout(const parallel::LayoutConfig& layout, const LayoutUse& use,
 // where they can.
 std::string why_not_interleaved(const train::TrainConfig& config,
                                 const parallel::LayoutConfig& layout);
+
+// Why training under a layout cannot be `reproducible: layout`; empty where it can, or need not be.
+std::string why_not_reproducible(const train::TrainConfig& config,
+                                 const parallel::LayoutConfig& layout);
 
 // The settings that make a layout fit `ranks`: fewer copies of the model, else also no division of
 // it. "stage.layout.data_parallel=2", with `key` "stage.layout".

@@ -250,6 +250,15 @@ void EvaluateStage::visit_fields(FieldVisitor& v) {
   v.nested({"layout", kLayoutHelp}, layout);
 }
 
+bool trains_in_step(StageKind kind) {
+  return kind == StageKind::kPretrain || kind == StageKind::kSft || kind == StageKind::kReward ||
+         kind == StageKind::kDpo;
+}
+
+bool sums_over_tokens(StageKind kind) {
+  return kind == StageKind::kPretrain || kind == StageKind::kSft;
+}
+
 std::string_view name_of(StageKind kind) {
   return kKinds[static_cast<std::size_t>(kind)].name;
 }

@@ -59,7 +59,8 @@ train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Bat
 }
 
 StageRecord run_training_job(RunContext& context, TrainingJob job) {
-  train::Engine engine(std::move(job.model), job.mesh, adamw_options(job.config.optimizer));
+  train::Engine engine(std::move(job.model), job.mesh, adamw_options(job.config.optimizer),
+                       job.config.reproducible);
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);
@@ -84,7 +85,9 @@ StageRecord run_training_job(RunContext& context, TrainingJob job) {
 void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh,
                    const SamplePrompts& prompts, const train::SamplesConfig& config,
                    std::int64_t step, train::MetricSink& sink) {
-  if (prompts.empty() || config.count == 0 || mesh.dp.rank() != 0) return;
+  // Replicas that divide parameters need each other for a forward; the first rank writes.
+  const bool takes_part = mesh.replicas.rank() == 0 || model.parameters().divides_parameters();
+  if (prompts.empty() || config.count == 0 || !takes_part) return;
   const data::Tokenizer& tokenizer = context.tokenizer();
   const models::GenerateOptions options{
       .max_new_tokens = config.max_new_tokens,

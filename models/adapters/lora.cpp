@@ -82,7 +82,7 @@ bool Adapter::selects(const std::string& path) {
   return selected;
 }
 
-LoraBranch Adapter::add(const AdaptedModule& module, int dim) {
+LoraBranch Adapter::add(const AdaptedModule& module, int dim, bool partial_use) {
   const std::int64_t rank = config_.rank;
   // The variance of PyTorch's uniform numbers in ±1/√in.
   const float std = 1.0f / std::sqrt(3.0f * static_cast<float>(module.in));
@@ -91,8 +91,13 @@ LoraBranch Adapter::add(const AdaptedModule& module, int dim) {
   ShardSpec b{.dim = dim == 0 ? 0 : -1, .pieces = {}};
   for (const ShardPiece& piece : module.pieces)
     b.pieces.push_back({module.path + ".lora_B.weight", {piece.shape[0], rank}, piece.first});
-  return {.a = store_.add(module.path + ".lora_A", std::move(a), {.init = Init::normal(std)}),
-          .b = store_.add(module.path + ".lora_B", std::move(b), {.init = Init::constant(0.0f)}),
+  const auto add = [&](const char* name, ShardSpec spec, Init init) {
+    const bool partial = partial_use && spec.dim < 0;
+    return store_.add(module.path + name, std::move(spec),
+                      {.init = init, .partial_over_tp = partial});
+  };
+  return {.a = add(".lora_A", std::move(a), Init::normal(std)),
+          .b = add(".lora_B", std::move(b), Init::constant(0.0f)),
           .first_column = module.first_column};
 }
 

@@ -76,8 +76,9 @@ class Adapter {
   // Called for every module of the model, also those that another stage of a pipeline has. Whether
   // the module is a target.
   bool selects(const std::string& path);
-  // `dim`: how the module's matrix is divided over tensor-parallel ranks, as in ShardSpec.
-  LoraBranch add(const AdaptedModule& module, int dim);
+  // `dim`: how the module's matrix is divided over tensor-parallel ranks, as in ShardSpec;
+  // `partial_use`: what every rank holds whole sees a part of the tokens (ParameterOptions).
+  LoraBranch add(const AdaptedModule& module, int dim, bool partial_use);
   // Once all modules are declared. Throws Error for a target that no module answers to, with the
   // names that there are.
   void allocate();

@@ -9,6 +9,7 @@
 namespace tandem::models {
 
 using nlohmann::json;
+using parallel::TensorParallel;
 using runtime::Tensor;
 
 // ---- configuration
@@ -143,12 +144,13 @@ class Bart final : public Transformer {
     Norm embedding_norm;
   };
 
-  Tensor before_blocks(StackId stack, const TextInput& text) override {
+  Tensor before_blocks(StackId stack, const TextInput& text, const TensorParallel& tp) override {
     const Side& side = sides_[stack];
-    Tensor words = embed(text.tokens);
+    Tensor words = embed(text.tokens, tp);
     if (config_.scale_embedding)
       words = runtime::scale(words, std::sqrt(static_cast<float>(config_.hidden_size)));
-    const Tensor places = runtime::embedding(text.positions, *side.positions, -kPositionOffset);
+    const Tensor places = runtime::embedding(parallel::own_tokens(text.positions, tp),
+                                             *side.positions, -kPositionOffset);
     return side.embedding_norm.add(words, places).normalized;
   }
   Tensor after_blocks(StackId, const Tensor& h) override { return h; }

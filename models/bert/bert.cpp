@@ -9,6 +9,7 @@
 namespace tandem::models {
 
 using nlohmann::json;
+using parallel::TensorParallel;
 using runtime::Tensor;
 
 // ---- configuration
@@ -84,6 +85,7 @@ class Bert final : public Transformer {
     if (bare) {
       pooler_ = in_model(last_weights())
                     .at("pooler")
+                    .with_partial_use(false)
                     .replicated("dense", config.hidden_size, config.hidden_size, true);
     } else {
       declare_masked_head(last_weights().at("cls.predictions"), config);
@@ -114,14 +116,16 @@ class Bert final : public Transformer {
   }
 
  private:
-  Tensor before_blocks(StackId, const TextInput& text) override {
+  Tensor before_blocks(StackId, const TextInput& text, const TensorParallel& tp) override {
     const Tensor types =
         text.token_types.defined()
             ? text.token_types
             : Tensor::zeros(text.tokens.shape(), text.tokens.dtype(), text.tokens.device());
     const Tensor placed =
-        runtime::add(embed(text.tokens), runtime::embedding(text.positions, *positions_));
-    return embedding_norm_.add(placed, runtime::embedding(types, *types_)).normalized;
+        runtime::add(embed(text.tokens, tp),
+                     runtime::embedding(parallel::own_tokens(text.positions, tp), *positions_));
+    return embedding_norm_.add(placed, runtime::embedding(parallel::own_tokens(types, tp), *types_))
+        .normalized;
   }
 
   // With a language-model head, its transformation.

@@ -9,6 +9,7 @@
 namespace tandem::models {
 
 using nlohmann::json;
+using parallel::TensorParallel;
 using runtime::Tensor;
 
 // ---- configuration
@@ -80,8 +81,9 @@ class Gpt2 final : public Transformer {
   }
 
  private:
-  Tensor before_blocks(StackId, const TextInput& text) override {
-    return runtime::add(embed(text.tokens), runtime::embedding(text.positions, *positions_));
+  Tensor before_blocks(StackId, const TextInput& text, const TensorParallel& tp) override {
+    return runtime::add(embed(text.tokens, tp),
+                        runtime::embedding(parallel::own_tokens(text.positions, tp), *positions_));
   }
   Tensor after_blocks(StackId, const Tensor& h) override { return final_norm_(h); }
 

@@ -1,6 +1,6 @@
 #include "models/layers/attention.h"
 
-#include "parallel/ops/head_norm.h"
+#include "runtime/autograd/ops/head_norm.h"
 
 namespace tandem::models {
 
@@ -18,6 +18,8 @@ Tensor attend(const SelfAttention& a, const Tensor& qkv, std::int64_t layer, con
                                  .scale = a.scale,
                                  .distance_bias = pass.distance_bias,
                                  .bias_zero = pass.bias_zero};
+  if (pass.context != nullptr)
+    return parallel::context_attention(qkv, a.heads, pass.context, options);
   if (pass.cache == nullptr) return runtime::attention(qkv, a.heads, pass.cu_seqlens, options);
   const CacheUse& use = *pass.cache;
   runtime::KvCacheView& cache = use.cache->layer(layer);
@@ -65,29 +67,26 @@ Tensor decode(const CrossAttention& a, const Tensor& q, std::int64_t layer, cons
 
 }  // namespace
 
-Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
-                                 const parallel::Group& tp) const {
-  Tensor packed = column_parallel(qkv, x, tp);
+Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
+  Tensor packed = column_parallel(qkv, x, pass.tp);
   if (q_norm.defined())
-    packed =
-        parallel::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps(), tp);
+    packed = runtime::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps());
   if (rope != nullptr) packed = runtime::rope(packed, heads, pass.positions, *rope);
-  return row_parallel(out, attend(*this, packed, layer, pass), tp);
+  return row_parallel(out, attend(*this, packed, layer, pass), pass.tp);
 }
 
-Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass,
-                                  const parallel::Group& tp) const {
-  const Tensor queries = column_parallel(q, x, tp);
+Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
+  const Tensor queries = column_parallel(q, x, pass.tp);
   Tensor attended;
   if (pass.cache != nullptr && pass.cache->decode) {
     attended = decode(*this, queries, layer, *pass.cache);
   } else {
-    const Tensor packed = column_parallel(kv, pass.encoded, tp);
+    const Tensor packed = column_parallel(kv, pass.encoded, pass.tp);
     if (pass.cache != nullptr) remember(*this, packed, layer, pass);
     attended = runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
                                         pass.encoded_cu_seqlens, {.scale = scale});
   }
-  return row_parallel(out, attended, tp);
+  return row_parallel(out, attended, pass.tp);
 }
 
 }  // namespace tandem::models

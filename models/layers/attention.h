@@ -7,19 +7,25 @@
 
 #include "models/layers/norm.h"
 #include "models/model.h"
+#include "parallel/ops/context_attention.h"
+#include "parallel/ops/tensor_parallel.h"
 #include "runtime/autograd/ops/attention.h"
 
 namespace tandem::models {
 
-// What one forward pass tells every layer of a stack.
+// What one forward pass tells every layer of a stack. n counts all tokens of the texts; where an
+// activation is said to lie between products, see TensorParallel.
 struct Pass {
+  parallel::TensorParallel tp = {};
   runtime::Tensor positions = {};  // int32 [n]; T5 has none
   std::vector<std::int32_t> cu_seqlens;
   const CacheUse* cache = nullptr;
+  // Where context parallelism divides the sequences: what this rank's chunks see.
+  std::shared_ptr<const parallel::ContextPlan> context = nullptr;
   // fp32 [distances, this rank's heads] or undefined (T5), see AttentionOptions. Tracked.
   runtime::Tensor distance_bias = {};
   std::int64_t bias_zero = 0;
-  // Of a decoder that reads an encoder's text: its hidden states [m, hidden], undefined when
+  // Of a decoder that reads an encoder's text: its hidden states between products, undefined when
   // decoding from a cache. Tracked.
   runtime::Tensor encoded = {};
   std::vector<std::int32_t> encoded_cu_seqlens = {};
@@ -35,9 +41,8 @@ struct SelfAttention {
   const runtime::RopeTable* rope = nullptr;
   Norm q_norm = {}, k_norm = {};  // of every head by itself (Qwen3)
 
-  // x [n, hidden] → [n, hidden]. `layer` is the index in the cache.
-  runtime::Tensor operator()(const runtime::Tensor& x, std::int64_t layer, const Pass& pass,
-                             const parallel::Group& tp) const;
+  // x between products → the same. `layer` is the index in the cache.
+  runtime::Tensor operator()(const runtime::Tensor& x, std::int64_t layer, const Pass& pass) const;
 };
 
 struct CrossAttention {
@@ -47,8 +52,7 @@ struct CrossAttention {
   runtime::PackedHeads heads;  // this rank's
   float scale = 0;
 
-  runtime::Tensor operator()(const runtime::Tensor& x, std::int64_t layer, const Pass& pass,
-                             const parallel::Group& tp) const;
+  runtime::Tensor operator()(const runtime::Tensor& x, std::int64_t layer, const Pass& pass) const;
 };
 
 }  // namespace tandem::models

@@ -55,7 +55,7 @@ std::string_view name_of(Activation activation) {
   return std::ranges::find(kNames, activation, &ActivationName::activation)->name;
 }
 
-Tensor FeedForward::operator()(const Tensor& x, const parallel::Group& tp) const {
+Tensor FeedForward::operator()(const Tensor& x, const parallel::TensorParallel& tp) const {
   return row_parallel(down, activate(column_parallel(up, x, tp), activation, gated), tp);
 }
 

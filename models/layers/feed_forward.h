@@ -4,6 +4,7 @@
 #include <string>
 
 #include "models/layers/weights.h"
+#include "parallel/ops/tensor_parallel.h"
 
 namespace tandem::models {
 
@@ -21,8 +22,8 @@ struct FeedForward {
   Activation activation = Activation::kGelu;
   bool gated = false;
 
-  // x [n, hidden] → [n, hidden]. Not for a gated relu, nor for silu without a gate.
-  runtime::Tensor operator()(const runtime::Tensor& x, const parallel::Group& tp) const;
+  // x between products → the same. Not for a gated relu, nor for silu without a gate.
+  runtime::Tensor operator()(const runtime::Tensor& x, const parallel::TensorParallel& tp) const;
 };
 
 }  // namespace tandem::models

@@ -1,12 +1,10 @@
 #include "models/layers/linear.h"
 
-#include "parallel/ops/tensor_parallel.h"
 #include "runtime/autograd/ops/columns.h"
 #include "runtime/autograd/ops/linear.h"
 
 namespace tandem::models {
 
-using parallel::Group;
 using runtime::Tensor;
 
 namespace {
@@ -23,7 +21,7 @@ Tensor with_branches(const Linear& linear, Tensor y, const Product& product) {
 
 }  // namespace
 
-Tensor column_parallel(const Linear& linear, const Tensor& x, const Group& tp) {
+Tensor column_parallel(const Linear& linear, const Tensor& x, const parallel::TensorParallel& tp) {
   return with_branches(linear, parallel::column_parallel_linear(x, *linear.weight, linear.bias, tp),
                        [&](const LoraBranch& branch) {
                          return parallel::column_parallel_linear(runtime::linear(x, *branch.a),
@@ -31,7 +29,7 @@ Tensor column_parallel(const Linear& linear, const Tensor& x, const Group& tp) {
                        });
 }
 
-Tensor row_parallel(const Linear& linear, const Tensor& x, const Group& tp) {
+Tensor row_parallel(const Linear& linear, const Tensor& x, const parallel::TensorParallel& tp) {
   return with_branches(linear, parallel::row_parallel_linear(x, *linear.weight, linear.bias, tp),
                        [&](const LoraBranch& branch) {
                          return runtime::linear(parallel::row_parallel_linear(x, *branch.a, tp),

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/adapters/lora.h"
+#include "parallel/ops/tensor_parallel.h"
 
 namespace tandem::models {
 
@@ -18,12 +19,12 @@ struct Linear {
   const Adapter* adapter = nullptr;
 };
 
-// x [n, in] → [n, out / tp]: this rank's output rows.
+// x between products (parallel::TensorParallel) → [n, out / tp]: this rank's output rows.
 runtime::Tensor column_parallel(const Linear& linear, const runtime::Tensor& x,
-                                const parallel::Group& tp);
-// x [n, in / tp] → [n, out] on every rank.
+                                const parallel::TensorParallel& tp);
+// x [n, in / tp] → between products, width out.
 runtime::Tensor row_parallel(const Linear& linear, const runtime::Tensor& x,
-                             const parallel::Group& tp);
+                             const parallel::TensorParallel& tp);
 // Whole on every rank.
 runtime::Tensor replicated(const Linear& linear, const runtime::Tensor& x);
 

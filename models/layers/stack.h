@@ -7,6 +7,7 @@
 
 #include "models/layers/attention.h"
 #include "models/layers/feed_forward.h"
+#include "parallel/layers/unit_values.h"
 
 namespace tandem::models {
 
@@ -21,18 +22,23 @@ struct Block {
   // false: the stream is the norm of each layer's sum (Vaswani et al. 2017; BERT, BART).
   bool norm_first = true;
 
-  // h [n, hidden] → [n, hidden].
-  runtime::Tensor operator()(const runtime::Tensor& h, std::int64_t layer, const Pass& pass,
-                             const parallel::Group& tp) const;
+  // h between products → the same.
+  runtime::Tensor operator()(const runtime::Tensor& h, std::int64_t layer, const Pass& pass) const;
 };
 
 struct Stack {
   std::vector<Block> blocks;  // without weights where another stage of a pipeline has them
   bool recompute = false;     // of each block's activations in backward
+  // Brings the blocks' weights together where replicas divide them; the first block's unit.
+  parallel::UnitValues* weights = nullptr;
+  int first_unit = 0;
 
-  // One block: h [n, hidden] → [n, hidden].
-  runtime::Tensor run(std::int64_t layer, const runtime::Tensor& h, const Pass& pass,
-                      const parallel::Group& tp) const;
+  // One block: h between products → the same.
+  runtime::Tensor run(std::int64_t layer, const runtime::Tensor& h, const Pass& pass) const;
+
+ private:
+  runtime::Tensor with_weights(std::int64_t layer, const runtime::Tensor& h,
+                               const Pass& pass) const;
 };
 
 }  // namespace tandem::models

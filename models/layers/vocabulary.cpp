@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "parallel/ops/tensor_parallel.h"
-
 namespace tandem::models {
 
 using parallel::ShardSpec;
@@ -27,8 +25,9 @@ ShardSpec VocabDivision::row_vector(const std::string& name) const {
   return {.dim = 1, .pieces = {{name, {1, size_}}}, .padded_size = padded_};
 }
 
-runtime::Tensor VocabDivision::embed(const runtime::Tensor& tokens, runtime::Leaf& weight) const {
-  return parallel::vocab_parallel_embedding(tokens, weight, first_row_, tp_);
+runtime::Tensor VocabDivision::embed(const runtime::Tensor& tokens, runtime::Leaf& weight,
+                                     const parallel::TensorParallel& tp) const {
+  return parallel::vocab_parallel_embedding(tokens, weight, first_row_, tp);
 }
 
 parallel::VocabShard VocabDivision::shard(runtime::Leaf* weight, runtime::Leaf* bias) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "models/layers/weights.h"
+#include "parallel/ops/tensor_parallel.h"
 #include "parallel/ops/vocab_log_prob.h"
 
 namespace tandem::models {
@@ -24,7 +25,9 @@ class VocabDivision {
   parallel::ShardSpec vector(const std::string& name) const;
   parallel::ShardSpec row_vector(const std::string& name) const;
 
-  runtime::Tensor embed(const runtime::Tensor& tokens, runtime::Leaf& weight) const;
+  // tokens int32 [n] on every rank → between products.
+  runtime::Tensor embed(const runtime::Tensor& tokens, runtime::Leaf& weight,
+                        const parallel::TensorParallel& tp) const;
   parallel::VocabShard shard(runtime::Leaf* weight, runtime::Leaf* bias = nullptr) const;
 
  private:

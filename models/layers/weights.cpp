@@ -41,6 +41,18 @@ Weights Weights::with_transposed_matrices() const {
   return other;
 }
 
+Weights Weights::with_partial_use(bool partial) const {
+  Weights other = *this;
+  other.partial_use_ = partial;
+  return other;
+}
+
+Weights Weights::with_unit(int unit) const {
+  Weights other = *this;
+  other.unit_ = unit;
+  return other;
+}
+
 ParameterOptions Weights::matrix_options() const {
   return {.init = Init::normal(std_), .piece_scales = scales_};
 }
@@ -56,6 +68,7 @@ bool Weights::held_here() const {
 Leaf* Weights::add(const std::string& stored, ShardSpec spec, ParameterOptions options) const {
   if (!held_here()) return nullptr;
   if (holders_.size() > 1) options.holders = holders_;
+  options.unit = unit_;
   return store_->add(prefix_ + stored, std::move(spec), std::move(options));
 }
 
@@ -69,14 +82,14 @@ Linear Weights::linear(const std::string& stored, int dim, int bias_dim,
     matrices.push_back({full(name + ".weight"), {rows, in}, first, transposed_});
     biases.push_back({full(name + ".bias"), {rows}, first});
   }
+  ParameterOptions matrix_options = this->matrix_options(), bias_options = this->bias_options();
+  if (dim < 0) matrix_options.partial_over_tp = bias_options.partial_over_tp = partial_use_;
+  matrix_options.quantizable = true;
   Linear result{.adapter = adapter_};
-  ParameterOptions options = matrix_options();
-  options.quantizable = true;
-  result.weight =
-      add(stored, ShardSpec{.dim = dim, .pieces = std::move(matrices)}, std::move(options));
+  result.weight = add(stored, ShardSpec{.dim = dim, .pieces = std::move(matrices)}, matrix_options);
   if (bias)
     result.bias = add(stored + "_bias", ShardSpec{.dim = bias_dim, .pieces = std::move(biases)},
-                      bias_options());
+                      bias_options);
   if (adapter_ != nullptr) add_branches(result, outputs, dim, in);
   return result;
 }
@@ -95,7 +108,7 @@ void Weights::add_branches(Linear& linear, const std::vector<OutputRows>& output
     }
     column += dim == 0 ? rows / store_->tp().size() : rows;
     if (adapter_->selects(module.path) && held_here())
-      linear.branches.push_back(adapter_->add(module, dim));
+      linear.branches.push_back(adapter_->add(module, dim, partial_use_));
   }
 }
 
@@ -114,13 +127,17 @@ Linear Weights::replicated(const std::string& name, std::int64_t out, std::int64
 }
 
 Leaf* Weights::table(const std::string& name, std::int64_t rows, std::int64_t width) const {
-  return add(name, ShardSpec{.pieces = {{full(name + ".weight"), {rows, width}}}},
-             matrix_options());
+  ParameterOptions options = matrix_options();
+  options.partial_over_tp = partial_use_;
+  return add(name, ShardSpec{.pieces = {{full(name + ".weight"), {rows, width}}}}, options);
 }
 
 Leaf* Weights::vector(const std::string& name, std::int64_t width, float value) const {
   return add(name, ShardSpec{.pieces = {{full(name), {width}}}},
-             {.init = Init::constant(value), .decay = false, .keep_fp32 = true});
+             {.init = Init::constant(value),
+              .decay = false,
+              .keep_fp32 = true,
+              .partial_over_tp = partial_use_});
 }
 
 }  // namespace tandem::models

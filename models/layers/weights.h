@@ -39,6 +39,11 @@ class Weights {
   Weights in(parallel::ParameterStore& store) const;
   // Files hold matrices as [in, out].
   Weights with_transposed_matrices() const;
+  // Whether what is whole on every tensor-parallel rank is used by each for a part of the tokens
+  // or heads.
+  Weights with_partial_use(bool partial) const;
+  // Used by that unit of the model alone.
+  Weights with_unit(int unit) const;
 
   // Divided by output rows, each of `outputs` on its own: [rows, in].
   Linear column(const std::string& stored, const std::vector<OutputRows>& outputs, std::int64_t in,
@@ -75,6 +80,8 @@ class Weights {
   Adapter* adapter_;
   std::vector<float> scales_;
   bool transposed_ = false;
+  bool partial_use_ = false;
+  int unit_ = -1;
 };
 
 }  // namespace tandem::models

@@ -4,6 +4,7 @@
 
 namespace tandem::models {
 
+using parallel::TensorParallel;
 using runtime::Tensor;
 
 namespace {
@@ -28,7 +29,9 @@ class Llama final : public Transformer {
   }
 
  private:
-  Tensor before_blocks(StackId, const TextInput& text) override { return embed(text.tokens); }
+  Tensor before_blocks(StackId, const TextInput& text, const TensorParallel& tp) override {
+    return embed(text.tokens, tp);
+  }
   Tensor after_blocks(StackId, const Tensor& h) override { return final_norm_(h); }
 
   Block make_block(const Weights& w, const LlamaConfig& c, std::int64_t index) {
@@ -57,8 +60,9 @@ class Llama final : public Transformer {
                             .window = window,
                             .rope = &rope_};
     if (c.has_qk_norm()) {
-      attention.q_norm = Norm::rms(w, "q_norm", dim, c.rms_norm_eps);
-      attention.k_norm = Norm::rms(w, "k_norm", dim, c.rms_norm_eps);
+      const Weights of_own_heads = w.with_partial_use(true);
+      attention.q_norm = Norm::rms(of_own_heads, "q_norm", dim, c.rms_norm_eps);
+      attention.k_norm = Norm::rms(of_own_heads, "k_norm", dim, c.rms_norm_eps);
     }
     return attention;
   }

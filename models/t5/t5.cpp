@@ -10,6 +10,7 @@
 namespace tandem::models {
 
 using nlohmann::json;
+using parallel::TensorParallel;
 using runtime::Tensor;
 using runtime::throw_error;
 
@@ -243,7 +244,9 @@ class T5 final : public Transformer {
     Norm final_norm;
   };
 
-  Tensor before_blocks(StackId, const TextInput& text) override { return embed(text.tokens); }
+  Tensor before_blocks(StackId, const TextInput& text, const TensorParallel& tp) override {
+    return embed(text.tokens, tp);
+  }
   void prepare(StackId stack, Pass& pass) override {
     sides_[stack].bias.add_to(pass, longest(pass), options().device);
   }

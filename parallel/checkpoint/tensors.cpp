@@ -263,6 +263,11 @@ void write_all_stages(const ParameterStore& store, const Mesh& mesh, const std::
     }
 }
 
+// Whether this rank is one of those that together hold the model once, as it is written.
+bool takes_part(const Mesh& mesh, const ParameterStore& store) {
+  return (store.divided() ? mesh.zero_copies : mesh.replicas).rank() == 0;
+}
+
 // The tensors of all stages as a file declares them.
 void declare(const std::vector<std::vector<TensorInfo>>& stages, const std::string& prefix,
              DType dtype, std::vector<TensorInfo>& infos) {
@@ -278,7 +283,7 @@ void declare(const std::vector<std::vector<TensorInfo>>& stages, const std::stri
 
 void save_weights(const ParameterStore& store, const Mesh& mesh,
                   const std::filesystem::path& folder, DType dtype) {
-  if (mesh.dp.rank() != 0 && !store.divided()) return;
+  if (!takes_part(mesh, store)) return;
   const auto stages = tensors_of_stages(logical_tensors(store), mesh.pp);
   std::optional<runtime::ShardedSafetensorsWriter> writer;
   if (mesh.is_first_rank()) {
@@ -296,7 +301,7 @@ void save_weights(const ParameterStore& store, const Mesh& mesh,
 
 void save_tensor_sets(const ParameterStore& store, const std::vector<TensorSet>& sets,
                       const Mesh& mesh, const std::filesystem::path& file) {
-  if (mesh.dp.rank() != 0 && !store.divided()) return;
+  if (!takes_part(mesh, store)) return;
   const auto stages = tensors_of_stages(logical_tensors(store), mesh.pp);
   std::optional<runtime::SafetensorsWriter> writer;
   if (mesh.is_first_rank()) {

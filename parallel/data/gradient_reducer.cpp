@@ -7,8 +7,8 @@ namespace tandem::parallel {
 using runtime::Leaf;
 using runtime::Tensor;
 
-GradientReducer::GradientReducer(ParameterStore& store, Group dp)
-    : store_(store), dp_(std::move(dp)) {
+GradientReducer::GradientReducer(ParameterStore& store, Group dp, Group copies)
+    : store_(store), dp_(std::move(dp)), copies_(std::move(copies)) {
   for (const FlatBucket& flat : store.layout().buckets()) {
     buckets_.emplace_back();
     buckets_.back().flat = &flat;
@@ -99,7 +99,18 @@ void GradientReducer::end_micro_batch() {
   TANDEM_CHECK(running_, "end_micro_batch() without begin_micro_batch()");
   while (next_to_send_ < buckets_.size()) send(buckets_[next_to_send_++]);
   for (Bucket& bucket : buckets_) settle(bucket);
+  if (last_) sum_over_copies();
   running_ = false;
+}
+
+void GradientReducer::sum_over_copies() {
+  if (copies_.size() == 1) return;
+  std::vector<Work> works;
+  for (const Bucket& bucket : buckets_) {
+    Tensor own = store_.owned_grads(*bucket.flat);
+    works.push_back(copies_.all_reduce(own, ReduceOp::kSum, "gradients of the other copies"));
+  }
+  for (Work& work : works) work.wait();
 }
 
 }  // namespace tandem::parallel

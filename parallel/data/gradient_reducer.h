@@ -14,8 +14,9 @@ namespace tandem::parallel {
 
 class GradientReducer {
  public:
-  // Installs itself in the leaves. Buckets are those of the store's layout.
-  GradientReducer(ParameterStore& store, Group dp);
+  // Installs itself in the leaves. Buckets are those of the store's layout. `copies`: ranks outside
+  // `dp` that hold the same parts, with which sums are added up at the end of a step.
+  GradientReducer(ParameterStore& store, Group dp, Group copies = {});
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
@@ -23,7 +24,7 @@ class GradientReducer {
   // Around each micro-batch's forward and backward. Buckets are sent while backward runs: in the
   // last micro-batch of a step, and with divided gradients in every one.
   void begin_micro_batch(bool first, bool last);
-  // After the last one, the store's owned gradients are sums over the group and the micro-batches;
+  // After the last one, the store's owned gradients are sums over the groups and the micro-batches;
   // parameters that no rank used are zero.
   void end_micro_batch();
 
@@ -45,9 +46,10 @@ class GradientReducer {
   void send_ready();
   void send(Bucket& bucket);
   void settle(Bucket& bucket);
+  void sum_over_copies();
 
   ParameterStore& store_;
-  Group dp_;
+  Group dp_, copies_;
   std::vector<Bucket> buckets_;
   std::size_t next_to_send_ = 0;
   bool running_ = false;

@@ -25,7 +25,8 @@ std::vector<std::vector<std::size_t>> groups_of(std::span<const FlatItem> items,
   std::int64_t filled = bucket_elements;
   for (std::size_t i = items.size(); i-- > 0;) {
     if (items[i].small) continue;
-    if (filled >= bucket_elements || items[i].alone) {
+    const bool other_unit = !groups.empty() && items[groups.back()[0]].unit != items[i].unit;
+    if (filled >= bucket_elements || items[i].alone || other_unit) {
       groups.emplace_back();
       filled = 0;
     }
@@ -56,7 +57,9 @@ FlatLayout::FlatLayout(std::span<const FlatItem> items, int replicas, std::int64
 }
 
 void FlatLayout::add_bucket(std::vector<std::size_t> members, bool divided) {
-  FlatBucket bucket{.items = std::move(members), .begin = elements_, .divided = divided};
+  FlatBucket bucket{
+      .items = std::move(members), .begin = elements_, .divided = divided, .begins = sizes_};
+  bucket.unit = items_[bucket.items[0]].unit;
   for (const std::size_t item : bucket.items) {
     offsets_[item] = elements_;
     elements_ += aligned(items_[item].elements);
@@ -64,25 +67,27 @@ void FlatLayout::add_bucket(std::vector<std::size_t> members, bool divided) {
   if (divided)
     elements_ = bucket.begin + rounded_up(elements_ - bucket.begin, kAlignElements * replicas_);
   bucket.elements = elements_ - bucket.begin;
+  for (std::size_t e = 0; e < kExtents; ++e)
+    sizes_[e] +=
+        holds_whole(bucket, static_cast<Extent>(e)) ? bucket.elements : part_elements(bucket);
   buckets_.push_back(std::move(bucket));
 }
 
-std::int64_t FlatLayout::owned_position(std::int64_t flat) const {
-  const std::int64_t matrices = std::min(flat, small_begin_);
-  return matrices / replicas_ + (flat - matrices);
+bool FlatLayout::holds_whole(const FlatBucket& bucket, Extent extent) const {
+  return !bucket.divided || extent == Extent::kWhole ||
+         (extent == Extent::kUnitsDivided && bucket.unit < 0);
 }
 
 std::vector<OwnedRange> FlatLayout::ranges_of(std::size_t item) const {
   const FlatBucket& bucket = buckets_[bucket_of_[item]];
   const std::int64_t begin = offsets_[item], end = begin + items_[item].elements;
-  if (!bucket.divided) return {{0, 0, end - begin, owned_position(begin)}};
+  if (!bucket.divided) return {{0, 0, end - begin, begin - bucket.begin}};
   std::vector<OwnedRange> ranges;
-  const std::int64_t part = bucket.elements / replicas_;
+  const std::int64_t part = part_elements(bucket);
   for (int replica = 0; replica < replicas_; ++replica) {
     const std::int64_t part_begin = bucket.begin + replica * part;
     const std::int64_t from = std::max(begin, part_begin), to = std::min(end, part_begin + part);
-    if (from < to)
-      ranges.push_back({replica, from - begin, to - from, owned_begin(bucket) + from - part_begin});
+    if (from < to) ranges.push_back({replica, from - begin, to - from, from - part_begin});
   }
   return ranges;
 }

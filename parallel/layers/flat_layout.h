@@ -6,6 +6,7 @@
 // replica r owns the r-th of equal parts, wherever parameters begin or end.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -16,13 +17,24 @@ struct FlatItem {
   std::int64_t elements = 0;
   bool small = false;  // kept whole by every replica
   bool alone = false;  // in a bucket of its own, so that its division depends on nothing else
+  int unit = -1;       // a bucket has items of one unit only; -1: of none
 };
+
+// What a replica's buffer holds of the items.
+enum class Extent {
+  kWhole,
+  kOwned,         // of divided buckets, the part that the replica owns
+  kUnitsDivided,  // the same, but only of buckets that belong to a unit; the others whole
+};
+inline constexpr std::size_t kExtents = 3;
 
 struct FlatBucket {
   std::vector<std::size_t> items;  // in order of their offsets
-  std::int64_t begin = 0;
-  std::int64_t elements = 0;  // padding included
-  bool divided = false;       // among the replicas
+  std::int64_t begin = 0;          // in a whole buffer
+  std::int64_t elements = 0;       // padding included
+  bool divided = false;            // among the replicas
+  int unit = -1;
+  std::array<std::int64_t, kExtents> begins{};  // in a buffer of each extent
 };
 
 // A part of one item that one replica owns.
@@ -30,7 +42,7 @@ struct OwnedRange {
   int replica = 0;
   std::int64_t begin = 0;  // within the item
   std::int64_t count = 0;
-  std::int64_t owned_offset = 0;  // in a buffer that holds only what this replica owns
+  std::int64_t part_offset = 0;  // within the replica's part of the bucket
 };
 
 class FlatLayout {
@@ -48,20 +60,25 @@ class FlatLayout {
   std::int64_t elements() const { return elements_; }
   // Where small items begin.
   std::int64_t small_begin() const { return small_begin_; }
-  // Of a buffer that holds only what one replica owns (all small items included).
-  std::int64_t owned_elements() const { return owned_position(elements_); }
+  // Of a buffer, and where a bucket begins in it.
+  std::int64_t elements(Extent extent) const { return sizes_[static_cast<std::size_t>(extent)]; }
+  std::int64_t begin_of(const FlatBucket& bucket, Extent extent) const {
+    return bucket.begins[static_cast<std::size_t>(extent)];
+  }
+  // Whether a buffer has all of a bucket.
+  bool holds_whole(const FlatBucket& bucket, Extent extent) const;
+  // Of one replica's part, or of the whole bucket where it is not divided.
+  std::int64_t part_elements(const FlatBucket& bucket) const {
+    return bucket.divided ? bucket.elements / replicas_ : bucket.elements;
+  }
   int replicas() const { return replicas_; }
 
   // The parts of an item, by replica in ascending order; one part, of replica 0, where the item is
   // not divided: everybody owns it.
   std::vector<OwnedRange> ranges_of(std::size_t item) const;
-  // Where a bucket's own part starts in a buffer of what a replica owns.
-  std::int64_t owned_begin(const FlatBucket& bucket) const { return owned_position(bucket.begin); }
 
  private:
   void add_bucket(std::vector<std::size_t> members, bool divided);
-  // For the beginning of a bucket, or of a small item.
-  std::int64_t owned_position(std::int64_t flat) const;
 
   int replicas_ = 1;
   std::vector<FlatItem> items_;
@@ -69,6 +86,7 @@ class FlatLayout {
   std::vector<std::size_t> bucket_of_;
   std::vector<std::int64_t> offsets_;
   std::int64_t elements_ = 0;
+  std::array<std::int64_t, kExtents> sizes_{};
   std::int64_t small_begin_ = 0;
 };
 

@@ -63,7 +63,8 @@ void ParameterStore::allocate() {
     items.push_back(
         {.elements = quantizes(*stored) ? 0 : local_shape(stored->spec, tp().size()).elements(),
          .small = stored->options.keep_fp32,
-         .alone = !stored->options.holders.empty()});
+         .alone = !stored->options.holders.empty(),
+         .unit = stored->options.unit});
   layout_ = FlatLayout(items, divided() ? dp().size() : 1, options_.bucket_elements);
   allocate_buffers();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -72,19 +73,36 @@ void ParameterStore::allocate() {
   }
 }
 
+Extent ParameterStore::masters_extent() const {
+  if (!divided()) return Extent::kWhole;
+  return rounded() ? Extent::kOwned : values_extent();
+}
+
+Extent ParameterStore::values_extent() const {
+  return divides_parameters() ? Extent::kUnitsDivided : Extent::kWhole;
+}
+
 void ParameterStore::allocate_buffers() {
   const auto zeros = [&](std::int64_t elements, DType dtype) {
     return Tensor::zeros({elements}, dtype, device());
   };
-  const std::int64_t all = layout_.elements(), matrices = layout_.small_begin(),
-                     owned = layout_.owned_elements();
-  if (rounded()) compute_ = zeros(matrices, compute_dtype());
+  const std::int64_t small = layout_.elements() - layout_.small_begin();
+  if (rounded()) compute_ = zeros(layout_.elements(values_extent()) - small, compute_dtype());
   if (!trainable()) {
-    master_ = zeros(rounded() ? all - matrices : all, DType::kF32);
+    master_ = zeros(rounded() ? small : layout_.elements(), DType::kF32);
     return;
   }
-  master_ = zeros(whole_masters() ? all : owned, DType::kF32);
-  grad_ = zeros(divides_gradients() ? owned : all, DType::kF32);
+  master_ = zeros(layout_.elements(masters_extent()), DType::kF32);
+  grad_ = zeros(layout_.elements(grads_extent()), DType::kF32);
+}
+
+Tensor ParameterStore::view_in(const Tensor& buffer, Extent extent, std::size_t index,
+                               std::int64_t offset_in_bucket, const Shape& shape) const {
+  const std::int64_t position = layout_.begin_of(bucket_of(index), extent) + offset_in_bucket;
+  // Small parameters lie at the end.
+  const bool small = parameters_[index]->options.keep_fp32;
+  return buffer.slice(small ? buffer.elements() - (layout_.elements(extent) - position) : position,
+                      shape);
 }
 
 void ParameterStore::place(std::size_t index) {
@@ -98,29 +116,34 @@ void ParameterStore::place(std::size_t index) {
   }
   const Shape shape = local_shape(stored.spec, tp().size());
   const bool small = stored.options.keep_fp32;
-  const std::int64_t offset = layout_.offset_of(index);
-  if (rounded() && !small) parameter.leaf.value = compute_.slice(offset, shape);
-  // Small parameters lie at the end of every buffer of masters and gradients.
-  const auto from_end = [&](const Tensor& buffer) {
-    return buffer.slice(buffer.elements() - (layout_.elements() - offset), shape);
+  const FlatBucket& bucket = bucket_of(index);
+  const auto whole_in = [&](const Tensor& buffer, Extent extent) {
+    if (!layout_.holds_whole(bucket, extent)) return Tensor();
+    return view_in(buffer, extent, index, layout_.offset_of(index) - bucket.begin, shape);
   };
-  if (small || (trainable() ? whole_masters() : !rounded())) parameter.master = from_end(master_);
-  if (!parameter.leaf.value.defined()) parameter.leaf.value = parameter.master;
-  if (trainable() && (small || !divides_gradients())) parameter.leaf.grad = from_end(grad_);
+  if (rounded() && !small) parameter.leaf.value = whole_in(compute_, values_extent());
+  if (small || trainable() || !rounded()) parameter.master = whole_in(master_, masters_extent());
+  if (small || !rounded()) parameter.leaf.value = parameter.master;
+  if (trainable()) parameter.leaf.grad = whole_in(grad_, grads_extent());
 }
 
 void ParameterStore::add_owned_part(std::size_t index) {
   owned_index_.push_back(-1);
+  const FlatBucket& bucket = bucket_of(index);
   for (const OwnedRange& range : layout_.ranges_of(index)) {
     if (divided(index) && range.replica != dp().rank()) continue;
-    const std::int64_t whole_offset = layout_.offset_of(index) + range.begin;
-    const auto part_of = [&](const Tensor& buffer, bool whole) {
-      return buffer.slice(whole ? whole_offset : range.owned_offset, {range.count});
+    const auto part_in = [&](const Tensor& buffer, Extent extent) {
+      const bool whole = layout_.holds_whole(bucket, extent);
+      return view_in(
+          buffer, extent, index,
+          whole ? layout_.offset_of(index) + range.begin - bucket.begin : range.part_offset,
+          {range.count});
     };
     OwnedPart part{.parameter = index, .begin = range.begin, .count = range.count};
-    part.master = part_of(master_, whole_masters());
-    part.grad = part_of(grad_, !divides_gradients());
-    if (rounded() && !parameters_[index]->options.keep_fp32) part.compute = part_of(compute_, true);
+    part.master = part_in(master_, masters_extent());
+    part.grad = part_in(grad_, grads_extent());
+    if (rounded() && !parameters_[index]->options.keep_fp32)
+      part.compute = part_in(compute_, values_extent());
     owned_index_.back() = static_cast<std::ptrdiff_t>(owned_.size());
     owned_.push_back(std::move(part));
   }
@@ -135,9 +158,14 @@ void ParameterStore::assign(std::size_t index, const Tensor& host) {
   StoredParameter& stored = *parameters_[index];
   if (stored.quantized.defined())
     return assign_quantized(stored.spec, tp(), host, stored.quantized);
-  runtime::Parameter& parameter = stored.parameter;
-  runtime::backend_of(parameter.leaf.value).copy(host, parameter.leaf.value);
-  if (const OwnedPart* part = owned_part(index)) assign_part(index, host, part->master);
+  Tensor& value = stored.parameter.leaf.value;
+  const bool whole = layout_.holds_whole(bucket_of(index), values_extent());
+  if (whole) runtime::backend_of(value).copy(host, value);
+  if (const OwnedPart* part = owned_part(index)) {
+    assign_part(index, host, part->master);
+    if (!whole && part->compute.defined()) assign_part(index, host, part->compute);
+  }
+  if (on_change_) on_change_();
 }
 
 Tensor ParameterStore::collect(std::size_t index) const {
@@ -177,19 +205,34 @@ Tensor ParameterStore::collect_part(std::size_t index, const Tensor& part) const
 
 void ParameterStore::gather_values() {
   if (!divided()) return;
+  if (on_change_) on_change_();
   const Tensor& values = rounded() ? compute_ : master_;
   std::vector<Work> works;
   for (const FlatBucket& bucket : layout_.buckets()) {
-    if (!bucket.divided) continue;
-    Tensor whole = values.slice(bucket.begin, {bucket.elements});
+    if (!bucket.divided || !layout_.holds_whole(bucket, values_extent())) continue;
+    Tensor whole = values.slice(layout_.begin_of(bucket, values_extent()), {bucket.elements});
     works.push_back(dp().all_gather(own_part(bucket, whole), whole, "updated weights"));
   }
   for (Work& work : works) work.wait();
 }
 
+Tensor ParameterStore::own_values(const FlatBucket& bucket) const {
+  TANDEM_CHECK(!layout_.holds_whole(bucket, values_extent()), "a bucket whose values are whole");
+  return (rounded() ? compute_ : master_)
+      .slice(layout_.begin_of(bucket, values_extent()), {layout_.part_elements(bucket)});
+}
+
+void ParameterStore::attach_values(const FlatBucket& bucket, const Tensor& values) {
+  for (const std::size_t i : bucket.items)
+    parameters_[i]->parameter.leaf.value =
+        values.defined() ? values.slice(layout_.offset_of(i) - bucket.begin,
+                                        local_shape(parameters_[i]->spec, tp().size()))
+                         : Tensor();
+}
+
 Tensor ParameterStore::bucket_grads(const FlatBucket& bucket) const {
-  if (bucket.divided && divides_gradients()) return {};
-  return grad_.slice(grad_.elements() - (layout_.elements() - bucket.begin), {bucket.elements});
+  if (!layout_.holds_whole(bucket, grads_extent())) return {};
+  return grad_.slice(layout_.begin_of(bucket, grads_extent()), {bucket.elements});
 }
 
 void ParameterStore::attach_grads(const FlatBucket& bucket, const Tensor& grads) {
@@ -203,14 +246,14 @@ void ParameterStore::detach_grads(const FlatBucket& bucket) {
 }
 
 Tensor ParameterStore::own_part(const FlatBucket& bucket, const Tensor& whole) const {
-  const std::int64_t part = bucket.elements / dp().size();
+  const std::int64_t part = layout_.part_elements(bucket);
   return whole.slice(dp().rank() * part, {part});
 }
 
 Tensor ParameterStore::owned_grads(const FlatBucket& bucket) const {
   const Tensor whole = bucket_grads(bucket);
   if (whole.defined()) return bucket.divided ? own_part(bucket, whole) : whole;
-  return grad_.slice(layout_.owned_begin(bucket), {bucket.elements / dp().size()});
+  return grad_.slice(layout_.begin_of(bucket, grads_extent()), {layout_.part_elements(bucket)});
 }
 
 void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,

@@ -7,6 +7,7 @@
 // moments works on owned parts.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,6 +39,11 @@ struct ParameterOptions {
   bool keep_fp32 = false;  // norms and biases: kernels read them in fp32
   // false: never changes in training (a buffer that files hold like a weight). Has no decay then.
   bool trainable = true;
+  // The tensor-parallel ranks, which all hold it, each see a part of what it is used for: their
+  // gradients are partial sums (see sum_partial_gradients).
+  bool partial_over_tp = false;
+  // The part of the model that uses it as one, and alone: a block. -1: none.
+  int unit = -1;
   // Stages of the pipeline that have a copy, if more than one.
   std::vector<int> holders = {};
   // Read by products alone: a frozen store may hold it in 8 or 4 bits.
@@ -45,7 +51,12 @@ struct ParameterOptions {
 };
 
 // What the replicas of a model divide among them.
-enum class ZeroStage { kNone, kOptimizer, kGradients };
+enum class ZeroStage {
+  kNone,
+  kOptimizer,   // masters and moments
+  kGradients,   // those and gradients
+  kParameters,  // those and, of matrices that belong to a unit, what kernels compute with
+};
 
 struct StoreOptions {
   runtime::PrecisionPolicy precision{};
@@ -110,7 +121,8 @@ class ParameterStore {
   // `part` is undefined where it owns nothing.
   void assign_part(std::size_t index, const runtime::Tensor& host, runtime::Tensor part) const;
   runtime::Tensor collect_part(std::size_t index, const runtime::Tensor& part) const;
-  // After an update of the owned parts: every replica gets the others' values. Collective over dp.
+  // After an update of the owned parts: every replica gets the others' values of what it holds
+  // whole. Collective over dp.
   void gather_values();
 
   // The flat buffers of this rank.
@@ -131,7 +143,15 @@ class ParameterStore {
   bool divided(std::size_t index) const {
     return divided() && !parameters_[index]->options.keep_fp32;
   }
-  bool divides_gradients() const { return zero_ == ZeroStage::kGradients; }
+  bool divides_gradients() const { return zero_ >= ZeroStage::kGradients; }
+  // Leaves of units have values only while UnitValues brings them together.
+  bool divides_parameters() const { return zero_ == ZeroStage::kParameters; }
+  // What this replica has of a unit's bucket to compute with.
+  runtime::Tensor own_values(const FlatBucket& bucket) const;
+  // Gives the leaves of a bucket their values, or takes them away (an undefined tensor).
+  void attach_values(const FlatBucket& bucket, const runtime::Tensor& values);
+  // Called when values change: what was brought together is of no use then.
+  void on_change(std::function<void()> call) { on_change_ = std::move(call); }
   // False for a copy of what an earlier stage of the pipeline holds: norms and files have it once.
   bool counts(std::size_t index) const;
   // Unsharded elements of the parameters that this stage holds.
@@ -150,8 +170,17 @@ class ParameterStore {
   void fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
                   std::span<float> host);
   bool rounded() const { return compute_dtype() != runtime::DType::kF32; }
-  // fp32 masters of all elements, not only the owned ones.
-  bool whole_masters() const { return !divided() || !rounded(); }
+  // What the buffers hold: of masters, of what kernels compute with (the masters where those are
+  // not rounded), of gradients.
+  Extent masters_extent() const;
+  Extent values_extent() const;
+  Extent grads_extent() const { return divides_gradients() ? Extent::kOwned : Extent::kWhole; }
+  const FlatBucket& bucket_of(std::size_t index) const {
+    return layout_.buckets()[layout_.bucket_of(index)];
+  }
+  // Elements [begin, …) of a parameter in a buffer that may lack the matrices, or the small ones.
+  runtime::Tensor view_in(const runtime::Tensor& buffer, Extent extent, std::size_t index,
+                          std::int64_t offset_in_bucket, const runtime::Shape& shape) const;
   bool quantizes(const StoredParameter& stored) const {
     return options_.quantize != runtime::QuantFormat::kNone && stored.options.quantizable;
   }
@@ -166,6 +195,7 @@ class ParameterStore {
   std::vector<std::ptrdiff_t> owned_index_;  // by parameter; -1: none
   FlatLayout layout_;
   runtime::Tensor master_, compute_, grad_;
+  std::function<void()> on_change_;
 };
 
 // Copies between a rank's stored tensor (host fp32, local_shape) and one logical piece's local

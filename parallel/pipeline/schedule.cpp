@@ -102,6 +102,7 @@ class Simulation {
       for (int stage = 0; stage < shape_.stages; ++stage)
         while (advance(stage)) moved = true;
     SimulatedStep step;
+    step.actions = std::move(actions_);
     for (const Rank& rank : ranks_) {
       TANDEM_CHECK(rank.next == rank.actions.size(), "the schedule's ranks wait for each other");
       step.seconds = std::max(step.seconds, rank.time);
@@ -142,7 +143,9 @@ class Simulation {
     const auto start = ready(action, part);
     if (!start) return false;
     const bool backward = action.kind == Kind::kBackward;
-    rank.time = std::max(rank.time, *start) + seconds_[backward];
+    const double begin = std::max(rank.time, *start);
+    rank.time = begin + seconds_[backward];
+    actions_.push_back({stage, action, begin, rank.time});
     rank.held += backward ? -1 : 1;
     rank.most_held = std::max(rank.most_held, rank.held);
     end_of(action.kind, part, action.micro_batch) = rank.time;
@@ -155,6 +158,7 @@ class Simulation {
   double seconds_[2];                           // forward, backward
   std::vector<std::optional<double>> ends_[2];  // likewise; by part and micro-batch
   std::vector<Rank> ranks_;
+  std::vector<SimulatedAction> actions_;
 };
 
 }  // namespace

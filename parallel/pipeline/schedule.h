@@ -42,11 +42,18 @@ struct PipelineAction {
 std::vector<PipelineAction> pipeline_schedule(const PipelineShape& shape, int stage,
                                               std::int64_t micro_batches);
 
+struct SimulatedAction {
+  int stage = 0;
+  PipelineAction action;
+  double begin = 0, end = 0;  // seconds
+};
+
 // A step as the schedule alone determines it: messages take no time.
 struct SimulatedStep {
   double seconds = 0;
   double bubble = 0;               // share of that time that a rank waits, on average
   std::vector<std::int64_t> held;  // by stage: the most forwards whose backward is yet to come
+  std::vector<SimulatedAction> actions;  // of each stage in order
 };
 // `forward_seconds` and `backward_seconds` of one part and one micro-batch. Throws InternalError
 // where ranks would wait for each other for ever.

@@ -9,6 +9,7 @@
 #include "models/gpt2/gpt2.h"
 #include "models/t5/t5.h"
 #include "parallel/comm/threads/threads.h"
+#include "parallel/data/partial_gradients.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/io/text_file.h"
 #include "tests/models/golden_model.h"
@@ -50,7 +51,12 @@ bool has_encoder_and_decoder(const std::string& name) {
 // pipeline of two stages is cut, and one of four within each.
 std::vector<parallel::LayoutConfig> layouts_for(const std::string& name) {
   std::vector<parallel::LayoutConfig> layouts = {
-      {}, {.tensor_parallel = 2}, {.data_parallel = 2}, {.pipeline_parallel = 2}};
+      {},
+      {.tensor_parallel = 2},
+      {.data_parallel = 2},
+      {.pipeline_parallel = 2},
+      {.tensor_parallel = 2, .sequence_parallel = true},
+      {.pipeline_parallel = 2, .tensor_parallel = 2, .sequence_parallel = true}};
   if (has_encoder_and_decoder(name)) {
     layouts.push_back({.pipeline_parallel = 4});
     layouts.push_back({.pipeline_parallel = 2, .virtual_stages = 2});
@@ -63,6 +69,7 @@ std::vector<parallel::LayoutConfig> layouts_for(const std::string& name) {
 struct Case {
   std::string name;
   int tensor_parallel = 1;
+  bool sequence_parallel = false;
   DType compute = DType::kF32;
   bool recompute = false;
   double logits_tolerance = 1e-5;
@@ -71,7 +78,7 @@ struct Case {
 
 std::string title(const testing::TestParamInfo<Case>& info) {
   const Case& c = info.param;
-  return fmt::format("{}_tp{}{}{}", c.name, c.tensor_parallel,
+  return fmt::format("{}_tp{}{}{}{}", c.name, c.tensor_parallel, c.sequence_parallel ? "_sp" : "",
                      c.compute == DType::kBF16 ? "_bf16" : "", c.recompute ? "_recompute" : "");
 }
 
@@ -121,7 +128,9 @@ TEST_P(FamilyGolden, logits_loss_and_every_gradient_equal_transformers) {
   const SafetensorsFile golden = golden_of(param.name);
   const GoldenBatch batch = GoldenBatch::read(golden);
   EXPECT_EQ(batch.positions, golden_ints(golden, "positions"));
-  on_ranks({.tensor_parallel = param.tensor_parallel}, [&](const parallel::Mesh& mesh) {
+  const parallel::LayoutConfig layout{.tensor_parallel = param.tensor_parallel,
+                                      .sequence_parallel = param.sequence_parallel};
+  on_ranks(layout, [&](const parallel::Mesh& mesh) {
     models::BuildOptions options = on(mesh);
     options.precision.compute = param.compute;
     options.recompute = param.recompute;
@@ -133,6 +142,7 @@ TEST_P(FamilyGolden, logits_loss_and_every_gradient_equal_transformers) {
     const double loss = golden_loss(*model, batch, batch.target_count(), true);
     const double expected = golden.read("loss").to_vector<float>()[0];
     EXPECT_NEAR(loss, expected, param.logits_tolerance * expected);
+    parallel::sum_partial_gradients(model->parameters());
     expect_gradients(*model, mesh, golden, param.gradient_tolerance,
                      param.compute == DType::kBF16 ? 0.03 : 3e-4);
   });
@@ -147,6 +157,9 @@ std::vector<Case> cases() {
   for (const std::string& name : kNames) {
     all.push_back({.name = name});
     all.push_back({.name = name, .tensor_parallel = 2});
+    all.push_back({.name = name, .tensor_parallel = 2, .sequence_parallel = true});
+    all.push_back(
+        {.name = name, .tensor_parallel = 2, .sequence_parallel = true, .recompute = true});
     if (name.starts_with("gpt2") || name.starts_with("t5"))
       all.push_back({.name = name, .tensor_parallel = 4});
     all.push_back({.name = name, .recompute = true});

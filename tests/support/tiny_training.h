@@ -1,13 +1,16 @@
-// A small model and data that every layout test trains in the same way.
+// Small models and data that every layout test trains in the same way.
 #pragma once
 
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <vector>
 
-#include "data/batch.h"
+#include "data/context_part.h"
 #include "models/llama/llama.h"
+#include "models/t5/t5.h"
 #include "runtime/base/random.h"
+#include "train/checkpoint.h"
 #include "train/engine.h"
 #include "train/objectives.h"
 
@@ -37,7 +40,49 @@ inline std::vector<std::int32_t> tiny_sequence(std::int64_t index, std::int64_t 
   return tokens;
 }
 
+// The same sizes for a decoder, an encoder and an encoder-decoder, which has `layers` on each side.
+inline models::AnyConfig tiny_config_of(models::ModelKind kind, std::int64_t layers) {
+  models::AnyConfig config(kind == models::ModelKind::kEncoder          ? "bert"
+                           : kind == models::ModelKind::kEncoderDecoder ? "t5"
+                                                                        : "llama");
+  const models::LlamaConfig sizes = tiny_config();
+  if (auto* llama = dynamic_cast<models::LlamaConfig*>(&*config)) *llama = sizes;
+  config->vocab_size = sizes.vocab_size;
+  config->hidden_size = sizes.hidden_size;
+  config->intermediate_size = sizes.intermediate_size;
+  config->num_attention_heads = sizes.num_attention_heads;
+  config->num_hidden_layers = layers;
+  if (auto* t5 = dynamic_cast<models::T5Config*>(&*config)) {
+    t5->num_decoder_layers = layers;
+    t5->head_dim = 8;
+    t5->initializer_range = 0.5;
+  } else {
+    config->max_position_embeddings = sizes.max_position_embeddings;
+    config->initializer_range = sizes.initializer_range;
+  }
+  return config;
+}
+
+// A decoder predicts each next token, an encoder every fifth one, which it sees as 0; an
+// encoder-decoder reads a sequence and writes its second half.
+inline void add_tiny_exercise(models::ModelKind kind, std::int64_t index, std::int64_t vocab,
+                              data::BatchBuilder& builder) {
+  const std::vector<std::int32_t> tokens = tiny_sequence(index, vocab);
+  if (kind == models::ModelKind::kDecoder) return builder.add_completion(tokens, 0, index);
+  if (kind == models::ModelKind::kEncoderDecoder)
+    return builder.add_pair(tokens, std::span(tokens).subspan(tokens.size() / 2), 0, index);
+  std::vector<std::int32_t> hidden = tokens, targets(tokens.size(), data::kNoToken);
+  std::vector<float> weights(tokens.size(), 0.0f);
+  for (std::size_t i = static_cast<std::size_t>(index % 5); i < tokens.size(); i += 5) {
+    targets[i] = tokens[i];
+    weights[i] = 1.0f;
+    hidden[i] = 0;
+  }
+  builder.add_sequence(hidden, targets, weights, index);
+}
+
 struct TrainingCase {
+  models::ModelKind kind = models::ModelKind::kDecoder;
   std::int64_t steps = 20;
   std::int64_t global_batch_size = 16;
   std::int64_t micro_batch_size = 4;
@@ -45,6 +90,7 @@ struct TrainingCase {
   runtime::DType compute = runtime::DType::kF32;
   std::int64_t layers = 2;
   runtime::Device device = {};
+  std::filesystem::path save_to = {};  // where the last step's weights go; empty: nowhere
 };
 
 struct TrainingTrace {
@@ -54,8 +100,7 @@ struct TrainingTrace {
 };
 
 inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
-  models::LlamaConfig config = tiny_config();
-  config.num_hidden_layers = setup.layers;
+  const models::AnyConfig config = tiny_config_of(setup.kind, setup.layers);
   models::BuildOptions options;
   options.lay_over(mesh);
   options.device = setup.device;
@@ -65,7 +110,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
   const std::int64_t before = allocated();
-  auto model = models::make_llama(config, options);
+  auto model = config->make(options);
   model->parameters().initialize(5);
   train::Engine engine(std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1});
   const std::int64_t own = setup.global_batch_size / mesh.dp.size();
@@ -77,12 +122,12 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
       data::BatchBuilder builder;
       for (std::int64_t i = begin; i < begin + setup.micro_batch_size; ++i) {
         const std::int64_t index = step * setup.global_batch_size + mesh.dp.rank() * own + i;
-        builder.add_completion(tiny_sequence(index, config.vocab_size), 0, index);
+        add_tiny_exercise(setup.kind, index, config->vocab_size, builder);
       }
-      batches.push_back(builder.take());
+      batches.push_back(data::context_part(builder.take(), mesh.cp.rank(), mesh.cp.size()));
       weight += train::target_weight(batches.back());
     }
-    weight = mesh.dp.all_reduce_scalar(weight, parallel::ReduceOp::kSum, "weight");
+    weight = mesh.replicas.all_reduce_scalar(weight, parallel::ReduceOp::kSum, "weight");
     double loss = 0;
     const auto stats = engine.step(
         static_cast<std::int64_t>(batches.size()),
@@ -91,11 +136,13 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
               train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true);
         },
         3e-3, 1.0);
-    loss = mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
+    loss = mesh.replicas.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
     trace.losses.push_back(mesh.pp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
     trace.grad_norms.push_back(stats.grad_norm);
   }
   trace.resident_bytes = allocated() - before;
+  if (!setup.save_to.empty())
+    train::save_model_directory(engine.model(), mesh, nullptr, setup.save_to, runtime::DType::kF32);
   return trace;
 }
 

@@ -46,6 +46,17 @@ Tensor embedding(const Tensor& tokens, Leaf& weight, std::int64_t first_row) {
   return y;
 }
 
+Tensor before_backward(const Tensor& x, std::function<void()> work) {
+  if (!recording({&x})) return x;
+  Tensor y = x.detach();
+  Tape::current()->record("before_backward", {&x}, {&y}, {},
+                          [work = std::move(work)](BackwardContext& context) {
+                            work();
+                            context.add_grad_input(0, context.grad_output(0));
+                          });
+  return y;
+}
+
 Tensor select_rows(const Tensor& x, const Tensor& rows) {
   TANDEM_CHECK(x.shape().rank() == 2 && rows.dtype() == DType::kI32, "select_rows of {} by {}",
                x.str(), rows.str());

@@ -13,7 +13,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kParameters = 400 * 64 + 2 * (64 * (64 + 2 * 32) + 64 * 64 + 3 * 64 * 128);
+constexpr std::int64_t kEmbedding = 400 * 64;
+constexpr std::int64_t kParameters = kEmbedding + 2 * (64 * (64 + 2 * 32) + 64 * 64 + 3 * 64 * 128);
 
 Recipe recipe_with(const std::string& keys, std::int64_t ranks = 4) {
   return parse_recipe(
@@ -55,6 +56,9 @@ TEST(MemoryPlan, copies_divide_what_the_recipe_says) {
   expect_near(model(layout + "1}").optimizer, 2.0 * kParameters);
   expect_near(model(layout + "1}").gradients, 4.0 * kParameters);
   expect_near(model(layout + "2}").gradients, 1.0 * kParameters);
+  // The embedding stays whole.
+  expect_near(model(layout + "2}").parameters - model(layout + "3}").parameters,
+              4.0 * 0.75 * (kParameters - kEmbedding));
   expect_near(model(", layout: {tensor_parallel: 2}").parameters, 2.0 * kParameters);
 }
 
@@ -86,7 +90,7 @@ TEST(MemoryPlan, names_the_changes_that_are_enough) {
   EXPECT_THAT(changes_that_fit(planner, stage, need - 5 * kParameters),
               ElementsAre("pretrain.layout.zero_stage=1"));
   EXPECT_THAT(changes_that_fit(planner, stage, need - 8 * kParameters),
-              ElementsAre(HasSubstr("pretrain.layout.zero_stage=2")));
+              ElementsAre(HasSubstr("pretrain.layout.zero_stage=3")));
   EXPECT_TRUE(changes_that_fit(planner, stage, 1000).empty());
 }
 

@@ -165,10 +165,23 @@ TEST(RecipeChecks, layouts_divide_the_model) {
        "1"},
       {pretrain_text("      layout: {pipeline_parallel: 2, virtual_stages: 0}\n"),
        "my.yaml:6: 'virtual_stages' must be at least 1, got 0"},
-      {pretrain_text("      layout: {context_parallel: 2}\n"),
-       "my.yaml:6: 'context_parallel' 2 is not available for any model so far; leave it at 1"},
+      {rlhf_text("      placement:\n        policy: {context_parallel: 2}\n"),
+       "my.yaml:9: 'context_parallel' 2 is for stages whose loss is a sum over tokens (pretrain, "
+       "sft); leave it at 1 here"},
+      {rlhf_text("      placement:\n        policy: {zero_stage: 3}\n"),
+       "my.yaml:9: 'zero_stage' 3 is for stages that train on a data set (pretrain, sft, reward, "
+       "dpo), whose copies of the model work in step; use 2 here"},
       {pretrain_text("      layout: {zero_stage: 4}\n"),
-       "my.yaml:6: 'zero_stage' must be 0, 1 or 2, got 4"},
+       "my.yaml:6: 'zero_stage' must be 0, 1, 2 or 3, got 4"},
+      {pretrain_text(
+           "      reproducible: layout\n      layout: {data_parallel: 4, zero_stage: 1}\n"),
+       "my.yaml:6: 'reproducible: layout' needs whole gradients of whole samples; set "
+       "pipeline_parallel and context_parallel to 1 and zero_stage to 0 (the layout is dp4 zero1)"},
+      {pretrain_text("      global_batch_size: 24\n      reproducible: layout\n"),
+       "my.yaml:7: 'reproducible: layout' adds samples up in a binary tree, for which "
+       "global_batch_size 24 and data_parallel 1 must be powers of two"},
+      {pretrain_text("      layout: {data_parallel: 4, zero_group_size: 3}\n"),
+       "my.yaml:6: 'zero_group_size' 3 does not divide the 4 copies of the model"},
       {rlhf_text("      placement:\n        reward: {tensor_parallel: 3}\n"),
        "my.yaml:9: model.num_attention_heads 4 is not divisible by tensor_parallel 3; use a "
        "tensor_parallel that divides it"},

@@ -93,6 +93,10 @@ for change in virtual_stages=1 pipeline_schedule=gpipe virtual_stages=2; do
     <(tr -d ' \n' <"$work/planned/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$') 0.02
 done
 
+# The picture in the documentation is what the program draws.
+"$trainer" plan docs/pictures/schedules.yaml --ranks 4 --plot "$work/schedules.svg" >/dev/null
+equal "docs/pictures/schedules.svg" "$(sha256sum <"docs/pictures/schedules.svg")" "$(sha256sum <"$work/schedules.svg")"
+
 # What no pipeline can be is one line before anything begins.
 refused() { # refused MESSAGE CHANGE…
   run_trainer 4 "$work/pipeline.yaml" "run_dir=$work/none" "${@:2}"

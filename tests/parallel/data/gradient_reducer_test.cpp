@@ -42,7 +42,8 @@ void expect_sums(const ParameterStore& store, std::size_t p, int factor, const s
         << what << ": parameter " << p << " element " << part->begin + static_cast<int>(i);
 }
 
-constexpr ZeroStage kStages[] = {ZeroStage::kNone, ZeroStage::kOptimizer, ZeroStage::kGradients};
+constexpr ZeroStage kStages[] = {ZeroStage::kNone, ZeroStage::kOptimizer, ZeroStage::kGradients,
+                                 ZeroStage::kParameters};
 
 std::vector<std::size_t> all_parameters(const ParameterStore& store) {
   std::vector<std::size_t> all(store.parameters().size());
@@ -89,6 +90,27 @@ TEST(GradientReducer, accumulates_over_micro_batches) {
         }
         for (const std::size_t p : all_parameters(store))
           expect_sums(store, p, 3 * 3, "three of two");
+      }
+    });
+}
+
+// Four ranks in two groups that each divide state: what two have of it, the other two have as well.
+TEST(GradientReducer, groups_that_divide_state_add_up_among_each_other) {
+  for (const ZeroStage zero : kStages)
+    run_ranks_as_threads(4, [zero](const Group& world) {
+      const Group together = world.split(world.rank() / 2, "together");
+      const Group copies = world.split(world.rank() % 2, "copies");
+      ParameterStore store = toy_store(testing::divided(zero, together));
+      GradientReducer reducer(store, together, copies);
+      for (int step = 0; step < 2; ++step) {
+        store.begin_step();
+        for (int micro = 0; micro < 2; ++micro) {
+          reducer.begin_micro_batch(micro == 0, micro == 1);
+          for (const std::size_t p : all_parameters(store)) differentiate(store, p, world.rank());
+          reducer.end_micro_batch();
+        }
+        for (const std::size_t p : all_parameters(store))
+          expect_sums(store, p, 2 * (1 + 2 + 3 + 4), "two of four");
       }
     });
 }

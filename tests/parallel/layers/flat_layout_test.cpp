@@ -30,7 +30,7 @@ TEST(FlatLayout, every_element_has_one_owner_and_one_place) {
       const FlatLayout layout(kItems, replicas, bucket);
       std::vector<std::vector<bool>> taken(
           static_cast<std::size_t>(replicas),
-          std::vector<bool>(static_cast<std::size_t>(layout.owned_elements()), false));
+          std::vector<bool>(static_cast<std::size_t>(layout.elements(Extent::kOwned)), false));
       std::vector<bool> covered(static_cast<std::size_t>(layout.elements()), false);
       for (std::size_t i = 0; i < kItems.size(); ++i) {
         std::int64_t next = 0;
@@ -39,7 +39,9 @@ TEST(FlatLayout, every_element_has_one_owner_and_one_place) {
           EXPECT_EQ(range.begin, next) << "a gap or an overlap";
           next += range.count;
           for (std::int64_t k = 0; k < range.count; ++k) {
-            auto place = taken.at(range.replica).begin() + range.owned_offset + k;
+            auto place = taken.at(range.replica).begin() +
+                         layout.begin_of(layout.buckets()[layout.bucket_of(i)], Extent::kOwned) +
+                         range.part_offset + k;
             EXPECT_FALSE(*place) << "two elements in one place";
             *place = true;
             auto whole = covered.begin() + layout.offset_of(i) + range.begin + k;
@@ -64,18 +66,38 @@ TEST(FlatLayout, owned_parts_are_equal_parts_of_buckets) {
       for (const OwnedRange& range : layout.ranges_of(item)) {
         const std::int64_t position = layout.offset_of(item) + range.begin - bucket.begin;
         EXPECT_EQ(position / part, range.replica);
-        EXPECT_EQ(range.owned_offset, layout.owned_begin(bucket) + position % part);
+        EXPECT_EQ(range.part_offset, position % part);
       }
   }
 }
 
 TEST(FlatLayout, of_one_replica_is_the_flat_buffer_itself) {
   const FlatLayout layout(kItems, 1, 200);
-  EXPECT_EQ(layout.owned_elements(), layout.elements());
-  for (std::size_t i = 0; i < kItems.size(); ++i) {
-    const std::vector<OwnedRange> ranges = layout.ranges_of(i);
-    ASSERT_EQ(ranges.size(), 1u);
-    EXPECT_EQ(ranges[0].owned_offset, layout.offset_of(i));
+  for (const Extent extent : {Extent::kOwned, Extent::kUnitsDivided}) {
+    EXPECT_EQ(layout.elements(extent), layout.elements());
+    for (const FlatBucket& bucket : layout.buckets()) {
+      EXPECT_TRUE(layout.holds_whole(bucket, extent));
+      EXPECT_EQ(layout.begin_of(bucket, extent), bucket.begin);
+    }
+  }
+}
+
+TEST(FlatLayout, buckets_of_units_are_divided_and_others_whole_where_units_are_divided) {
+  const std::vector<FlatItem> items{{.elements = 96},
+                                    {.elements = 192, .unit = 0},
+                                    {.elements = 192, .unit = 0},
+                                    {.elements = 7, .small = true, .unit = 0},
+                                    {.elements = 384, .unit = 1}};
+  const FlatLayout layout(items, 3, 1000);
+  ASSERT_EQ(layout.buckets().size(), 4u) << "one for each unit, one without, the small ones";
+  EXPECT_EQ(layout.elements(Extent::kUnitsDivided), 96 + 384 / 3 + 384 / 3 + 32);
+  for (const FlatBucket& bucket : layout.buckets()) {
+    EXPECT_EQ(layout.holds_whole(bucket, Extent::kUnitsDivided),
+              bucket.unit < 0 || !bucket.divided);
+    for (const std::size_t item : bucket.items)
+      if (bucket.divided) {
+        EXPECT_EQ(items[item].unit, bucket.unit);
+      }
   }
 }
 

@@ -4,10 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "parallel/comm/threads/threads.h"
+#include "parallel/layers/unit_values.h"
+#include "runtime/base/random.h"
 #include "runtime/kernels/backend.h"
 #include "tests/parallel/toy_store.h"
 
@@ -128,9 +131,19 @@ TEST(ParameterStore, frozen_roles_hold_compute_values_only) {
   }
 }
 
+std::vector<float> values_of(const ParameterStore& store, std::size_t index) {
+  return store.parameters()[index]->parameter.leaf.value.to(DType::kF32).to_vector<float>();
+}
+
+bool in_divided_unit(const ParameterStore& store, std::size_t index) {
+  return store.divides_parameters() && store.divided(index) &&
+         store.parameters()[index]->options.unit >= 0;
+}
+
 // Replicas that divide masters: together they own every element once, and each computes with all.
 TEST(ParameterStore, replicas_own_every_element_once) {
-  for (const ZeroStage zero : {ZeroStage::kOptimizer, ZeroStage::kGradients})
+  for (const ZeroStage zero :
+       {ZeroStage::kOptimizer, ZeroStage::kGradients, ZeroStage::kParameters})
     for (const DType compute : {DType::kF32, DType::kBF16}) {
       ParameterStore whole = toy_store(local_group(), true, {.compute = compute});
       whole.initialize(5);
@@ -140,8 +153,11 @@ TEST(ParameterStore, replicas_own_every_element_once) {
         ParameterStore store = toy_store(options);
         store.initialize(5);
         for (std::size_t i = 0; i < store.parameters().size(); ++i) {
-          EXPECT_EQ(store.parameters()[i]->parameter.leaf.value.to(DType::kF32).to_vector<float>(),
-                    whole.parameters()[i]->parameter.leaf.value.to(DType::kF32).to_vector<float>());
+          EXPECT_EQ(store.parameters()[i]->parameter.leaf.value.defined(),
+                    !in_divided_unit(store, i));
+          if (!in_divided_unit(store, i)) {
+            EXPECT_EQ(values_of(store, i), values_of(whole, i));
+          }
           const OwnedPart* part = store.owned_part(i);
           const auto count = dp.all_reduce_scalar(part == nullptr ? std::int64_t{0} : part->count,
                                                   ReduceOp::kSum, "owned");
@@ -154,21 +170,26 @@ TEST(ParameterStore, replicas_own_every_element_once) {
                       whole.parameters()[i]->parameter.master.to_vector<float>());
           }
         }
-        const std::int64_t own = store.layout().owned_elements();
+        const std::int64_t own = store.layout().elements(Extent::kOwned);
         EXPECT_LE(own, whole.layout().elements() / 3 + 150) << "a third, padding, the norm";
-        EXPECT_EQ(store.flat_grad().elements() == own, zero == ZeroStage::kGradients);
+        EXPECT_EQ(store.flat_grad().elements() == own, zero >= ZeroStage::kGradients);
         EXPECT_EQ(store.flat_master().elements() == own, compute == DType::kBF16);
       });
     }
 }
 
 TEST(ParameterStore, replicas_get_what_the_others_updated) {
-  for (const DType compute : {DType::kF32, DType::kBF16})
+  for (const auto& [zero, compute] : {std::pair{ZeroStage::kOptimizer, DType::kF32},
+                                      {ZeroStage::kOptimizer, DType::kBF16},
+                                      {ZeroStage::kParameters, DType::kF32},
+                                      {ZeroStage::kParameters, DType::kBF16}})
     run_ranks_as_threads(3, [&](const Group& dp) {
-      StoreOptions options = testing::divided(ZeroStage::kOptimizer, dp);
+      StoreOptions options = testing::divided(zero, dp);
       options.precision.compute = compute;
       ParameterStore store = toy_store(options);
       store.initialize(5);
+      UnitValues units(store);
+      units.acquire(0);  // what is held when values change is of no use then
       for (const OwnedPart& part : store.owned()) {
         if (!store.divided(part.parameter)) continue;
         Tensor updated = part.compute.defined() ? part.compute : part.master;
@@ -176,11 +197,43 @@ TEST(ParameterStore, replicas_get_what_the_others_updated) {
       }
       store.gather_values();
       for (std::size_t i = 0; i < store.parameters().size(); ++i) {
-        const runtime::Leaf& leaf = store.parameters()[i]->parameter.leaf;
-        for (const float x : leaf.value.to(DType::kF32).to_vector<float>())
+        if (in_divided_unit(store, i)) units.acquire(store.parameters()[i]->options.unit);
+        for (const float x : values_of(store, i))
           ASSERT_EQ(x, store.divided(i) ? static_cast<float>(i + 2) : 1.0f) << i;
       }
     });
+}
+
+// Forward, backward, and forward again: every unit has its values when it is its turn, and no more
+// than it and the next are whole.
+TEST(UnitValues, two_units_are_whole_at_a_time) {
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    run_ranks_as_threads(3, [&](const Group& dp) {
+      StoreOptions options = testing::divided(ZeroStage::kParameters, dp);
+      options.precision.compute = compute;
+      ParameterStore store(options);
+      for (int unit = 0; unit < 5; ++unit)
+        store.add(fmt::format("w{}", unit), {.pieces = {{fmt::format("w{}", unit), {9, 7}}}},
+                  {.init = Init::normal(1.0f), .unit = unit});
+      store.allocate();
+      store.initialize(5);
+      UnitValues units(store);
+      for (const int unit : {0, 1, 2, 3, 4, 4, 3, 2, 2, 1, 0, 0, 1, 2}) {
+        units.acquire(unit);
+        Tensor expected = Tensor::empty({9, 7}, compute);
+        const runtime::Philox random(5, fmt::format("init/w{}", unit));
+        std::vector<float> drawn(63);
+        for (std::size_t i = 0; i < drawn.size(); ++i) drawn[i] = random.normal(i);
+        runtime::backend_of(expected).copy(Tensor::from(drawn, {9, 7}), expected);
+        EXPECT_EQ(values_of(store, static_cast<std::size_t>(unit)),
+                  expected.to(DType::kF32).to_vector<float>());
+        const auto whole_units = std::ranges::count_if(store.parameters(), [](const auto& stored) {
+          return stored->parameter.leaf.value.defined();
+        });
+        EXPECT_LE(whole_units, 2);
+      }
+    });
+  }
 }
 
 TEST(ParameterStore, the_meta_device_has_shapes_without_values) {

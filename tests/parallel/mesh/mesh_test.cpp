@@ -90,16 +90,36 @@ TEST(Mesh, tensor_parallel_ranks_are_neighbours) {
   });
 }
 
-TEST(Mesh, planned_mesh_is_the_real_one) {
-  const LayoutConfig l = layout(2, 2, 1, 2);
+// State is divided within a group, and each of its parts is held once in every group.
+TEST(Mesh, copies_that_divide_state_are_neighbours) {
+  LayoutConfig l = layout(1, 4, 1, 2);
+  l.zero_group_size = 2;
   run_ranks_as_threads(8, [&l](const Group& world) {
+    const Mesh mesh = make_mesh(l, world);
+    const int tp = world.rank() % 2, first = world.rank() / 4 * 4 + tp;
+    EXPECT_EQ(members(mesh.zero, world.rank()), (std::vector<std::int64_t>{first, first + 2}));
+    const int lower = world.rank() % 4;
+    EXPECT_EQ(members(mesh.zero_copies, world.rank()),
+              (std::vector<std::int64_t>{lower, lower + 4}));
+    EXPECT_EQ(mesh.replicas.size(), 4);
+  });
+}
+
+TEST(Mesh, planned_mesh_is_the_real_one) {
+  LayoutConfig l = layout(2, 4, 2, 1);
+  l.zero_group_size = 2;
+  run_ranks_as_threads(16, [&l](const Group& world) {
     const Mesh real = make_mesh(l, world);
     const Mesh planned = planned_mesh(l, world.rank());
-    const std::pair<const Group*, const Group*> pairs[] = {{&real.world, &planned.world},
-                                                           {&real.pp, &planned.pp},
-                                                           {&real.dp, &planned.dp},
-                                                           {&real.cp, &planned.cp},
-                                                           {&real.tp, &planned.tp}};
+    const std::pair<const Group*, const Group*> pairs[] = {
+        {&real.world, &planned.world},
+        {&real.pp, &planned.pp},
+        {&real.dp, &planned.dp},
+        {&real.cp, &planned.cp},
+        {&real.replicas, &planned.replicas},
+        {&real.zero, &planned.zero},
+        {&real.zero_copies, &planned.zero_copies},
+        {&real.tp, &planned.tp}};
     for (const auto& [a, b] : pairs) {
       EXPECT_EQ(a->rank(), b->rank()) << a->name();
       EXPECT_EQ(a->size(), b->size()) << a->name();
@@ -115,6 +135,9 @@ TEST(Mesh, refuses_a_layout_that_does_not_fit) {
   // Two negative sizes multiply to a world that exists.
   EXPECT_THAT(error_of(layout(1, -1, 1, -1)), HasSubstr("has dp of -1: sizes start at 1"));
   EXPECT_THROW(planned_mesh(layout(1, 0, 1, 1), 0), runtime::Error);
+  LayoutConfig thirds = layout(1, 1, 1, 1);
+  thirds.zero_group_size = 3;
+  EXPECT_THAT(error_of(thirds), HasSubstr("divides state among 3 copies"));
   // More ranks than needed is a mistake too: the rest would sit idle.
   EXPECT_THROW(
       run_ranks_as_threads(3, [](const Group& world) { make_mesh(layout(1, 2, 1, 1), world); }),
@@ -123,7 +146,8 @@ TEST(Mesh, refuses_a_layout_that_does_not_fit) {
 
 TEST(Mesh, one_rank_needs_no_world) {
   const Mesh mesh = single_rank_mesh();
-  for (const Group* group : {&mesh.world, &mesh.pp, &mesh.dp, &mesh.cp, &mesh.tp})
+  for (const Group* group : {&mesh.world, &mesh.pp, &mesh.dp, &mesh.cp, &mesh.tp, &mesh.replicas,
+                             &mesh.zero, &mesh.zero_copies})
     EXPECT_EQ(group->size(), 1);
   EXPECT_TRUE(mesh.is_first_rank());
   EXPECT_EQ(mesh.layout.ranks(), 1);

@@ -1,16 +1,8 @@
-#include "parallel/ops/head_norm.h"
+#include "runtime/autograd/ops/head_norm.h"
 
 #include "runtime/kernels/backend.h"
 
-namespace tandem::parallel {
-
-using runtime::backend_of;
-using runtime::BackwardContext;
-using runtime::DType;
-using runtime::Leaf;
-using runtime::PackedHeads;
-using runtime::Tape;
-using runtime::Tensor;
+namespace tandem::runtime {
 
 namespace {
 
@@ -31,34 +23,37 @@ struct Part {
   Tensor rstd;
 };
 
+// Of the part's heads, all of them rows of x; adds to the gradient of its weight.
+Tensor norm_backward(const Part& part, const Tensor& in, const Tensor& dout) {
+  Leaf& weight = *part.weight;
+  Tensor din = empty_like(in), unused = weight.requires_grad ? Tensor() : empty_like(weight.value);
+  const auto run = [&](Tensor& dweight, bool accumulate) {
+    backend_of(in).rms_norm_backward(in, weight.value, part.rstd, dout, Tensor(), din, dweight,
+                                     accumulate);
+  };
+  if (weight.requires_grad)
+    accumulate_into(weight, run);
+  else
+    run(unused, false);
+  return din;
+}
+
 Tensor gather(const Tensor& heads, const Tensor& rows) {
   Tensor out = Tensor::empty({rows.elements(), heads.dim(1)}, heads.dtype(), heads.device());
   backend_of(heads).gather_rows(heads, rows, out);
   return out;
 }
 
-// Adds `part` of the ranks' gradients of a weight that all hold.
-void add_weight_grad(Leaf& weight, Tensor& part, const Group& tp) {
-  if (!weight.requires_grad) return;
-  tp.all_reduce(part, ReduceOp::kSum, "head norm gradient").wait();
-  runtime::accumulate_into(weight, [&](Tensor& grad, bool accumulate) {
-    if (accumulate)
-      backend_of(grad).add(grad, part, grad);
-    else
-      backend_of(grad).copy(part, grad);
-  });
-}
-
 }  // namespace
 
 Tensor head_rms_norm(const Tensor& qkv, const PackedHeads& heads, Leaf& q_weight, Leaf& k_weight,
-                     float eps, const Group& tp) {
+                     float eps) {
   const std::int64_t all = heads.heads + 2 * heads.kv_heads;
   TANDEM_CHECK(qkv.dim(1) == heads.width() && q_weight.value.elements() == heads.head_dim &&
                    k_weight.value.elements() == heads.head_dim,
                "norms {} and {} of heads of {} in {}", q_weight.value.str(), k_weight.value.str(),
                heads.head_dim, qkv.str());
-  const runtime::Shape as_heads{qkv.dim(0) * all, heads.head_dim};
+  const Shape as_heads{qkv.dim(0) * all, heads.head_dim};
   const Tensor x = qkv.detach().view(as_heads);
   Tensor y = Tensor::zeros(as_heads, qkv.dtype(), qkv.device());
   std::vector<Part> parts = {{&q_weight, head_rows(qkv, all, 0, heads.heads), {}},
@@ -73,19 +68,15 @@ Tensor head_rms_norm(const Tensor& qkv, const PackedHeads& heads, Leaf& q_weight
   const Tensor value_rows = head_rows(qkv, all, heads.heads + heads.kv_heads, heads.kv_heads);
   backend_of(x).scatter_add_rows(gather(x, value_rows), value_rows, y);
   Tensor result = y.view(qkv.shape());
-  if (!runtime::recording({&qkv}, {&q_weight, &k_weight})) return result;
+  if (!recording({&qkv}, {&q_weight, &k_weight})) return result;
   Tape::current()->record(
       "head_rms_norm", {&qkv}, {&result}, {&q_weight, &k_weight},
-      [x, parts, value_rows, as_heads, shape = qkv.shape(), tp](BackwardContext& context) {
+      [x, parts, value_rows, as_heads, shape = qkv.shape()](BackwardContext& context) {
         const Tensor dy = context.grad_output(0).view(as_heads);
         Tensor dx = Tensor::zeros(as_heads, dy.dtype(), dy.device());
         for (const Part& part : parts) {
-          const Tensor in = gather(x, part.rows), dout = gather(dy, part.rows);
-          Tensor din = empty_like(in), dweight = empty_like(part.weight->value);
-          backend_of(in).rms_norm_backward(in, part.weight->value, part.rstd, dout, Tensor(), din,
-                                           dweight, false);
-          backend_of(in).scatter_add_rows(din, part.rows, dx);
-          add_weight_grad(*part.weight, dweight, tp);
+          const Tensor din = norm_backward(part, gather(x, part.rows), gather(dy, part.rows));
+          backend_of(din).scatter_add_rows(din, part.rows, dx);
         }
         backend_of(dy).scatter_add_rows(gather(dy, value_rows), value_rows, dx);
         context.add_grad_input(0, dx.view(shape));
@@ -93,4 +84,4 @@ Tensor head_rms_norm(const Tensor& qkv, const PackedHeads& heads, Leaf& q_weight
   return result;
 }
 
-}  // namespace tandem::parallel
+}  // namespace tandem::runtime

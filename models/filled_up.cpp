@@ -1,0 +1,51 @@
+#include "models/filled_up.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tandem::models {
+
+using runtime::Tensor;
+
+namespace {
+
+// int32 [n] → [n + more.size()]
+Tensor appended(const Tensor& values, const std::vector<std::int32_t>& more) {
+  const auto count = static_cast<std::int64_t>(more.size()), n = values.elements();
+  Tensor all = Tensor::empty({n + count}, values.dtype(), values.device());
+  Tensor front = all.rows(0, n), back = all.rows(n, count);
+  runtime::backend_of(all).copy(values, front);
+  runtime::backend_of(all).copy(Tensor::from(more, {count}, values.device()), back);
+  return all;
+}
+
+void append_text(TextInput& text, std::int64_t length) {
+  const std::vector<std::int32_t> zeros(static_cast<std::size_t>(length), 0);
+  std::vector<std::int32_t> positions(zeros);
+  std::iota(positions.begin(), positions.end(), 0);
+  text.tokens = appended(text.tokens, zeros);
+  text.positions = appended(text.positions, positions);
+  if (text.token_types.defined()) text.token_types = appended(text.token_types, zeros);
+  text.cu_seqlens.push_back(static_cast<std::int32_t>(text.tokens.elements()));
+}
+
+}  // namespace
+
+ModelInput filled_up(const ModelInput& input, std::int64_t multiple, std::int64_t tokens) {
+  ModelInput filled = input;
+  std::vector<TextInput*> texts = {&filled};
+  if (input.encoder.tokens.defined()) texts.push_back(&filled.encoder);
+  const auto missing = [&](const TextInput& text) {
+    const std::int64_t least = std::max(text.tokens.elements(), tokens);
+    return (least + multiple - 1) / multiple * multiple - text.tokens.elements();
+  };
+  if (std::ranges::all_of(texts, [&](const TextInput* text) { return missing(*text) == 0; }))
+    return filled;
+  for (TextInput* text : texts) {
+    const std::int64_t length = missing(*text);
+    append_text(*text, length > 0 ? length : multiple);
+  }
+  return filled;
+}
+
+}  // namespace tandem::models

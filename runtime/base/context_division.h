@@ -1,0 +1,24 @@
+// Which tokens of a sequence a rank of context parallelism has: data and attention agree here. A
+// sequence is cut into twice as many chunks as there are ranks, and rank r has the r-th from the
+// front and the r-th from the back, which under a causal mask is equal work for all.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace tandem::runtime {
+
+struct TokenRange {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t count() const { return end - begin; }
+};
+
+// Of a sequence of `length` tokens, in ascending order; ranges may be empty, or lie side by side.
+inline std::array<TokenRange, 2> chunks_of_rank(std::int64_t length, int rank, int ranks) {
+  const auto chunk = [&](std::int64_t index) {
+    return TokenRange{length * index / (2 * ranks), length * (index + 1) / (2 * ranks)};
+  };
+  return {chunk(rank), chunk(2 * ranks - 1 - rank)};
+}
+
+}  // namespace tandem::runtime

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Stages whose ranks divide tokens and parameters: sequence and context parallelism and ZeRO stage 3 give the losses and
+# samples of one rank, take the memory that was planned, and go on where they were killed and under other layouts.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
+make_data
+cat >"$work/divided.yaml" <<END
+name: divided
+precision: fp32
+model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 4, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
+stages:
+  - tokenizer: {data: $work/data/text.txt, vocab_size: 400}
+  - pretrain:
+      data: {path: $work/data/text.txt, validation_fraction: 0.05}
+      steps: 24
+      global_batch_size: 16
+      micro_batch_size: 2
+      sequence_length: 48
+      optimizer: {learning_rate: 0.003}
+      save_every: 3
+      eval_every: 12
+      samples: {max_new_tokens: 8}
+      layout: {data_parallel: 2, context_parallel: 2, zero_stage: 3}
+  - sft: {data: $work/data/sft.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: {context_parallel: 2, tensor_parallel: 2, sequence_parallel: true}}
+  - reward: {data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, layout: {data_parallel: 2, tensor_parallel: 2, sequence_parallel: true, zero_stage: 3}}
+  - dpo: {from: sft, data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: {data_parallel: 4, zero_stage: 3}}
+END
+one_rank=()
+for stage in pretrain sft reward dpo; do
+  one_rank+=("$stage.layout.data_parallel=1" "$stage.layout.context_parallel=1" "$stage.layout.tensor_parallel=1")
+done
+run_trainer 1 "$work/divided.yaml" "run_dir=$work/one" "${one_rank[@]}"
+equal "one rank" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+run_trainer 4 "$work/divided.yaml" "run_dir=$work/four"
+equal "four ranks" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+for stage in pretrain sft reward dpo; do
+  close "losses of $stage" <(losses "$work/one" "$stage") <(losses "$work/four" "$stage") 2e-4
+done
+for stage in pretrain sft dpo; do
+  equal "samples of $stage" "$(<"$work/one/$stage/samples.jsonl")" "$(<"$work/four/$stage/samples.jsonl")"
+done
+
+# Killed somewhere, the run ends with the same bytes.
+mpirun -np 4 "$trainer" "$work/divided.yaml" "run_dir=$work/killed" >"$work/log" 2>&1 &
+mpirun=$!
+while [[ ! -e $work/killed/pretrain/checkpoint-9 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+pkill -KILL -f "^$trainer .*run_dir=$work/killed" || true
+wait "$mpirun" || true
+run_trainer 4 "$work/divided.yaml" "run_dir=$work/killed"
+equal "goes on after a kill" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+equal "the same bytes as without the kill" "$(fingerprint "$work/four")" "$(fingerprint "$work/killed")"
+
+# Begun with everything divided, ended on two ranks that divide matrices.
+long=("${one_rank[@]}" pretrain.steps=200 pretrain.save_every=20)
+mpirun -np 4 "$trainer" "$work/divided.yaml" "run_dir=$work/moved" pretrain.steps=200 pretrain.save_every=20 >"$work/log" 2>&1 &
+mpirun=$!
+while [[ ! -e $work/moved/pretrain/checkpoint-20 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+kill -USR1 "$mpirun"
+wait "$mpirun" || true
+checks=$((checks + 1))
+[[ $(wc -l <"$work/moved/pretrain/metrics.jsonl") -lt 200 ]] || fail "the run ended before it could be moved"
+run_trainer 2 "$work/divided.yaml" "run_dir=$work/moved" "${long[@]}" pretrain.layout.tensor_parallel=2
+equal "goes on tensor-parallel" 0 "$status"
+[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+run_trainer 1 "$work/divided.yaml" "run_dir=$work/whole" "${long[@]}"
+close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <(losses "$work/moved" pretrain | head -n 100) 1e-3
+
+# The plan is what the first rank takes, where texts fill their sequences.
+tr '\n' ' ' <"$work/data/text.txt" >"$work/data/one.txt"
+bytes() { awk '{ print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }'; }
+planned_is_taken() { # planned_is_taken CHANGE…
+  rm -rf "$work/planned"
+  local keys=("run_dir=$work/planned" "${one_rank[@]}" pretrain.steps=4 pretrain.eval_every=4 "pretrain.data.path=$work/data/one.txt"
+    pretrain.data.validation_fraction=0 pretrain.samples.count=0 sft.steps=1 reward.steps=1 dpo.steps=1 "$@")
+  mkdir -p "$work/planned"
+  cp -r "$work/one/tokenizer" "$work/planned/"
+  run_trainer 4 "$work/divided.yaml" "${keys[@]}"
+  close "planned memory with $*" \
+    <("$trainer" plan "$work/divided.yaml" --ranks 4 "${keys[@]}" | awk '$1 == "pretrain" && /B$/' | bytes) \
+    <(tr -d ' \n' <"$work/planned/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$') 0.02
+}
+planned_is_taken pretrain.layout.data_parallel=4 pretrain.layout.zero_stage=3
+planned_is_taken pretrain.layout.context_parallel=4 pretrain.layout.zero_stage=0
+planned_is_taken pretrain.layout.tensor_parallel=2 pretrain.layout.data_parallel=2 pretrain.layout.sequence_parallel=true
+
+# Samples that are differentiated one by one give the same bits, whoever has them.
+same=("${one_rank[@]}" pretrain.reproducible=layout pretrain.layout.zero_stage=0 pretrain.layout.data_parallel)
+run_trainer 1 "$work/divided.yaml" "run_dir=$work/same1" "${same[@]}=1" pretrain.micro_batch_size=16
+run_trainer 4 "$work/divided.yaml" "run_dir=$work/same4" "${same[@]}=4" pretrain.micro_batch_size=1
+equal "the same bits on one rank and on four" "$(fingerprint "$work/same1")" "$(fingerprint "$work/same4")"
+close "their losses are those of any run" <(losses "$work/one" pretrain) <(losses "$work/same4" pretrain) 2e-4
+
+# What cannot be divided is one line before anything begins.
+refused() { # refused MESSAGE CHANGE…
+  run_trainer 4 "$work/divided.yaml" "run_dir=$work/none" "${@:2}"
+  equal "exit code of: $1" 2 "$status"
+  contains "$1" "$(trainer_lines)" "$1"
+}
+refused "'context_parallel' 2 is for stages whose loss is a sum over tokens" dpo.layout.data_parallel=2 dpo.layout.context_parallel=2
+finish
