@@ -51,9 +51,11 @@ const std::vector<parallel::LayoutConfig>& layouts() {
   static const std::vector<parallel::LayoutConfig> all = {
       {},
       {.tensor_parallel = 2},
+      {.tensor_parallel = 2, .sequence_parallel = true},
       {.data_parallel = 2},
       {.data_parallel = 2, .zero_stage = 1},
       {.data_parallel = 2, .zero_stage = 2},
+      {.data_parallel = 2, .zero_stage = 3},
       {.data_parallel = 2, .tensor_parallel = 2, .zero_stage = 1},
       {.pipeline_parallel = 2}};
   return all;
