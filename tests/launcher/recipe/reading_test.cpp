@@ -132,7 +132,7 @@ TEST(RecipeReading, what_is_not_a_recipe_is_refused) {
        "my.yaml:2: a stage is one key with its settings, such as '- sft: {…}'; got 'sft'"},
       {"stages:\n  - pretrian: {}\n",
        "my.yaml:2: unknown kind of stage 'pretrian' (did you mean 'pretrain'?); known: tokenizer, "
-       "pretrain, sft, reward, dpo, ppo, rejection_sampling, evaluate"},
+       "pretrain, sft, reward, dpo, ppo, rejection_sampling, evaluate, classify, contrastive"},
   });
 }
 

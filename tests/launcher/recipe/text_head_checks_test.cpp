@@ -36,7 +36,7 @@ TEST(TextHeadChecks, find_nothing_in_stages_that_work) {
 TEST(TextHeadChecks, labels) {
   expect_said({
       {stage("bert", "classify", ""),
-       "my.yaml:5: 'labels' is missing; name the labels, for example [bad, good], or say how many "
+       "my.yaml:4: 'labels' is missing; name the labels, for example [bad, good], or say how many "
        "there are with 'num_labels'"},
       {stage("bert", "classify", ", labels: [bad, good, bad]"), line("'labels' names 'bad' twice")},
       {stage("bert", "classify", ", labels: [bad, good], num_labels: 3"),
