@@ -45,6 +45,11 @@ LayoutConfig zero_groups_of(std::int64_t copies, LayoutConfig layout) {
   return layout;
 }
 
+LayoutConfig zero_groups_of(std::int64_t copies, LayoutConfig layout) {
+  layout.zero_group_size = copies;
+  return layout;
+}
+
 LayoutConfig gpipe(LayoutConfig layout) {
   layout.pipeline_schedule = parallel::ScheduleKind::kGPipe;
   return layout;
@@ -87,6 +92,8 @@ std::vector<LayoutConfig> layouts_for(int ranks) {
               context(4),
               zero_groups_of(2, layout(4, 1, 1)),
               zero_groups_of(2, layout(4, 1, 3)),
+              zero_groups_of(2, layout(4, 1, 1)),
+              zero_groups_of(2, layout(4, 1, 3)),
               context(2, layout(2, 1, 3)),
               context(2, sequence_parallel(layout(1, 2)))};
     case 8:
@@ -97,6 +104,7 @@ std::vector<LayoutConfig> layouts_for(int ranks) {
               pipeline(4, layout(2, 1, 2)),
               sequence_parallel(pipeline(2, layout(2, 2, 1))),
               layout(8, 1, 3),
+              zero_groups_of(2, context(2, layout(2, 2, 2))),
               zero_groups_of(2, context(2, layout(2, 2, 2))),
               context(2, pipeline(2, sequence_parallel(layout(1, 2, 1))))};
   }

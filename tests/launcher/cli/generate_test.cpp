@@ -34,9 +34,9 @@ class ModelFolder {
   explicit ModelFolder(const std::string& model = "llama3_rope") : name_(model) {
     for (const char* file : {"config.json", "model.safetensors"})
       fs::copy(test::golden_path(model) / file, path(file));
+    const auto pieces = golden_json("beams.json")["pieces"].get<std::vector<std::string>>();
     ordered_json vocabulary;
-    for (const auto& piece : golden_json("beams.json")["pieces"])
-      vocabulary[piece.get<std::string>()] = vocabulary.size();
+    for (std::size_t id = 0; id < pieces.size(); ++id) vocabulary[pieces[id]] = id;
     ordered_json tokenizer = {{"version", "1.0"}, {"added_tokens", ordered_json::array()}};
     tokenizer["pre_tokenizer"] = tokenizer["decoder"] = {
         {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};

@@ -115,6 +115,27 @@ TEST(GradientReducer, groups_that_divide_state_add_up_among_each_other) {
     });
 }
 
+// Four ranks in two groups that each divide state: what two have of it, the other two have as well.
+TEST(GradientReducer, groups_that_divide_state_add_up_among_each_other) {
+  for (const ZeroStage zero : kStages)
+    run_ranks_as_threads(4, [zero](const Group& world) {
+      const Group together = world.split(world.rank() / 2, "together");
+      const Group copies = world.split(world.rank() % 2, "copies");
+      ParameterStore store = toy_store(testing::divided(zero, together));
+      GradientReducer reducer(store, together, copies);
+      for (int step = 0; step < 2; ++step) {
+        store.begin_step();
+        for (int micro = 0; micro < 2; ++micro) {
+          reducer.begin_micro_batch(micro == 0, micro == 1);
+          for (const std::size_t p : all_parameters(store)) differentiate(store, p, world.rank());
+          reducer.end_micro_batch();
+        }
+        for (const std::size_t p : all_parameters(store))
+          expect_sums(store, p, 2 * (1 + 2 + 3 + 4), "two of four");
+      }
+    });
+}
+
 // Whole gradients of a bucket exist while they are made and sent, not longer.
 TEST(GradientReducer, divided_gradients_take_the_memory_of_their_parts) {
   run_ranks_as_threads(2, [](const Group& dp) {
