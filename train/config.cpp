@@ -52,6 +52,10 @@ void TrainConfig::visit_fields(FieldVisitor& v) {
             "`full` keeps no activations within a block and computes them again: less memory, more "
             "time"},
            recompute, {"none", "full"});
+  v.choice({"reproducible",
+            "what gives equal bits: run, the same run started again; layout, also one with another "
+            "data_parallel or micro_batch_size, for which samples are differentiated one by one"},
+           reproducible, {"run", "layout"});
   v.field({"log_every", "between two lines of metrics.jsonl", "steps"}, log_every);
   v.field(
       {"eval_every", "between evaluations on held-out data; 0 evaluates at the end only", "steps"},

@@ -53,6 +53,10 @@ void check(const SamplesConfig& config, const Complain& complain);
 
 enum class Recompute { kNone, kFull };
 
+// What gives equal bits: the same run again, or also one with other numbers of copies and other
+// micro-batches.
+enum class Reproducible { kRun, kLayout };
+
 struct TrainConfig {
   std::int64_t steps = 0;
   double epochs = 1.0;
@@ -63,6 +67,7 @@ struct TrainConfig {
   ScheduleConfig schedule;
   runtime::DType precision = runtime::DType::kBF16;
   Recompute recompute = Recompute::kNone;
+  Reproducible reproducible = Reproducible::kRun;
   std::int64_t log_every = 1;
   std::int64_t eval_every = 0;
   std::int64_t eval_samples = 0;
@@ -70,6 +75,10 @@ struct TrainConfig {
   std::int64_t keep_checkpoints = 1;
   SamplesConfig samples;
 
+  // Samples of one forward and backward; 0 where that is not resolved yet.
+  std::int64_t micro_batch() const {
+    return reproducible == Reproducible::kLayout ? 1 : micro_batch_size;
+  }
   void visit_fields(runtime::FieldVisitor& v);
 };
 void check(const TrainConfig& config, const Complain& complain);

@@ -20,12 +20,16 @@ std::vector<runtime::OptimizerSpan> spans_of(const parallel::ParameterStore& sto
 }  // namespace
 
 Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
-               const runtime::AdamWOptions& optimizer)
+               const runtime::AdamWOptions& optimizer, Reproducible reproducible)
     : model_(std::move(model)),
       mesh_(std::move(mesh)),
-      reducer_(model_->parameters(), mesh_.zero, mesh_.zero_copies),
       shared_(model_->parameters()),
-      optimizer_(spans_of(model_->parameters()), optimizer) {}
+      optimizer_(spans_of(model_->parameters()), optimizer) {
+  if (reproducible == Reproducible::kLayout)
+    tree_.emplace(model_->parameters(), mesh_.replicas);
+  else
+    reducer_.emplace(model_->parameters(), mesh_.zero, mesh_.zero_copies);
+}
 
 StepStats Engine::step(std::int64_t micro_batches,
                        const std::function<void(std::int64_t)>& forward_backward,
@@ -33,6 +37,8 @@ StepStats Engine::step(std::int64_t micro_batches,
   model_->parameters().begin_step();
   if (parallel::Pipeline* pipeline = model_->pipeline())
     run_pipeline(*pipeline, micro_batches, forward_backward);
+  else if (tree_)
+    run_samples(micro_batches, forward_backward);
   else
     run_in_turn(micro_batches, forward_backward);
   parallel::sum_partial_gradients(model_->parameters());
@@ -52,10 +58,19 @@ StepStats Engine::step(std::int64_t micro_batches,
 
 void Engine::run_in_turn(std::int64_t micro_batches, const ForwardBackward& forward_backward) {
   for (std::int64_t i = 0; i < micro_batches; ++i) {
-    reducer_.begin_micro_batch(i == 0, i == micro_batches - 1);
+    reducer_->begin_micro_batch(i == 0, i == micro_batches - 1);
     forward_backward(i);
-    reducer_.end_micro_batch();
+    reducer_->end_micro_batch();
   }
+}
+
+void Engine::run_samples(std::int64_t samples, const ForwardBackward& forward_backward) {
+  for (std::int64_t i = 0; i < samples; ++i) {
+    tree_->begin_sample();
+    forward_backward(i);
+    tree_->end_sample();
+  }
+  tree_->finish();
 }
 
 void Engine::run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batches,
@@ -71,12 +86,12 @@ void Engine::run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batch
       if (!whole) forward_backward(action.micro_batch);
       continue;
     }
-    reducer_.begin_micro_batch(done == 0, done == backwards - 1);
+    reducer_->begin_micro_batch(done == 0, done == backwards - 1);
     if (whole)
       forward_backward(action.micro_batch);
     else
       pipeline.backward();
-    reducer_.end_micro_batch();
+    reducer_->end_micro_batch();
     ++done;
   }
   pipeline.finish();

@@ -5,12 +5,15 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "models/model.h"
 #include "parallel/data/gradient_reducer.h"
+#include "parallel/data/gradient_tree.h"
 #include "parallel/mesh/mesh.h"
 #include "parallel/pipeline/shared_parameters.h"
 #include "runtime/optim/adamw.h"
+#include "train/config.h"
 
 namespace tandem::train {
 
@@ -21,13 +24,14 @@ struct StepStats {
 class Engine {
  public:
   Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
-         const runtime::AdamWOptions& optimizer);
+         const runtime::AdamWOptions& optimizer, Reproducible reproducible = Reproducible::kRun);
 
-  // `forward_backward(i)` for i in [0, micro_batches) accumulates gradients; their sum over
-  // micro-batches and replicas is the gradient of the update. In a pipeline it is called for each
-  // of this rank's chunks, and ends without a backward where the model's forward gives nothing: the
-  // engine differentiates then. clip_grad_norm 0: no clipping. Collective over the mesh. Throws
-  // Error when the gradient is not finite.
+  // Under Reproducible::kLayout a micro-batch is one sample. `forward_backward(i)` for i in [0,
+  // micro_batches) accumulates gradients; their sum over micro-batches and replicas is the gradient
+  // of the update. In a pipeline it is called for each of this rank's chunks, and ends without a
+  // backward where the model's forward gives nothing: the engine differentiates then.
+  // clip_grad_norm 0: no clipping. Collective over the mesh. Throws Error when the gradient is not
+  // finite.
   StepStats step(std::int64_t micro_batches,
                  const std::function<void(std::int64_t)>& forward_backward, double learning_rate,
                  double clip_grad_norm);
@@ -39,13 +43,16 @@ class Engine {
  private:
   using ForwardBackward = std::function<void(std::int64_t)>;
   void run_in_turn(std::int64_t micro_batches, const ForwardBackward& forward_backward);
+  void run_samples(std::int64_t samples, const ForwardBackward& forward_backward);
   void run_pipeline(parallel::Pipeline& pipeline, std::int64_t micro_batches,
                     const ForwardBackward& forward_backward);
   double global_grad_norm();
 
   std::unique_ptr<models::Model> model_;
   parallel::Mesh mesh_;
-  parallel::GradientReducer reducer_;
+  // One of the two: how gradients of micro-batches and replicas become one.
+  std::optional<parallel::GradientReducer> reducer_;
+  std::optional<parallel::GradientTree> tree_;
   parallel::SharedParameters shared_;
   runtime::AdamW optimizer_;
 };

@@ -47,6 +47,28 @@ void sum_over_mesh(const parallel::Mesh& mesh, Metrics& metrics) {
   for (std::size_t i = 0; i < metrics.size(); ++i) metrics[i].second = values[i];
 }
 
+// Shares of micro-batches, those of this rank, as sums over the mesh. In the order of the samples
+// where that is asked for, so that it does not matter who had them: ranks have equally many.
+Metrics sum_of_shares(const parallel::Mesh& mesh, const std::vector<Metrics>& shares,
+                      Reproducible reproducible) {
+  Metrics total;
+  for (const Metrics& share : shares) add_shares(total, share);
+  if (reproducible == Reproducible::kRun) {
+    sum_over_mesh(mesh, total);
+    return total;
+  }
+  std::vector<double> own;
+  for (const Metrics& share : shares)
+    for (const auto& entry : share) own.push_back(entry.second);
+  const auto count = static_cast<std::int64_t>(own.size());
+  Tensor all = Tensor::empty({count * mesh.replicas.size()}, DType::kF64);
+  mesh.replicas.all_gather(Tensor::from(own, {count}), all, "shares of metrics").wait();
+  for (auto& entry : total) entry.second = 0;
+  const std::vector<double> values = all.to_vector<double>();
+  for (std::size_t i = 0; i < values.size(); ++i) total[i % total.size()].second += values[i];
+  return total;
+}
+
 // Of each micro-batch, what this rank has under context parallelism.
 std::vector<data::Batch> micro_batches_of(const data::Dataset& dataset,
                                           const std::vector<data::SampleId>& samples,
@@ -85,8 +107,8 @@ class TrainingRun {
                   .seed = options.seed,
                   .shuffle = true}),
         micro_batch_size_(
-            config.micro_batch_size > 0
-                ? config.micro_batch_size
+            config.micro_batch() > 0
+                ? config.micro_batch()
                 : std::max<std::int64_t>(1, config.global_batch_size / mesh_.dp.size())),
         steps_(total_steps()),
         sink_(options.folder, options.stage, steps_, mesh_.is_first_rank()) {
@@ -187,16 +209,15 @@ class TrainingRun {
     sum_over(mesh_.replicas, counts);
     const double learning_rate =
         config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
-    Metrics metrics;
+    std::vector<Metrics> shares;
     const StepStats stats = engine_.step(
         static_cast<std::int64_t>(batches.size()),
         [&](std::int64_t i) {
-          add_shares(metrics,
-                     objective_.micro_batch(engine_.model(), batches[static_cast<std::size_t>(i)],
-                                            counts[0], true));
+          shares.push_back(objective_.micro_batch(
+              engine_.model(), batches[static_cast<std::size_t>(i)], counts[0], true));
         },
         learning_rate, config_.optimizer.clip_grad_norm);
-    sum_over_mesh(mesh_, metrics);
+    Metrics metrics = sum_of_shares(mesh_, shares, config_.reproducible);
     sampler_.advance();
     ++progress_.step;
     progress_.tokens += static_cast<std::int64_t>(counts[1]);
@@ -229,7 +250,7 @@ class TrainingRun {
     if (const data::Dataset* validation = objective_.validation_data();
         validation != nullptr && validation->size() > 0) {
       Metrics metrics = evaluate(engine_.model(), mesh_, objective_, *validation, micro_batch_size_,
-                                 config_.eval_samples);
+                                 config_.eval_samples, config_.reproducible);
       progress_.validation_loss = metrics.front().second;
       for (auto& entry : metrics) entry.first = "validation_" + entry.first;
       sink_.metrics(progress_.step, metrics);
@@ -265,7 +286,7 @@ LoopResult run_training(Engine& engine, Objective& objective, const TrainConfig&
 
 Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& objective,
                  const data::Dataset& dataset, std::int64_t micro_batch_size,
-                 std::int64_t max_samples) {
+                 std::int64_t max_samples, Reproducible reproducible) {
   const std::int64_t size =
       max_samples > 0 ? std::min(max_samples, dataset.size()) : dataset.size();
   const data::IndexRange range = data::shard_range(size, mesh.dp.rank(), mesh.dp.size());
@@ -280,16 +301,14 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   const auto turns = static_cast<std::size_t>(mesh.dp.all_reduce_scalar(
       static_cast<std::int64_t>(batches.size()), ReduceOp::kMax, "evaluation batches"));
   const data::Batch filler = micro_batches_of(dataset, {0}, 1, mesh.cp)[0];
-  Metrics metrics;
+  std::vector<Metrics> shares;
   for (std::size_t turn = 0; turn < turns; ++turn) {
     const bool done = turn >= batches.size();
-    Metrics shares = objective.micro_batch(model, done ? filler : batches[turn], weight, false);
+    shares.push_back(objective.micro_batch(model, done ? filler : batches[turn], weight, false));
     if (done)
-      for (auto& entry : shares) entry.second = 0;
-    add_shares(metrics, shares);
+      for (auto& entry : shares.back()) entry.second = 0;
   }
-  sum_over_mesh(mesh, metrics);
-  return metrics;
+  return sum_of_shares(mesh, shares, reproducible);
 }
 
 }  // namespace tandem::train

@@ -66,6 +66,6 @@ LoopResult run_training(Engine& engine, Objective& objective, const TrainConfig&
 // Mean metrics of an evaluation pass over at most `max_samples` (0: all).
 Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& objective,
                  const data::Dataset& dataset, std::int64_t micro_batch_size,
-                 std::int64_t max_samples);
+                 std::int64_t max_samples, Reproducible reproducible = Reproducible::kRun);
 
 }  // namespace tandem::train

@@ -89,6 +89,7 @@ class RolePlanner {
     LayoutConfig layout;
     models::BuildOptions options;
     std::int64_t micro_batches = 1;
+    train::Reproducible reproducible = train::Reproducible::kRun;
     ModelUse micro_batch{};
     ModelUse generate = kNothing;
   };
@@ -106,11 +107,13 @@ class RolePlanner {
     auto model = build(job.from, job.options);
     memory.gradients = model->parameters().flat_grad().bytes();
     memory.parameters = gauge.held() - memory.gradients;
-    train::Engine engine(std::move(model), mesh, {});
+    train::Engine engine(std::move(model), mesh, {}, job.reproducible);
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(
-          std::min(job.micro_batches, telling_micro_batches(job.layout)),
+          job.reproducible == train::Reproducible::kLayout
+              ? job.micro_batches
+              : std::min(job.micro_batches, telling_micro_batches(job.layout)),
           [&](std::int64_t) { job.micro_batch(engine.model()); }, 1e-3, 1.0);
     });
     memory.generation = gauge.transient([&] { job.generate(engine.model()); });
@@ -190,25 +193,26 @@ class StagePlanner {
     const auto noise = make_noise(stage.objective_for(sizes->text_objective()), stage.noise,
                                   vocabulary_on_paper(), 0);
     const train::TrainConfig& train = stage.train;
-    if (noise == nullptr) return full_batch(train.micro_batch_size, train.sequence_length);
+    if (noise == nullptr) return full_batch(train.micro_batch(), train.sequence_length);
     const std::vector<data::TokenId> text(static_cast<std::size_t>(train.sequence_length), 0);
     data::Draws draws(runtime::Philox(0, "memory plan"));
     data::BatchBuilder batch;
-    for (std::int64_t i = 0; i < train.micro_batch_size; ++i) noise->append(text, draws, i, batch);
+    for (std::int64_t i = 0; i < train.micro_batch(); ++i) noise->append(text, draws, i, batch);
     return batch.take();
   }
 
   RolePlanner::Training training(const TrainingStage& stage, models::Head head) {
     const Mesh mesh = planned(stage.layout);
     const std::int64_t own = share(stage.train.global_batch_size, stage.layout.data_parallel);
-    micro_ = stage.train.micro_batch_size;
+    micro_ = stage.train.micro_batch();
     memory_.pipeline = stage.layout.pipeline_shape();
     memory_.micro_batches = share(own, micro_);
     return {.role = "model",
             .from = stage.from,
             .layout = stage.layout,
             .options = trained_options(stage.train.precision, stage.train.recompute, mesh, head),
-            .micro_batches = share(own, micro_)};
+            .micro_batches = share(own, micro_),
+            .reproducible = stage.train.reproducible};
   }
 
   auto samples(const TrainingStage& stage) {
@@ -221,7 +225,7 @@ class StagePlanner {
   }
 
   void add_causal(const TrainingStage& stage) {
-    add_tokens(stage, full_batch(stage.train.micro_batch_size, stage.train.sequence_length),
+    add_tokens(stage, full_batch(stage.train.micro_batch(), stage.train.sequence_length),
                models::ModelKind::kDecoder);
   }
 

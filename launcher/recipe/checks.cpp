@@ -295,6 +295,8 @@ class Checker {
     check_length("sequence_length", config.sequence_length);
     if (const std::string why = why_not_interleaved(config, layout); !why.empty())
       add(at("micro_batch_size"), "{}", why);
+    if (const std::string why = why_not_reproducible(config, layout); !why.empty())
+      add(at("reproducible"), "{}", why);
     check_stage_layout(layout);
   }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
 #include "runtime/base/error.h"
 
 namespace tandem::launcher {
@@ -92,6 +94,23 @@ std::string why_not_interleaved(const train::TrainConfig& config, const LayoutCo
       "a step has {} (global_batch_size {} / data_parallel {} / micro_batch_size {})",
       layout.virtual_stages, layout.pipeline_parallel, micro_batches, config.global_batch_size,
       layout.data_parallel, config.micro_batch_size);
+}
+
+std::string why_not_reproducible(const train::TrainConfig& config, const LayoutConfig& layout) {
+  if (config.reproducible == train::Reproducible::kRun) return "";
+  if (layout.pipeline_parallel > 1 || layout.context_parallel > 1 || layout.zero_stage > 0)
+    return fmt::format(
+        "'reproducible: layout' needs whole gradients of whole samples; set pipeline_parallel and "
+        "context_parallel to 1 and zero_stage to 0 (the layout is {})",
+        layout.str());
+  const auto is_power_of_two = [](std::int64_t n) {
+    return n > 0 && std::has_single_bit(static_cast<std::uint64_t>(n));
+  };
+  if (is_power_of_two(config.global_batch_size) && is_power_of_two(layout.data_parallel)) return "";
+  return fmt::format(
+      "'reproducible: layout' adds samples up in a binary tree, for which global_batch_size {} and "
+      "data_parallel {} must be powers of two",
+      config.global_batch_size, layout.data_parallel);
 }
 
 std::string smaller_layout(const std::string& key, const LayoutConfig& layout, std::int64_t ranks) {

@@ -29,6 +29,10 @@ void check_layout(const parallel::LayoutConfig& layout, const LayoutUse& use,
 std::string why_not_interleaved(const train::TrainConfig& config,
                                 const parallel::LayoutConfig& layout);
 
+// Why training under a layout cannot be `reproducible: layout`; empty where it can, or need not be.
+std::string why_not_reproducible(const train::TrainConfig& config,
+                                 const parallel::LayoutConfig& layout);
+
 // The settings that make a layout fit `ranks`: fewer copies of the model, else also no division of
 // it. "stage.layout.data_parallel=2", with `key` "stage.layout".
 std::string smaller_layout(const std::string& key, const parallel::LayoutConfig& layout,

@@ -49,7 +49,8 @@ train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Bat
 }
 
 StageRecord run_training_job(RunContext& context, TrainingJob job) {
-  train::Engine engine(std::move(job.model), job.mesh, adamw_options(job.config.optimizer));
+  train::Engine engine(std::move(job.model), job.mesh, adamw_options(job.config.optimizer),
+                       job.config.reproducible);
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);

@@ -173,6 +173,13 @@ TEST(RecipeChecks, layouts_divide_the_model) {
        "dpo), whose copies of the model work in step; use 2 here"},
       {pretrain_text("      layout: {zero_stage: 4}\n"),
        "my.yaml:6: 'zero_stage' must be 0, 1, 2 or 3, got 4"},
+      {pretrain_text(
+           "      reproducible: layout\n      layout: {data_parallel: 4, zero_stage: 1}\n"),
+       "my.yaml:6: 'reproducible: layout' needs whole gradients of whole samples; set "
+       "pipeline_parallel and context_parallel to 1 and zero_stage to 0 (the layout is dp4 zero1)"},
+      {pretrain_text("      global_batch_size: 24\n      reproducible: layout\n"),
+       "my.yaml:7: 'reproducible: layout' adds samples up in a binary tree, for which "
+       "global_batch_size 24 and data_parallel 1 must be powers of two"},
       {pretrain_text("      layout: {data_parallel: 4, zero_group_size: 3}\n"),
        "my.yaml:6: 'zero_group_size' 3 does not divide the 4 copies of the model"},
       {rlhf_text("      placement:\n        reward: {tensor_parallel: 3}\n"),

@@ -86,6 +86,13 @@ planned_is_taken pretrain.layout.data_parallel=4 pretrain.layout.zero_stage=3
 planned_is_taken pretrain.layout.context_parallel=4 pretrain.layout.zero_stage=0
 planned_is_taken pretrain.layout.tensor_parallel=2 pretrain.layout.data_parallel=2 pretrain.layout.sequence_parallel=true
 
+# Samples that are differentiated one by one give the same bits, whoever has them.
+same=("${one_rank[@]}" pretrain.reproducible=layout pretrain.layout.zero_stage=0 pretrain.layout.data_parallel)
+run_trainer 1 "$work/divided.yaml" "run_dir=$work/same1" "${same[@]}=1" pretrain.micro_batch_size=16
+run_trainer 4 "$work/divided.yaml" "run_dir=$work/same4" "${same[@]}=4" pretrain.micro_batch_size=1
+equal "the same bits on one rank and on four" "$(fingerprint "$work/same1")" "$(fingerprint "$work/same4")"
+close "their losses are those of any run" <(losses "$work/one" pretrain) <(losses "$work/same4" pretrain) 2e-4
+
 # What cannot be divided is one line before anything begins.
 refused() { # refused MESSAGE CHANGE…
   run_trainer 4 "$work/divided.yaml" "run_dir=$work/none" "${@:2}"
