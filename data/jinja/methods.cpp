@@ -122,6 +122,46 @@ Value join_method(const Value& self, const CallArguments& arguments) {
   return text;
 }
 
+// The value of a replacement field: {} the next argument, {1} or {name} that one.
+Value field_value(std::string_view field, std::size_t& next, const CallArguments& arguments) {
+  if (field.find_first_of("!:.[") != std::string_view::npos)
+    throw Failure(fmt::format("format: '{{{}}}' with more than a name is not supported", field));
+  const bool is_number = field.find_first_not_of("0123456789") == std::string_view::npos;
+  if (is_number) {
+    if (field.size() > 4) throw Failure(fmt::format("format: there is no argument {}", field));
+    const std::size_t index = field.empty() ? next++ : std::stoul(std::string(field));
+    if (index >= arguments.positional.size())
+      throw Failure(fmt::format("format: there is no argument {}", index));
+    return arguments.positional[index];
+  }
+  const auto found =
+      std::ranges::find(arguments.keyword, field, &std::pair<std::string, Value>::first);
+  if (found == arguments.keyword.end())
+    throw Failure(fmt::format("format: there is no argument '{}'", field));
+  return found->second;
+}
+
+Value format_method(const Value& self, const CallArguments& arguments) {
+  const std::string_view text = self.string();
+  std::string result;
+  std::size_t next = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c != '{' && c != '}') {
+      result += c;
+    } else if (at + 1 < text.size() && text[at + 1] == c) {
+      result += text[at++];
+    } else {
+      const std::size_t end = c == '{' ? text.find('}', at) : std::string_view::npos;
+      if (end == std::string_view::npos) throw Failure("format: a brace without its other one");
+      result += to_text(field_value(text.substr(at + 1, end - at - 1), next, arguments));
+      at = end;
+    }
+    check_weight(result.size());
+  }
+  return result;
+}
+
 template <bool (*holds)(char32_t)>
 Value all_characters(const Value& self, const CallArguments& arguments) {
   const BoundArguments bound("a method that looks at characters", arguments, {});
@@ -185,6 +225,7 @@ const Methods& methods_of(const Value& object) {
       {"rfind", find_method_of_text<true>},
       {"count", count_method},
       {"join", join_method},
+      {"format", format_method},
       {"isspace", all_characters<is_space>},
       {"isdigit", all_characters<is_ascii_digit>},
   };

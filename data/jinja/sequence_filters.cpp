@@ -81,10 +81,15 @@ std::string name_argument(const CallArguments& arguments, std::size_t index,
   return arguments.positional[index].string();
 }
 
+// What map, select and their like go through: nothing of what is false.
+std::vector<Value> elements_if_true(const Value& input) {
+  return input.truth() ? elements(input) : std::vector<Value>();
+}
+
 Value map_attribute(const Value& input, const CallArguments& arguments) {
   const BoundArguments bound("map", arguments, {"attribute", "default"});
   std::vector<Value> items;
-  for (const Value& item : elements(input)) {
+  for (const Value& item : elements_if_true(input)) {
     Value found = attribute_of(item, bound.required(0));
     items.push_back(found.is_undefined() && bound.has(1) ? bound.get(1) : found);
   }
@@ -96,7 +101,7 @@ Value map_filter(Context& context, const Value& input, const CallArguments& argu
   const std::string name = name_argument(arguments, 0, "the name of a filter");
   const CallArguments rest = without_first(arguments, 1);
   std::vector<Value> items;
-  for (const Value& item : elements(input))
+  for (const Value& item : elements_if_true(input))
     items.push_back(apply_filter(context, name, item, rest));
   return Value::iterator(std::move(items));
 }
@@ -107,7 +112,7 @@ Value select_filter(Context& context, const Value& input, const CallArguments& a
   const std::string name = has_test ? name_argument(arguments, 0, "the name of a test") : "";
   const CallArguments rest = without_first(arguments, 1);
   std::vector<Value> items;
-  for (const Value& item : elements(input))
+  for (const Value& item : elements_if_true(input))
     if ((has_test ? apply_test(context, name, item, rest) : item.truth()) == keep)
       items.push_back(item);
   return Value::iterator(std::move(items));
@@ -121,7 +126,7 @@ Value select_attribute_filter(Context& context, const Value& input,
   const std::string name = has_test ? name_argument(arguments, 1, "the name of a test") : "";
   const CallArguments rest = without_first(arguments, 2);
   std::vector<Value> items;
-  for (const Value& item : elements(input)) {
+  for (const Value& item : elements_if_true(input)) {
     const Value attribute = attribute_of(item, arguments.positional[0]);
     if ((has_test ? apply_test(context, name, attribute, rest) : attribute.truth()) == keep)
       items.push_back(item);
@@ -181,6 +186,22 @@ Value unique_filter(Context& context, const Value& input, const CallArguments& a
   return Value::iterator(std::move(items));
 }
 
+template <bool smallest>
+Value extreme_filter(Context& context, const Value& input, const CallArguments& arguments) {
+  const BoundArguments bound(smallest ? "min" : "max", arguments, {"case_sensitive", "attribute"});
+  const std::vector<Value> items = elements(input);
+  const auto key = [&](const Value& item) {
+    return sort_key(bound.has(1) ? attribute_of(item, bound.get(1)) : item, bound.flag(0, false));
+  };
+  if (items.empty()) return Value();
+  const Value* best = &items.front();
+  for (const Value& item : items) {
+    context.spend(item.weight());
+    if (smallest ? less(key(item), key(*best)) : less(key(*best), key(item))) best = &item;
+  }
+  return *best;
+}
+
 }  // namespace
 
 FilterFunction find_sequence_filter(std::string_view name) {
@@ -198,6 +219,8 @@ FilterFunction find_sequence_filter(std::string_view name) {
       {"sort", sort_filter},
       {"dictsort", dictsort_filter},
       {"unique", unique_filter},
+      {"min", extreme_filter<true>},
+      {"max", extreme_filter<false>},
   };
   const auto found = filters.find(name);
   return found == filters.end() ? nullptr : found->second;

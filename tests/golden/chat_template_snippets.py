@@ -43,6 +43,10 @@ none | list|nested.a | items | list|missing | items | list|"12" | int|" 7 " | in
 3.99 | int|-3.99 | int|true | int|"-4" | int|"1_0" | int|"" | int|"3.5" | float|"x" | float|n | float|none | float(1.5)|-5 | abs|-2.5 | abs|2.5 | round
 3.14159 | round(2)|2.675 | round(2)|7 | round|3.2 | round(method="ceil")|3.77 | round(1, "floor")|words | sort|words | sort(reverse=true)
 words | sort(case_sensitive=true)|numbers | sort|people | sort(attribute="age") | map(attribute="name") | join(",")|[1, "a"] | sort|words | unique | list
+numbers | min|numbers | max|words | min|words | max|words | min(true)|people | min(attribute="age")|[] | min|[] | max|[1, "a"] | min|5 | max
+"a{}b".format(1)|"{}{}".format(1)|"{1}{0}".format("x", none)|"{a}-{b}".format(a=1.0, b=true)|"{{}}{}".format([1, "x"])|"{}".format()|"{".format()|"}".format()
+"x".format(5)|"{a}".format(1)|"{2}".format(1)|"{}".format(missing)|none | select | list|none | map("upper") | list|none | selectattr("x") | list
+none | rejectattr("x") | list|missing | map(attribute="x") | list|0 | reject | list|5 | select | list|none | sort|none | unique | list
 words | unique(case_sensitive=true) | list|nested.a | dictsort|{"b": 1, "A": 2} | dictsort|{"b": 1, "A": 2} | dictsort(by="value")|{"b": 1, "A": 2} | dictsort(true)
 words | reverse | list|text | reverse|people | map(attribute="name") | list|people | map(attribute="tags") | list|people | map(attribute="zz", default="-") | list
 people | map(attribute="tags.0") | list|words | map("upper") | join|numbers | map("string") | list|["a b"] | map("replace", " ", "_") | list|words | map("nosuch") | list
