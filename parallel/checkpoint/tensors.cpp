@@ -249,11 +249,6 @@ bool takes_part(const Mesh& mesh, const ParameterStore& store) {
   return (store.divided() ? mesh.zero_copies : mesh.replicas).rank() == 0;
 }
 
-// Whether this rank is one of those that together hold the model once, as it is written.
-bool takes_part(const Mesh& mesh, const ParameterStore& store) {
-  return (store.divided() ? mesh.zero_copies : mesh.replicas).rank() == 0;
-}
-
 // The tensors of all stages as a file declares them.
 void declare(const std::vector<std::vector<TensorInfo>>& stages, const std::string& prefix,
              DType dtype, std::vector<TensorInfo>& infos) {
