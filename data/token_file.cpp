@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "data/kept_file.h"
 #include "data/readers/record_reader.h"
 #include "data/source_description.h"
 #include "runtime/base/error.h"
@@ -15,6 +16,7 @@ using runtime::throw_error;
 namespace {
 
 constexpr std::string_view kMagic = "TNDMTOKS";
+constexpr std::string_view kKind = "token file";
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeaderSize = 64;
 constexpr std::int64_t kMaxSmallVocabulary = 65536;
@@ -91,29 +93,17 @@ class TokenWriter {
   std::vector<std::uint64_t> offsets_ = {0};
 };
 
-[[noreturn]] void throw_damaged(const std::filesystem::path& path, std::string_view what) {
-  throw_error("{}: damaged token file ({}); delete it, it is built again", path.string(), what);
-}
-
 Header read_header(const runtime::MappedFile& file) {
   const auto bytes = file.bytes();
-  Header header;
-  if (bytes.size() < sizeof(header)) throw_damaged(file.path(), "shorter than its header");
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  if (std::string_view(header.magic, sizeof(header.magic)) != kMagic)
-    throw_damaged(file.path(), "wrong magic");
-  if (header.version != kVersion)
-    throw_error(
-        "{}: token file of version {}, this program reads version {}; delete it, it is built again",
-        file.path().string(), header.version, kVersion);
+  const auto header = read_kept_header<Header>(file, kMagic, kVersion, kKind);
   if (header.bytes_per_token != 2 && header.bytes_per_token != 4)
-    throw_damaged(file.path(), "wrong token size");
+    throw_damaged(file.path(), kKind, "wrong token size");
   // Each bounded by the file's size, so that the sum below cannot overflow.
   if (header.documents >= bytes.size() / 8 || header.tokens > bytes.size() / header.bytes_per_token)
-    throw_damaged(file.path(), "shorter than its header says");
+    throw_damaged(file.path(), kKind, "shorter than its header says");
   if (kHeaderSize + padded(header.tokens * header.bytes_per_token) + (header.documents + 1) * 8 !=
       bytes.size())
-    throw_damaged(file.path(), "its size is not what its header says");
+    throw_damaged(file.path(), kKind, "its size is not what its header says");
   return header;
 }
 
@@ -122,7 +112,7 @@ void check_offsets(const Header& header, const std::uint64_t* offsets,
   bool ordered = offsets[0] == 0 && offsets[header.documents] == header.tokens;
   for (std::uint64_t i = 0; i < header.documents; ++i)
     ordered = ordered && offsets[i] <= offsets[i + 1];
-  if (!ordered) throw_damaged(path, "document offsets out of order");
+  if (!ordered) throw_damaged(path, kKind, "document offsets out of order");
 }
 
 bool is_current(const std::filesystem::path& path, std::uint64_t fingerprint) {
@@ -180,8 +170,9 @@ void TokenFile::read(std::int64_t document, std::int64_t begin, std::int64_t len
 void TokenFile::check_tokens(std::span<const TokenId> tokens) const {
   for (const TokenId token : tokens)
     if (token < 0 || token >= vocab_size_)
-      throw_damaged(file_.path(), fmt::format("token {} is outside its vocabulary of {}",
-                                              static_cast<std::uint32_t>(token), vocab_size_));
+      throw_damaged(file_.path(), kKind,
+                    fmt::format("token {} is outside its vocabulary of {}",
+                                static_cast<std::uint32_t>(token), vocab_size_));
 }
 
 std::uint64_t corpus_fingerprint(const DataConfig& config, const Tokenizer& tokenizer) {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "data/kept_file.h"
 #include "runtime/base/error.h"
 
 namespace tandem::data {
@@ -11,6 +12,7 @@ using runtime::throw_error;
 namespace {
 
 constexpr std::string_view kMagic = "TNDMEXMP";
+constexpr std::string_view kKind = "example file";
 constexpr std::uint32_t kVersion = 1;
 
 struct Header {
@@ -30,31 +32,18 @@ std::uint64_t padded_token_bytes(std::uint64_t tokens) {
   return (tokens * sizeof(TokenId) + 7) / 8 * 8;
 }
 
-[[noreturn]] void throw_damaged(const std::filesystem::path& path, std::string_view what) {
-  throw_error("{}: damaged example file ({}); delete it, it is built again", path.string(), what);
-}
-
 Header read_header(const runtime::MappedFile& file) {
   const auto bytes = file.bytes();
-  Header header;
-  if (bytes.size() < sizeof(header)) throw_damaged(file.path(), "shorter than its header");
-  std::memcpy(&header, bytes.data(), sizeof(header));
-  if (std::string_view(header.magic, sizeof(header.magic)) != kMagic)
-    throw_damaged(file.path(), "wrong magic");
-  if (header.version != kVersion)
-    throw_error(
-        "{}: example file of version {}, this program reads version {}; delete it, it is built "
-        "again",
-        file.path().string(), header.version, kVersion);
+  const auto header = read_kept_header<Header>(file, kMagic, kVersion, kKind);
   // Each bounded by the file's size, so that the sum below cannot overflow.
   const std::uint64_t size = bytes.size();
   if (header.examples > size / sizeof(ExampleEntry) || header.tokens > size / sizeof(TokenId) ||
       header.parts > size / sizeof(TokenRange))
-    throw_damaged(file.path(), "shorter than its header says");
+    throw_damaged(file.path(), kKind, "shorter than its header says");
   if (sizeof(header) + padded_token_bytes(header.tokens) + header.examples * sizeof(ExampleEntry) +
           header.parts * sizeof(TokenRange) !=
       size)
-    throw_damaged(file.path(), "its size is not what its header says");
+    throw_damaged(file.path(), kKind, "its size is not what its header says");
   return header;
 }
 
@@ -68,12 +57,12 @@ void check_entries(const ExampleContent& content) {
   std::uint64_t token = 0, part = 0;
   for (const ExampleEntry& entry : content.entries) {
     if (entry.first_token < token || entry.first_part < part || entry.prompt_length < 0)
-      throw_damaged(content.file.path(), "examples out of order");
+      throw_damaged(content.file.path(), kKind, "examples out of order");
     token = entry.first_token;
     part = entry.first_part;
   }
   if (token > content.tokens.size() || part > content.parts.size())
-    throw_damaged(content.file.path(), "examples beyond its end");
+    throw_damaged(content.file.path(), kKind, "examples beyond its end");
 }
 
 bool is_current(const std::filesystem::path& path, std::uint64_t fingerprint) {
@@ -108,7 +97,7 @@ ExampleView ExampleContent::view(std::int64_t index) const {
   // Checked here and not when the file is opened, which would read all of it.
   for (const TokenId token : view.tokens)
     if (vocab_size > 0 && (token < 0 || token >= vocab_size))
-      throw_damaged(file.path(),
+      throw_damaged(file.path(), kKind,
                     fmt::format("token {} is outside its vocabulary of {}", token, vocab_size));
   return view;
 }

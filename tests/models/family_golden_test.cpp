@@ -8,12 +8,12 @@
 #include "models/generation/generate.h"
 #include "models/gpt2/gpt2.h"
 #include "models/t5/t5.h"
-#include "parallel/comm/threads/threads.h"
 #include "parallel/data/partial_gradients.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/io/text_file.h"
 #include "tests/models/golden_model.h"
 #include "tests/support/logical_parameters.h"
+#include "tests/support/on_ranks.h"
 #include "train/engine.h"
 #include "train/objectives.h"
 
@@ -32,15 +32,6 @@ models::BuildOptions on(const parallel::Mesh& mesh) {
   models::BuildOptions options;
   options.lay_over(mesh);
   return options;
-}
-
-// Runs `body(mesh)` on the ranks of a layout, as threads.
-void on_ranks(const parallel::LayoutConfig& layout,
-              const std::function<void(const parallel::Mesh&)>& body) {
-  if (layout.ranks() == 1) return body(parallel::single_rank_mesh());
-  parallel::run_ranks_as_threads(
-      static_cast<int>(layout.ranks()),
-      [&](const parallel::Group& world) { body(parallel::make_mesh(layout, world)); });
 }
 
 bool has_encoder_and_decoder(const std::string& name) {

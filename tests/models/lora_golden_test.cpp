@@ -6,10 +6,10 @@
 #include <fstream>
 
 #include "models/adapters/adapter_directory.h"
-#include "parallel/comm/threads/threads.h"
 #include "runtime/io/text_file.h"
 #include "tests/models/golden_model.h"
 #include "tests/support/error_of.h"
+#include "tests/support/on_ranks.h"
 #include "train/adapter_files.h"
 #include "train/engine.h"
 
@@ -37,14 +37,6 @@ std::unique_ptr<models::Model> adapted_model(
   auto model = load_golden_model(base_of(name), options);
   train::load_adapter(*model, golden_path(name));
   return model;
-}
-
-void on_ranks(const parallel::LayoutConfig& layout,
-              const std::function<void(const parallel::Mesh&)>& body) {
-  if (layout.ranks() == 1) return body(parallel::single_rank_mesh());
-  parallel::run_ranks_as_threads(
-      static_cast<int>(layout.ranks()),
-      [&](const parallel::Group& world) { body(parallel::make_mesh(layout, world)); });
 }
 
 const std::vector<parallel::LayoutConfig>& layouts() {

@@ -10,8 +10,8 @@
 #include <numeric>
 
 #include "models/embedding/sentence_transformers.h"
-#include "parallel/comm/threads/threads.h"
 #include "tests/models/golden_model.h"
+#include "tests/support/on_ranks.h"
 #include "train/classification.h"
 #include "train/contrastive.h"
 #include "train/engine.h"
@@ -26,16 +26,9 @@ using runtime::SafetensorsFile;
 using runtime::Tensor;
 using test::close;
 using test::golden_path;
+using test::on_ranks;
 
 constexpr double kTolerance = 1e-4;
-
-void on_ranks(const parallel::LayoutConfig& layout,
-              const std::function<void(const parallel::Mesh&)>& body) {
-  if (layout.ranks() == 1) return body(parallel::single_rank_mesh());
-  parallel::run_ranks_as_threads(
-      static_cast<int>(layout.ranks()),
-      [&](const parallel::Group& world) { body(parallel::make_mesh(layout, world)); });
-}
 
 std::vector<float> floats(const SafetensorsFile& file, const std::string& name) {
   return file.read(name).to_vector<float>();

@@ -4,27 +4,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
 make_data
-cat >"$work/divided.yaml" <<END
-name: divided
-precision: fp32
-model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 4, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
-stages:
-  - tokenizer: {data: $work/data/text.txt, vocab_size: 400}
-  - pretrain:
-      data: {path: $work/data/text.txt, validation_fraction: 0.05}
-      steps: 24
-      global_batch_size: 16
-      micro_batch_size: 2
-      sequence_length: 48
-      optimizer: {learning_rate: 0.003}
-      save_every: 3
-      eval_every: 12
-      samples: {max_new_tokens: 8}
-      layout: {data_parallel: 2, context_parallel: 2, zero_stage: 3}
-  - sft: {data: $work/data/sft.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: {context_parallel: 2, tensor_parallel: 2, sequence_parallel: true}}
-  - reward: {data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, layout: {data_parallel: 2, tensor_parallel: 2, sequence_parallel: true, zero_stage: 3}}
-  - dpo: {from: sft, data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: {data_parallel: 4, zero_stage: 3}}
-END
+write_training_recipe "$work/divided.yaml" 4 "{data_parallel: 2, context_parallel: 2, zero_stage: 3}" \
+  "{context_parallel: 2, tensor_parallel: 2, sequence_parallel: true}" \
+  "{data_parallel: 2, tensor_parallel: 2, sequence_parallel: true, zero_stage: 3}" \
+  "{data_parallel: 4, zero_stage: 3}"
 one_rank=()
 for stage in pretrain sft reward dpo; do
   one_rank+=("$stage.layout.data_parallel=1" "$stage.layout.context_parallel=1" "$stage.layout.tensor_parallel=1")
@@ -42,16 +25,7 @@ for stage in pretrain sft dpo; do
   equal "samples of $stage" "$(<"$work/one/$stage/samples.jsonl")" "$(<"$work/four/$stage/samples.jsonl")"
 done
 
-# Killed somewhere, the run ends with the same bytes.
-mpirun -np 4 "$trainer" "$work/divided.yaml" "run_dir=$work/killed" >"$work/log" 2>&1 &
-mpirun=$!
-while [[ ! -e $work/killed/pretrain/checkpoint-9 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
-pkill -KILL -f "^$trainer .*run_dir=$work/killed" || true
-wait "$mpirun" || true
-run_trainer 4 "$work/divided.yaml" "run_dir=$work/killed"
-equal "goes on after a kill" 0 "$status"
-[[ $status -eq 0 ]] || tail -n 20 "$work/log"
-equal "the same bytes as without the kill" "$(fingerprint "$work/four")" "$(fingerprint "$work/killed")"
+goes_on_after_a_kill "$work/divided.yaml" "$work/four"
 
 # Begun with everything divided, ended on two ranks that divide matrices.
 long=("${one_rank[@]}" pretrain.steps=200 pretrain.save_every=20)
@@ -70,7 +44,6 @@ close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <
 
 # The plan is what the first rank takes, where texts fill their sequences.
 tr '\n' ' ' <"$work/data/text.txt" >"$work/data/one.txt"
-bytes() { awk '{ print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }'; }
 planned_is_taken() { # planned_is_taken CHANGE…
   rm -rf "$work/planned"
   local keys=("run_dir=$work/planned" "${one_rank[@]}" pretrain.steps=4 pretrain.eval_every=4 "pretrain.data.path=$work/data/one.txt"
@@ -79,8 +52,7 @@ planned_is_taken() { # planned_is_taken CHANGE…
   cp -r "$work/one/tokenizer" "$work/planned/"
   run_trainer 4 "$work/divided.yaml" "${keys[@]}"
   close "planned memory with $*" \
-    <("$trainer" plan "$work/divided.yaml" --ranks 4 "${keys[@]}" | awk '$1 == "pretrain" && /B$/' | bytes) \
-    <(tr -d ' \n' <"$work/planned/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$') 0.02
+    <(planned_pretrain_bytes "$work/divided.yaml" "${keys[@]}") <(taken_pretrain_bytes "$work/planned") 0.02
 }
 planned_is_taken pretrain.layout.data_parallel=4 pretrain.layout.zero_stage=3
 planned_is_taken pretrain.layout.context_parallel=4 pretrain.layout.zero_stage=0
@@ -94,10 +66,5 @@ equal "the same bits on one rank and on four" "$(fingerprint "$work/same1")" "$(
 close "their losses are those of any run" <(losses "$work/one" pretrain) <(losses "$work/same4" pretrain) 2e-4
 
 # What cannot be divided is one line before anything begins.
-refused() { # refused MESSAGE CHANGE…
-  run_trainer 4 "$work/divided.yaml" "run_dir=$work/none" "${@:2}"
-  equal "exit code of: $1" 2 "$status"
-  contains "$1" "$(trainer_lines)" "$1"
-}
-refused "'context_parallel' 2 is for stages whose loss is a sum over tokens" dpo.layout.data_parallel=2 dpo.layout.context_parallel=2
+refused "$work/divided.yaml" "'context_parallel' 2 is for stages whose loss is a sum over tokens" dpo.layout.data_parallel=2 dpo.layout.context_parallel=2
 finish

@@ -111,3 +111,56 @@ close() { # close WHAT FILE FILE TOLERANCE
     { d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || d > tolerance * ($1 < 0 ? -$1 : $1)) { print NR ": " $0; bad = 1 } }
     END { exit bad || NR == 0 }' || fail "$1"
 }
+
+# Four stages that train in step, each with a layout.
+write_training_recipe() { # write_training_recipe FILE LAYERS PRETRAIN_LAYOUT SFT_LAYOUT REWARD_LAYOUT DPO_LAYOUT
+  cat >"$1" <<END
+name: training
+precision: fp32
+model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: $2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
+stages:
+  - tokenizer: {data: $work/data/text.txt, vocab_size: 400}
+  - pretrain:
+      data: {path: $work/data/text.txt, validation_fraction: 0.05}
+      steps: 24
+      global_batch_size: 16
+      micro_batch_size: 2
+      sequence_length: 48
+      optimizer: {learning_rate: 0.003}
+      save_every: 3
+      eval_every: 12
+      samples: {max_new_tokens: 8}
+      layout: $3
+  - sft: {data: $work/data/sft.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: $4}
+  - reward: {data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, layout: $5}
+  - dpo: {from: sft, data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: $6}
+END
+}
+
+# Kills a run on 4 ranks once it has a checkpoint, and starts it again: it ends with the bytes of the whole one.
+goes_on_after_a_kill() { # goes_on_after_a_kill RECIPE WHOLE_RUN
+  mpirun -np 4 "$trainer" "$1" "run_dir=$work/killed" >"$work/log" 2>&1 &
+  local mpirun=$!
+  while [[ ! -e $work/killed/pretrain/checkpoint-9 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+  pkill -KILL -f "^$trainer .*run_dir=$work/killed" || true
+  wait "$mpirun" || true
+  run_trainer 4 "$1" "run_dir=$work/killed"
+  equal "goes on after a kill" 0 "$status"
+  [[ $status -eq 0 ]] || tail -n 20 "$work/log"
+  equal "the same bytes as without the kill" "$(fingerprint "$2")" "$(fingerprint "$work/killed")"
+}
+
+# The plan's peak of the pretrain stage, and what its first rank took.
+planned_pretrain_bytes() { # planned_pretrain_bytes RECIPE KEY…
+  "$trainer" plan "$1" --ranks 4 "${@:2}" | awk '$1 == "pretrain" && /B$/ { print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }'
+}
+taken_pretrain_bytes() { # taken_pretrain_bytes RUN_DIR
+  tr -d ' \n' <"$1/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$'
+}
+
+# What cannot be is one line before anything begins.
+refused() { # refused RECIPE MESSAGE CHANGE…
+  run_trainer 4 "$1" "run_dir=$work/none" "${@:3}"
+  equal "exit code of: $2" 2 "$status"
+  contains "$2" "$(trainer_lines)" "$2"
+}

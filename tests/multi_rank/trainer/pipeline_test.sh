@@ -4,27 +4,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
 make_data
-cat >"$work/pipeline.yaml" <<END
-name: pipeline
-precision: fp32
-model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 5, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}
-stages:
-  - tokenizer: {data: $work/data/text.txt, vocab_size: 400}
-  - pretrain:
-      data: {path: $work/data/text.txt, validation_fraction: 0.05}
-      steps: 24
-      global_batch_size: 16
-      micro_batch_size: 2
-      sequence_length: 48
-      optimizer: {learning_rate: 0.003}
-      save_every: 3
-      eval_every: 12
-      samples: {max_new_tokens: 8}
-      layout: {pipeline_parallel: 2, data_parallel: 2}
-  - sft: {data: $work/data/sft.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {max_new_tokens: 8}, layout: {pipeline_parallel: 2, tensor_parallel: 2}}
-  - reward: {data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, layout: {pipeline_parallel: 4}}
-  - dpo: {from: sft, data: $work/data/pairs.jsonl, steps: 8, global_batch_size: 8, sequence_length: 64, save_every: 3, samples: {count: 0}, layout: {pipeline_parallel: 2, data_parallel: 2, zero_stage: 1}}
-END
+write_training_recipe "$work/pipeline.yaml" 5 "{pipeline_parallel: 2, data_parallel: 2}" \
+  "{pipeline_parallel: 2, tensor_parallel: 2}" \
+  "{pipeline_parallel: 4}" \
+  "{pipeline_parallel: 2, data_parallel: 2, zero_stage: 1}"
 one_rank=()
 for stage in pretrain sft reward dpo; do
   one_rank+=("$stage.layout.pipeline_parallel=1" "$stage.layout.data_parallel=1" "$stage.layout.tensor_parallel=1")
@@ -52,16 +35,7 @@ done
 names() { head -c 20000 "$1"/pretrain/checkpoint-24/model.safetensors | grep -ao '"model\.[a-z_0-9.]*"' | sort; }
 equal "tensors of the checkpoint" "$(names "$work/one")" "$(names "$work/four")"
 
-# Killed somewhere, the run ends with the same bytes.
-mpirun -np 4 "$trainer" "$work/pipeline.yaml" "run_dir=$work/killed" >"$work/log" 2>&1 &
-mpirun=$!
-while [[ ! -e $work/killed/pretrain/checkpoint-9 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
-pkill -KILL -f "^$trainer .*run_dir=$work/killed" || true
-wait "$mpirun" || true
-run_trainer 4 "$work/pipeline.yaml" "run_dir=$work/killed"
-equal "goes on after a kill" 0 "$status"
-[[ $status -eq 0 ]] || tail -n 20 "$work/log"
-equal "the same bytes as without the kill" "$(fingerprint "$work/four")" "$(fingerprint "$work/killed")"
+goes_on_after_a_kill "$work/pipeline.yaml" "$work/four"
 
 # Begun as a pipeline, ended tensor-parallel.
 long=("${one_rank[@]}" dpo.layout.zero_stage=0 pretrain.steps=200 pretrain.save_every=20)
@@ -80,7 +54,6 @@ close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <
 
 # The plan is what the first rank takes, where texts fill their sequences.
 tr '\n' ' ' <"$work/data/text.txt" >"$work/data/one.txt"
-bytes() { awk '{ print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }'; }
 for change in virtual_stages=1 pipeline_schedule=gpipe virtual_stages=2; do
   rm -rf "$work/planned"
   keys=("run_dir=$work/planned" pretrain.layout.data_parallel=1 "pretrain.layout.$change" pretrain.steps=4 pretrain.eval_every=4
@@ -89,8 +62,7 @@ for change in virtual_stages=1 pipeline_schedule=gpipe virtual_stages=2; do
   cp -r "$work/one/tokenizer" "$work/planned/"
   run_trainer 4 "$work/pipeline.yaml" "${keys[@]}" sft.steps=1 reward.steps=1 dpo.steps=1
   close "planned memory with $change" \
-    <("$trainer" plan "$work/pipeline.yaml" --ranks 4 "${keys[@]}" | awk '$1 == "pretrain" && /B$/' | bytes) \
-    <(tr -d ' \n' <"$work/planned/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$') 0.02
+    <(planned_pretrain_bytes "$work/pipeline.yaml" "${keys[@]}") <(taken_pretrain_bytes "$work/planned") 0.02
 done
 
 # The picture in the documentation is what the program draws.
@@ -98,14 +70,9 @@ done
 equal "docs/pictures/schedules.svg" "$(sha256sum <"docs/pictures/schedules.svg")" "$(sha256sum <"$work/schedules.svg")"
 
 # What no pipeline can be is one line before anything begins.
-refused() { # refused MESSAGE CHANGE…
-  run_trainer 4 "$work/pipeline.yaml" "run_dir=$work/none" "${@:2}"
-  equal "exit code of: $1" 2 "$status"
-  contains "$1" "$(trainer_lines)" "$1"
-}
-refused "a pipeline of 8 parts (pipeline_parallel 4 x virtual_stages 2) needs as many blocks, but the model has 5" \
+refused "$work/pipeline.yaml" "a pipeline of 8 parts (pipeline_parallel 4 x virtual_stages 2) needs as many blocks, but the model has 5" \
   reward.layout.virtual_stages=2
-refused "'virtual_stages' 2 is not available for dpo" dpo.layout.virtual_stages=2
-refused "needs a multiple of pipeline_parallel 2 as number of micro-batches, but a step has 1" \
+refused "$work/pipeline.yaml" "'virtual_stages' 2 is not available for dpo" dpo.layout.virtual_stages=2
+refused "$work/pipeline.yaml" "needs a multiple of pipeline_parallel 2 as number of micro-batches, but a step has 1" \
   pretrain.layout.virtual_stages=2 pretrain.micro_batch_size=8
 finish
