@@ -66,12 +66,15 @@ class ModelFolder {
 
   // What the model goes on with.
   std::string continuation(const std::string& prompt) const {
+    return tokenizer().decode(continuation_tokens(prompt));
+  }
+  std::vector<std::int32_t> continuation_tokens(const std::string& prompt) const {
     const auto model = test::load_golden_model(name_);
     const data::Tokenizer words = tokenizer();
     const std::vector<std::vector<std::int32_t>> prompts = {words.encode(prompt)};
     const auto texts = models::generate(*model, prompts, std::vector<std::int64_t>{0},
                                         {.max_new_tokens = 12, .sampling = {.temperature = 0}});
-    return words.decode(texts[0].tokens);
+    return texts[0].tokens;
   }
 
  private:
@@ -118,11 +121,27 @@ TEST(Generate, an_encoder_decoder_answers_without_its_prompt) {
   EXPECT_EQ(output_of(model.command({"abc"})), model.continuation("abc") + "\n\n");
 }
 
+// A part of the continuation that begins with the last letter of one token, ends with the first of
+// another that has more, and is not there before.
+std::string stop_inside_tokens(const ModelFolder& model, const std::string& prompt) {
+  const auto tokenizer = model.tokenizer();
+  std::string text;
+  for (const std::int32_t token : model.continuation_tokens(prompt)) {
+    const std::string piece(tokenizer.id_to_token(token));
+    const std::size_t end = text.size() + 1;
+    text += piece;
+    for (std::size_t length = 3; piece.size() > 1 && length < end; ++length)
+      if (text.find(text.substr(end - length, length)) == end - length)
+        return text.substr(end - length, length);
+  }
+  ADD_FAILURE() << "no such part in " << text;
+  return text;
+}
+
 TEST(Generate, a_text_stops_at_a_stop_string_across_tokens) {
-  const ModelFolder model;
+  const ModelFolder model("qwen3_tiny");
   const std::string whole = model.continuation("abc");
-  // It begins inside a token and ends inside another.
-  const std::string stop = whole.substr(4, 5);
+  const std::string stop = stop_inside_tokens(model, "abc");
   const std::string expected = whole.substr(0, whole.find(stop) + stop.size());
   GenerateCommand command = model.command({"abc"});
   command.stop_strings = {"never", stop};
