@@ -53,7 +53,8 @@ std::string number(const ordered_json& line, const char* key) {
 }
 
 std::string ratio(const ordered_json& a, const ordered_json& b, const char* key) {
-  if (a.is_null() || b.is_null() || b[key] == 0) return "-";
+  const bool both = a.is_object() && b.is_object() && a.contains(key) && b.contains(key);
+  if (!both || b.at(key) == 0) return "-";
   return fmt::format("{:.2f}", a[key].get<double>() / b[key].get<double>());
 }
 
