@@ -30,6 +30,13 @@ class Files {
   test::TemporaryFolder folder_;
 };
 
+// A data set with every key but its path left out.
+inline DataConfig config_of(const std::string& path) {
+  DataConfig config;
+  config.path = path;
+  return config;
+}
+
 // The message of the Error that `action` throws; it must be the user's mistake, in one line.
 template <typename Action>
 std::string error_of(Action&& action) {

@@ -8,18 +8,13 @@
 namespace tandem::data {
 namespace {
 
+using testing::config_of;
 using ::testing::ElementsAre;
 using testing::error_of;
 using testing::Files;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::texts_of;
-
-DataConfig config_of(const std::string& path) {
-  DataConfig config;
-  config.path = path;
-  return config;
-}
 
 TEST(JsonlReader, reads_the_fields_asked_for) {
   const Files files;

@@ -11,18 +11,13 @@ namespace tandem::data {
 namespace {
 
 using nlohmann::ordered_json;
+using testing::config_of;
 using testing::error_of;
 using testing::Files;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 const std::string kFolder = "tests/golden/data/parquet/";
-
-DataConfig config_of(const std::string& path) {
-  DataConfig config;
-  config.path = path;
-  return config;
-}
 
 std::vector<ordered_json> rows_of(const DataConfig& config) {
   std::vector<ordered_json> rows;

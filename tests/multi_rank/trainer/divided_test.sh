@@ -28,19 +28,7 @@ done
 goes_on_after_a_kill "$work/divided.yaml" "$work/four"
 
 # Begun with everything divided, ended on two ranks that divide matrices.
-long=("${one_rank[@]}" pretrain.steps=200 pretrain.save_every=20)
-mpirun -np 4 "$trainer" "$work/divided.yaml" "run_dir=$work/moved" pretrain.steps=200 pretrain.save_every=20 >"$work/log" 2>&1 &
-mpirun=$!
-while [[ ! -e $work/moved/pretrain/checkpoint-20 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
-kill -USR1 "$mpirun"
-wait "$mpirun" || true
-checks=$((checks + 1))
-[[ $(wc -l <"$work/moved/pretrain/metrics.jsonl") -lt 200 ]] || fail "the run ended before it could be moved"
-run_trainer 2 "$work/divided.yaml" "run_dir=$work/moved" "${long[@]}" pretrain.layout.tensor_parallel=2
-equal "goes on tensor-parallel" 0 "$status"
-[[ $status -eq 0 ]] || tail -n 20 "$work/log"
-run_trainer 1 "$work/divided.yaml" "run_dir=$work/whole" "${long[@]}"
-close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <(losses "$work/moved" pretrain | head -n 100) 1e-3
+goes_on_tensor_parallel "$work/divided.yaml" one_rank 4
 
 # The plan is what the first rank takes, where texts fill their sequences.
 tr '\n' ' ' <"$work/data/text.txt" >"$work/data/one.txt"

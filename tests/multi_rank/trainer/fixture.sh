@@ -150,6 +150,25 @@ goes_on_after_a_kill() { # goes_on_after_a_kill RECIPE WHOLE_RUN
   equal "the same bytes as without the kill" "$(fingerprint "$2")" "$(fingerprint "$work/killed")"
 }
 
+# A pretrain stage of 200 steps that is interrupted under a layout and goes on with 2 ranks that divide matrices has the
+# losses of one rank. ONE_RANK (an array's name): the keys that lay all stages over one rank.
+goes_on_tensor_parallel() { # goes_on_tensor_parallel RECIPE ONE_RANK RANKS KEY…
+  local -n laid_over_one=$2
+  local long=("${laid_over_one[@]}" pretrain.steps=200 pretrain.save_every=20) mpirun
+  mpirun -np "$3" "$trainer" "$1" "run_dir=$work/moved" pretrain.steps=200 pretrain.save_every=20 "${@:4}" >"$work/log" 2>&1 &
+  mpirun=$!
+  while [[ ! -e $work/moved/pretrain/checkpoint-20 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+  kill -USR1 "$mpirun"
+  wait "$mpirun" || true
+  checks=$((checks + 1))
+  [[ $(wc -l <"$work/moved/pretrain/metrics.jsonl") -lt 200 ]] || fail "the run ended before it could be moved"
+  run_trainer 2 "$1" "run_dir=$work/moved" "${long[@]}" pretrain.layout.tensor_parallel=2
+  equal "goes on tensor-parallel" 0 "$status"
+  [[ $status -eq 0 ]] || tail -n 20 "$work/log"
+  run_trainer 1 "$1" "run_dir=$work/whole" "${long[@]}"
+  close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <(losses "$work/moved" pretrain | head -n 100) 1e-3
+}
+
 # The plan's peak of the pretrain stage, and what its first rank took.
 planned_pretrain_bytes() { # planned_pretrain_bytes RECIPE KEY…
   "$trainer" plan "$1" --ranks 4 "${@:2}" | awk '$1 == "pretrain" && /B$/ { print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }'
