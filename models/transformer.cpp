@@ -182,7 +182,7 @@ Tensor Transformer::forward(const ModelInput& input, const CacheUse* cache) {
 
 Transformer::Reading Transformer::reading_of(const ModelInput& input, const CacheUse* cache) const {
   // A cache is filled and read by plain tensor parallelism: decoding works on single tokens.
-  Reading reading{input, cache, {options_.tp, options_.sequence_parallel && cache == nullptr}};
+  Reading reading{{}, cache, {options_.tp, options_.sequence_parallel && cache == nullptr}};
   const std::vector<std::int32_t>& whole = input.whole_cu_seqlens;
   reading.input = filled_up(input, reading.tp.divides_tokens() ? options_.tp.size() : 1,
                             parallel::context_rows(whole, options_.cp.size()));
