@@ -79,7 +79,7 @@ train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::D
   build.precision.compute = run.compute;
   build.lay_over(mesh);
   build.device = device;
-  build.recompute = run.recompute != 0;
+  build.activations.recompute = static_cast<models::Recompute>(run.recompute);
   auto model = bench::model_case(run.model).config->make(build);
   model->parameters().initialize(0);
   return {std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1}};

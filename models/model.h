@@ -160,6 +160,16 @@ class Model {
 // A scalar head's initial standard deviation of 1/√(hidden_size + 1) (Stiennon et al. 2020).
 inline constexpr float kRewardHeadStd = -1;
 
+// What a block keeps of its forward for its backward. Nothing: the block runs again. Selective:
+// what its large products and attention gave; norms and activations are made again from that.
+enum class Recompute { kNone, kSelective, kFull };
+
+struct ActivationMemory {
+  Recompute recompute = Recompute::kNone;
+  // What is kept goes from a card to the host's memory and comes back.
+  bool offload = false;
+};
+
 // How a model is built on this rank.
 struct BuildOptions {
   Head head = Head::kLanguageModel;
@@ -182,8 +192,8 @@ struct BuildOptions {
   parallel::Group pp, pp_gradients;
   parallel::ScheduleKind pipeline_schedule = parallel::ScheduleKind::k1F1B;
   int virtual_stages = 1;
-  bool recompute = false;  // full activation recomputation per block
-  Labels labels;           // of Head::kClassification; none: those of the model's configuration
+  ActivationMemory activations = {};
+  Labels labels;  // of Head::kClassification; none: those of the model's configuration
   // Initial standard deviation of the scalar head; 0 starts at zero, kRewardHeadStd as TRL's reward
   // models do.
   float scalar_head_std = 0;

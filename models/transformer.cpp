@@ -85,7 +85,7 @@ Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options
 std::vector<Stack> Transformer::make_stacks() {
   std::vector<Stack> stacks(blocks_.size());
   for (StackId stack = 0; stack < stacks.size(); ++stack) {
-    stacks[stack].recompute = options_.recompute;
+    stacks[stack].activations = options_.activations;
     stacks[stack].weights = &unit_values_;
     stacks[stack].first_unit = static_cast<int>(start_of(stack));
   }

@@ -89,10 +89,7 @@ void visit_updates(FieldVisitor& v, PpoConfig& c) {
 
 void visit_run(FieldVisitor& v, PpoConfig& c) {
   train::visit_precision(v, c.precision);
-  v.choice({"recompute",
-            "`full` keeps no activations within a block and computes them again: less memory, more "
-            "time"},
-           c.recompute, {"none", "full"});
+  train::visit_activations(v, c.activations);
   v.field({"log_every", "between two lines of metrics.jsonl", "rounds"}, c.log_every);
   v.field({"eval_every", "between evaluations on held-out prompts; 0 evaluates at the end only",
            "rounds"},

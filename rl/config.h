@@ -61,7 +61,7 @@ struct PpoConfig {
   train::ScheduleConfig schedule{.kind = runtime::ScheduleKind::kLinear};
   // The run.
   runtime::DType precision = runtime::DType::kBF16;
-  train::Recompute recompute = train::Recompute::kNone;
+  models::ActivationMemory activations;
   std::int64_t log_every = 1;
   std::int64_t eval_every = 0;
   std::int64_t save_every = 0;

@@ -19,6 +19,10 @@ void OptimizerConfig::visit_fields(FieldVisitor& v) {
           weight_decay);
   v.field({"clip_grad_norm", "largest norm of the whole gradient, over all ranks; 0 does not clip"},
           clip_grad_norm);
+  v.field({"offload",
+           "the moments lie in the host's memory and come to the GPU piece by piece; nothing to do "
+           "on a CPU"},
+          offload);
 }
 
 void ScheduleConfig::visit_fields(FieldVisitor& v) {
@@ -52,10 +56,7 @@ void TrainConfig::visit_fields(FieldVisitor& v) {
   v.nested({"optimizer", "AdamW"}, optimizer);
   v.nested({"schedule", "the learning rate over the steps"}, schedule);
   visit_precision(v, precision);
-  v.choice({"recompute",
-            "`full` keeps no activations within a block and computes them again: less memory, more "
-            "time"},
-           recompute, {"none", "full"});
+  visit_activations(v, activations);
   v.choice({"reproducible",
             "what gives equal bits: run, the same run started again; layout, also one with another "
             "data_parallel or micro_batch_size, for which samples are differentiated one by one"},
@@ -126,6 +127,17 @@ void ContrastiveConfig::visit_fields(FieldVisitor& v) {
             "modules.json says, else mean"},
            pooling, {"auto", "mean", "cls", "lasttoken", "max"});
   v.field({"normalize", "the model gives embeddings of length 1"}, normalize);
+}
+
+void visit_activations(FieldVisitor& v, models::ActivationMemory& activations) {
+  v.choice({"recompute",
+            "activations that backward computes again instead of keeping them: selective, those of "
+            "norms and activation functions; full, all within a block"},
+           activations.recompute, {"none", "selective", "full"});
+  v.field({"offload_activations",
+           "what is kept for backward goes from the GPU to the host's memory and comes back; "
+           "nothing to do on a CPU"},
+          activations.offload);
 }
 
 void visit_precision(FieldVisitor& v, runtime::DType& precision) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "models/embedding/pooling.h"
-#include "models/labels.h"
+#include "models/model.h"
 #include "runtime/base/dtype.h"
 #include "runtime/base/fields.h"
 #include "runtime/optim/schedule.h"
@@ -31,6 +31,7 @@ struct OptimizerConfig {
   double eps = 1e-8;
   double weight_decay = 0.0;
   double clip_grad_norm = 1.0;
+  bool offload = false;
 
   void visit_fields(runtime::FieldVisitor& v);
 };
@@ -57,8 +58,6 @@ struct SamplesConfig {
 };
 void check(const SamplesConfig& config, const Complain& complain);
 
-enum class Recompute { kNone, kFull };
-
 // What gives equal bits: the same run again, or also one with other numbers of copies and other
 // micro-batches.
 enum class Reproducible { kRun, kLayout };
@@ -72,7 +71,7 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   runtime::DType precision = runtime::DType::kBF16;
-  Recompute recompute = Recompute::kNone;
+  models::ActivationMemory activations;
   Reproducible reproducible = Reproducible::kRun;
   std::int64_t log_every = 1;
   std::int64_t eval_every = 0;
@@ -133,6 +132,9 @@ struct ContrastiveConfig {
   void visit_fields(runtime::FieldVisitor& v);
 };
 void check(const ContrastiveConfig& config, const Complain& complain);
+
+// The keys of what is kept for backward.
+void visit_activations(runtime::FieldVisitor& v, models::ActivationMemory& activations);
 
 // The key `precision`, for structs that do not hold a TrainConfig.
 void visit_precision(runtime::FieldVisitor& v, runtime::DType& precision);

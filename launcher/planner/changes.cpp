@@ -17,7 +17,7 @@ struct Knobs {
   parallel::LayoutConfig* layout = nullptr;
   std::int64_t most_zero_stage = 2;
   std::int64_t* micro_batch_size = nullptr;
-  train::Recompute* recompute = nullptr;
+  models::Recompute* recompute = nullptr;
   runtime::DType* precision = nullptr;
 };
 
@@ -28,13 +28,13 @@ std::optional<Knobs> knobs_of(const std::string& name, Config& config) {
                  .train_key = name + ".",
                  .layout = &config.placement.policy.layout,
                  .micro_batch_size = &config.ppo.micro_batch_size,
-                 .recompute = &config.ppo.recompute};
+                 .recompute = &config.ppo.activations.recompute};
   } else if constexpr (requires { config.train; }) {
     return Knobs{.layout_key = name + ".layout.",
                  .train_key = name + ".",
                  .layout = &config.layout,
                  .micro_batch_size = &config.train.micro_batch_size,
-                 .recompute = &config.train.recompute,
+                 .recompute = &config.train.activations.recompute,
                  .precision = &config.train.precision};
   }
   return std::nullopt;
@@ -47,9 +47,9 @@ struct Change {
 
 // In groups of which one change is enough; cheapest first: dividing state costs communication,
 // dividing tokens too costs nothing, smaller micro-batches fill the machine less, recomputation
-// costs a third more arithmetic, fewer bits cost precision.
+// costs a little, or a third more arithmetic, fewer bits cost precision.
 std::vector<std::vector<Change>> changes_for(const Knobs& knobs) {
-  std::vector<std::vector<Change>> groups(5);
+  std::vector<std::vector<Change>> groups(6);
   if (knobs.layout->tensor_parallel > 1 && !knobs.layout->sequence_parallel)
     groups[0].push_back({knobs.layout_key + "sequence_parallel=true",
                          [](Knobs& k) { k.layout->sequence_parallel = true; }});
@@ -60,11 +60,14 @@ std::vector<std::vector<Change>> changes_for(const Knobs& knobs) {
   for (std::int64_t half = *knobs.micro_batch_size / 2; half >= 1; half /= 2)
     groups[2].push_back({fmt::format("{}micro_batch_size={}", knobs.train_key, half),
                          [half](Knobs& k) { *k.micro_batch_size = half; }});
-  if (*knobs.recompute == train::Recompute::kNone)
-    groups[3].push_back({knobs.train_key + "recompute=full",
-                         [](Knobs& k) { *k.recompute = train::Recompute::kFull; }});
+  if (*knobs.recompute == models::Recompute::kNone)
+    groups[3].push_back({knobs.train_key + "recompute=selective",
+                         [](Knobs& k) { *k.recompute = models::Recompute::kSelective; }});
+  if (*knobs.recompute != models::Recompute::kFull)
+    groups[4].push_back({knobs.train_key + "recompute=full",
+                         [](Knobs& k) { *k.recompute = models::Recompute::kFull; }});
   if (knobs.precision != nullptr && *knobs.precision == runtime::DType::kF32)
-    groups[4].push_back({knobs.train_key + "precision=bf16",
+    groups[5].push_back({knobs.train_key + "precision=bf16",
                          [](Knobs& k) { *k.precision = runtime::DType::kBF16; }});
   return groups;
 }

@@ -103,6 +103,7 @@ class RolePlanner {
 
   std::unique_ptr<models::Model> build(const std::string& from, models::BuildOptions options) {
     options.device = kMeta;
+    options.activations.offload &= planner_.offloads();
     return sizes_of(from)->make(options);
   }
 
@@ -112,7 +113,9 @@ class RolePlanner {
     auto model = build(job.from, job.options);
     memory.gradients = model->trained_parameters().flat_grad().bytes();
     memory.parameters = gauge.held() - memory.gradients;
-    train::Engine engine(std::move(model), mesh, adamw_options(job.optimizer), job.reproducible);
+    runtime::AdamWOptions optimizer = adamw_options(job.optimizer);
+    optimizer.offload &= planner_.offloads();
+    train::Engine engine(std::move(model), mesh, optimizer, job.reproducible);
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(
@@ -466,8 +469,8 @@ std::int64_t StageMemory::peak_of(std::int64_t rank) const {
   return 0;
 }
 
-MemoryPlanner::MemoryPlanner(const Recipe& recipe)
-    : context_(recipe, parallel::local_group(), kMeta) {}
+MemoryPlanner::MemoryPlanner(const Recipe& recipe, DeviceType device)
+    : context_(recipe, parallel::local_group(), kMeta), device_(device) {}
 
 StageMemory MemoryPlanner::plan(const Stage& stage) {
   StageMemory largest;

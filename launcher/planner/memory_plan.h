@@ -60,10 +60,13 @@ struct StageMemory {
 // Plans the stages of a resolved recipe.
 class MemoryPlanner {
  public:
-  // The recipe must outlive the planner.
-  explicit MemoryPlanner(const Recipe& recipe);
+  // device: what ranks will compute on; beside a card there is host memory to offload to. The
+  // recipe must outlive the planner.
+  explicit MemoryPlanner(const Recipe& recipe,
+                         runtime::DeviceType device = runtime::DeviceType::kCUDA);
 
   const Recipe& recipe() const { return context_.recipe(); }
+  bool offloads() const { return device_ == runtime::DeviceType::kCUDA; }
   // A stage of the recipe, or one that was changed; no roles for a stage without a model.
   StageMemory plan(const Stage& stage);
   std::vector<StageMemory> plan_all();
@@ -77,6 +80,7 @@ class MemoryPlanner {
   std::int64_t vocabulary();
 
   RunContext context_;
+  runtime::DeviceType device_;
 };
 
 // Changes to keys of a stage, cheapest first, any one of which (or, last, all together) brings the

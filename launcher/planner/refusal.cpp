@@ -56,7 +56,7 @@ void require_memory(const Recipe& recipe, const parallel::Group& world, runtime:
   const std::vector<int> here = parallel::ranks_that_say(world, place.id, "places of memory");
   if (place.free_bytes == 0 || here.front() != world.rank()) return;
   const auto ranks_here = static_cast<std::int64_t>(here.size());
-  MemoryPlanner planner(recipe);
+  MemoryPlanner planner(recipe, device.type);
   for (const Stage& stage : recipe.stages) {
     const StageMemory plan = planner.plan(stage);
     std::int64_t need = 0;

@@ -43,7 +43,7 @@ models::BuildOptions role_options(const PpoStage& config, Role role, const paral
   const RolePlacement& placement = placement_of(config, role);
   const bool trained = role == Role::kPolicy || role == Role::kCritic;
   models::BuildOptions options =
-      trained ? trained_options(placement.precision, config.ppo.recompute, mesh, head)
+      trained ? trained_options(placement.precision, config.ppo.activations, mesh, head)
               : frozen_options(placement.precision, mesh, head);
   if (!trained) options.quantize = placement.quantize;
   if (role != Role::kPolicy) return options;

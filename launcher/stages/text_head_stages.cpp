@@ -93,7 +93,7 @@ StageRecord run_classify_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<ClassifyStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
-  models::BuildOptions options = trained_options(config.train.precision, config.train.recompute,
+  models::BuildOptions options = trained_options(config.train.precision, config.train.activations,
                                                  *mesh, models::Head::kClassification);
   options.labels = labels_of(context, stage, config);
   const data::LabelScheme scheme = scheme_of(options.labels);
@@ -159,7 +159,7 @@ StageRecord run_contrastive_stage(RunContext& context, const Stage& stage) {
                                   data::texts_per_sample(config.data),
                                   config.train.global_batch_size});
   auto model = build_model(context, config.from,
-                           trained_options(config.train.precision, config.train.recompute, *mesh,
+                           trained_options(config.train.precision, config.train.activations, *mesh,
                                            models::Head::kHiddenStates));
   require_positions(context, stage, *model, config.train);
   const std::int64_t width = model->hidden_size();

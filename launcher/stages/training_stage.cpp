@@ -17,20 +17,21 @@ std::optional<parallel::Mesh> stage_mesh(const RunContext& context, const Stage&
   return parallel::make_mesh(layout, group);
 }
 
-models::BuildOptions trained_options(runtime::DType precision, train::Recompute recompute,
+models::BuildOptions trained_options(runtime::DType precision,
+                                     const models::ActivationMemory& activations,
                                      const parallel::Mesh& mesh, models::Head head) {
   models::BuildOptions options;
   options.head = head;
   options.precision.compute = precision;
   options.lay_over(mesh);
-  options.recompute = recompute == train::Recompute::kFull;
+  options.activations = activations;
   return options;
 }
 
 models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,
                                    models::Head head) {
   models::BuildOptions options =
-      trained_options(stage.train.precision, stage.train.recompute, mesh, head);
+      trained_options(stage.train.precision, stage.train.activations, mesh, head);
   options.lora = stage.tuning.lora;
   options.quantize = stage.tuning.quantize;
   return options;
@@ -38,7 +39,7 @@ models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::M
 
 models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
                                     models::Head head) {
-  models::BuildOptions options = trained_options(precision, train::Recompute::kNone, mesh, head);
+  models::BuildOptions options = trained_options(precision, {}, mesh, head);
   options.trainable = false;
   return options;
 }
@@ -48,7 +49,8 @@ runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
           .beta2 = config.beta2,
           .eps = config.eps,
           .weight_decay = config.weight_decay,
-          .eight_bit = config.kind == train::OptimizerKind::kAdamW8Bit};
+          .eight_bit = config.kind == train::OptimizerKind::kAdamW8Bit,
+          .offload = config.offload};
 }
 
 void make_on_first_rank(const RunContext& context, const parallel::Mesh& mesh,

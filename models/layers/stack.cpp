@@ -40,7 +40,10 @@ Tensor Stack::with_weights(std::int64_t layer, const Tensor& h, const Pass& pass
 }
 
 Tensor Stack::run(std::int64_t layer, const Tensor& h, const Pass& pass) const {
-  if (!recompute || pass.cache != nullptr) return with_weights(layer, h, pass);
+  if (pass.cache != nullptr) return with_weights(layer, h, pass);
+  const runtime::KeepingScope keeping(
+      {.remake = activations.recompute == Recompute::kSelective, .offload = activations.offload});
+  if (activations.recompute != Recompute::kFull) return with_weights(layer, h, pass);
   // Runs again during backward, when the caller's values are gone: it owns what it reads.
   return runtime::recompute(
       [this, layer, pass](const std::vector<Tensor>& inputs) {

@@ -28,7 +28,7 @@ struct Block {
 
 struct Stack {
   std::vector<Block> blocks;  // without weights where another stage of a pipeline has them
-  bool recompute = false;     // of each block's activations in backward
+  ActivationMemory activations = {};
   // Brings the blocks' weights together where replicas divide them; the first block's unit.
   parallel::UnitValues* weights = nullptr;
   int first_unit = 0;

@@ -13,6 +13,7 @@ using runtime::chunks_of_rank;
 using runtime::DType;
 using runtime::HeadsView;
 using runtime::PackedHeads;
+using runtime::Saved;
 using runtime::Tape;
 using runtime::Tensor;
 using runtime::TokenRange;
@@ -160,15 +161,16 @@ Tensor context_attention(const Tensor& qkv, const PackedHeads& heads,
                                       shape_of(heads, *plan, options), out, lse);
   }
   if (!runtime::recording({&qkv})) return out;
+  const Saved saved_qkv(qkv), saved_out = runtime::save_output(out), saved_lse(lse);
   Tape::current()->record("context_attention", {&qkv}, {&out}, {},
-                          [qkv = qkv.detach(), out = out.detach(), lse, heads, plan,
+                          [saved_qkv, saved_out, saved_lse, heads, plan,
                            options](BackwardContext& context) {
-                            const Tensor kv = gathered_keys(qkv, heads, *plan),
+                            const Tensor qkv = saved_qkv.get(), kv = gathered_keys(qkv, heads, *plan),
                                          dkv = empty_like(kv);
                             Tensor dqkv = Tensor::zeros(qkv.shape(), qkv.dtype(), qkv.device());
                             backend_of(qkv).attention_backward(
-                                heads.q(qkv), keys_of(kv, heads), values_of(kv, heads), out, lse,
-                                context.grad_output(0), shape_of(heads, *plan, options),
+                                heads.q(qkv), keys_of(kv, heads), values_of(kv, heads), saved_out.get(),
+                                saved_lse.get(), context.grad_output(0), shape_of(heads, *plan, options),
                                 heads.q(dqkv), keys_of(dkv, heads), values_of(dkv, heads));
                             return_gradients(dkv, heads, *plan, dqkv);
                             context.add_grad_input(0, dqkv);

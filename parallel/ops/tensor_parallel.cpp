@@ -99,7 +99,7 @@ Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const T
       [x = runtime::saved_for_weight(x, weight), &weight, bias, tp](BackwardContext& context) {
         const Tensor& dy = context.grad_output(0);
         Arriving all, dx;
-        if (x.defined()) all = start_gather(x, tp, "column-parallel input");
+        if (x.defined()) all = start_gather(x.get(), tp, "column-parallel input");
         if (context.needs_grad(0))
           dx = start_sum(runtime::linear_grad_input(dy, weight), tp,
                          "column-parallel input gradient");
@@ -126,7 +126,7 @@ Tensor row_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const Tens
             start_gather(context.grad_output(0), tp, "row-parallel output gradient").wait();
         if (context.needs_grad(0))
           context.add_grad_input(0, runtime::linear_grad_input(dy, weight));
-        runtime::linear_grad_weight(dy, x, weight, bias);
+        runtime::linear_grad_weight(dy, x.get(), weight, bias);
       });
   return y;
 }

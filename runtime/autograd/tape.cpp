@@ -49,14 +49,15 @@ void Tape::record(std::string_view name, std::initializer_list<const Tensor*> in
                 .output_ids = {},
                 .output_shapes = {},
                 .leaves = {},
-                .backward = std::move(backward)};
+                .backward = std::move(backward),
+                .remakes = {}};
   for (Leaf* leaf : leaves) {
     if (leaf == nullptr || !leaf->requires_grad) continue;
     if (mode_ != Mode::kReplay) ++leaf->pending_uses;
     record.leaves.push_back(leaf);
   }
   for (Tensor* output : outputs) {
-    output->set_value_id(next_value_id());
+    if (output->value_id() == 0) output->set_value_id(next_value_id());
     record.output_ids.push_back(output->value_id());
     record.output_shapes.push_back(output->shape());
   }
@@ -89,6 +90,7 @@ void Tape::run(Record& record) {
   std::vector<Tensor> grad_outputs;
   bool reached = false;
   for (std::size_t i = 0; i < record.output_ids.size(); ++i) {
+    elsewhere_.erase(record.output_ids[i]);
     const auto found = grads_.find(record.output_ids[i]);
     grad_outputs.emplace_back();
     if (found == grads_.end()) continue;
@@ -122,6 +124,23 @@ void Tape::accumulate(std::uint64_t id, Tensor grad) {
     backend_of(held).add(held, grad, sum);
     held = sum;
   }
+}
+
+std::shared_ptr<const KeptElsewhere> Tape::keep_elsewhere(const Tensor& tensor) {
+  const std::uint64_t id = tensor.value_id();
+  if (const auto found = elsewhere_.find(id); found != elsewhere_.end())
+    if (auto known = found->second.lock()) return known;
+  if (!keeping_.offload || tensor.device() == host_memory_of(tensor.device())) return nullptr;
+  auto kept = std::make_shared<const KeptElsewhere>(KeptElsewhere::on_host(tensor));
+  if (id != 0) elsewhere_[id] = kept;
+  return kept;
+}
+
+void Tape::add_remake(const Tensor& output, Remake remake) {
+  if (!keeping_.remake || mode_ == Mode::kCountUses) return;
+  const auto kept = std::make_shared<const KeptElsewhere>(std::move(remake));
+  records_.back().remakes.push_back(kept);
+  elsewhere_[output.value_id()] = kept;
 }
 
 Tensor Tape::grad(const Tensor& tensor) const {
@@ -160,15 +179,17 @@ Tensor recompute(const std::function<Tensor(const std::vector<Tensor>&)>& block,
     const TapeScope scope(outer->mode_ == Tape::Mode::kReplay ? nullptr : &counting);
     output = block(watched_by(counting, inputs));
   }
-  std::vector<Tensor> saved;
-  for (const Tensor& input : inputs) saved.push_back(input.detach());
+  std::vector<Saved> saved;
+  for (const Tensor& input : inputs) saved.emplace_back(input);
   const Tensor none;
   const auto input = [&](std::size_t i) { return i < inputs.size() ? &inputs[i] : &none; };
   outer->record("recompute", {input(0), input(1), input(2)}, {&output}, {},
                 [block, saved, watched_by](BackwardContext& context) {
                   Tape inner;
                   inner.mode_ = Tape::Mode::kReplay;
-                  const std::vector<Tensor> replayed_inputs = watched_by(inner, saved);
+                  std::vector<Tensor> again;
+                  for (const Saved& input : saved) again.push_back(input.get());
+                  const std::vector<Tensor> replayed_inputs = watched_by(inner, again);
                   Tensor replayed;
                   {
                     const TapeScope scope(&inner);

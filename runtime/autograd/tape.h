@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "runtime/autograd/saved.h"
 #include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 
@@ -66,7 +67,7 @@ class Tape {
   // backward.
   void watch(Tensor& tensor);
 
-  // Called by ops. Gives each output a value id. A use of each leaf that requires a gradient is
+  // Called by ops. Gives each output a value id, unless it has one. A use of each leaf that requires a gradient is
   // counted.
   void record(std::string_view name, std::initializer_list<const Tensor*> inputs,
               std::initializer_list<Tensor*> outputs, std::initializer_list<Leaf*> leaves,
@@ -87,7 +88,10 @@ class Tape {
 
  private:
   friend class BackwardContext;
+  friend class KeepingScope;
+  friend class Saved;
   friend class TapeScope;
+  friend void can_be_remade(const Tensor&, Remake);
   friend Tensor recompute(const std::function<Tensor(const std::vector<Tensor>&)>&,
                           const std::vector<Tensor>&);
 
@@ -98,6 +102,7 @@ class Tape {
     std::vector<Shape> output_shapes;  // gradients may arrive in the shape of a view
     std::vector<Leaf*> leaves;
     BackwardFn backward;
+    std::vector<std::shared_ptr<const KeptElsewhere>> remakes;  // of outputs
   };
   // kCountUses: forward of a recomputed block: uses of leaves are counted, nothing else is kept.
   // kReplay: the second forward of that block: everything is kept, uses have been counted already.
@@ -105,8 +110,14 @@ class Tape {
 
   void run(Record& record);
   void accumulate(std::uint64_t id, Tensor grad);
+  // Null where the tensor is to be kept as it is.
+  std::shared_ptr<const KeptElsewhere> keep_elsewhere(const Tensor& tensor);
+  // Of an output of the last record.
+  void add_remake(const Tensor& output, Remake remake);
 
   Mode mode_ = Mode::kRecord;
+  Keeping keeping_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<const KeptElsewhere>> elsewhere_;  // by value id
   std::vector<Record> records_;
   std::unordered_map<std::uint64_t, Tensor> grads_;
 };

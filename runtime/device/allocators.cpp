@@ -61,11 +61,12 @@ Allocator& allocator_of(Device device) {
   // Never destroyed: tensors in other static objects may outlive any order of destruction.
   static HostAllocator& host = *new HostAllocator;
   static MetaAllocator& meta = *new MetaAllocator;
+  static MetaAllocator& meta_host = *new MetaAllocator;
   switch (device.type) {
     case DeviceType::kCPU:
       return host;
     case DeviceType::kMeta:
-      return meta;
+      return device == host_memory_of(device) ? meta_host : meta;
     case DeviceType::kCUDA:
       return cuda_allocator(device.index);
   }

@@ -18,6 +18,11 @@ std::string Device::str() const {
   return "?";
 }
 
+Device host_memory_of(Device device) {
+  if (device.type == DeviceType::kMeta) return {DeviceType::kMeta, 1};
+  return {};
+}
+
 Storage::Storage(Device device, std::int64_t bytes)
     : device_(device), bytes_(bytes), data_(allocator_of(device).allocate(bytes)) {}
 

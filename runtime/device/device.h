@@ -19,6 +19,10 @@ struct Device {
   std::string str() const;
 };
 
+// Where goes what a device's memory need not hold: the host's. A CPU's is its own. The meta device
+// has one too, whose bytes are counted apart: what the host of a card would hold.
+Device host_memory_of(Device device);
+
 struct MemoryStats {
   std::int64_t allocated_bytes = 0;       // in live tensors, each rounded up to kAlignment
   std::int64_t peak_allocated_bytes = 0;  // highest allocated_bytes since the last reset

@@ -15,6 +15,10 @@ struct AdamWOptions {
   double weight_decay = 0.0;
   // Moments of spans of at least kSmallest8Bit elements in 8 bits (Dettmers et al. 2022).
   bool eight_bit = false;
+  // Moments lie in the host's memory, and come to the card piece by piece when they are updated.
+  bool offload = false;
+  // Elements on the card at a time; whole blocks of moments in 8 bits.
+  std::int64_t offload_piece = 1 << 24;
 };
 // Below, bitsandbytes keeps fp32 too.
 inline constexpr std::int64_t kSmallest8Bit = 4096;
@@ -44,6 +48,9 @@ class AdamW {
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
  private:
+  void update(OptimizerSpan& span, State& state, const AdamWStep& step);
+  void update_in_pieces(OptimizerSpan& span, State& state, const AdamWStep& step);
+
   std::vector<OptimizerSpan> spans_;
   std::vector<State> states_;
   AdamWOptions options_;

@@ -13,6 +13,10 @@ namespace {
 
 using Codes = std::vector<std::uint8_t>;
 
+std::int64_t blocks_of(std::int64_t elements) {
+  return (elements + kMomentBlock - 1) / kMomentBlock;
+}
+
 Codes codes_of(std::span<const float> block, float maximum, const DynamicMap& map) {
   const float inverse = 1.0f / std::max(maximum, 1e-38f);
   Codes codes;
@@ -46,14 +50,42 @@ std::pair<float, Codes> encode(std::span<const float> block, const DynamicMap& m
 
 }  // namespace
 
-Moment::Moment(const Tensor& master, bool eight_bit, bool with_sign) : with_sign_(with_sign) {
+Moment::Moment(const Tensor& master, bool eight_bit, bool with_sign, Device device)
+    : with_sign_(with_sign) {
   if (!eight_bit) {
-    values_ = zeros_like(master);
+    values_ = Tensor::zeros(master.shape(), DType::kF32, device);
     return;
   }
-  const std::int64_t n = master.elements(), blocks = (n + kMomentBlock - 1) / kMomentBlock;
-  quantized_.codes = Tensor::zeros({n}, DType::kU8, master.device());
-  quantized_.maxima = Tensor::zeros({blocks}, DType::kF32, master.device());
+  const std::int64_t n = master.elements();
+  quantized_.codes = Tensor::zeros({n}, DType::kU8, device);
+  quantized_.maxima = Tensor::zeros({blocks_of(n)}, DType::kF32, device);
+}
+
+Device Moment::device() const {
+  return eight_bit() ? quantized_.codes.device() : values_.device();
+}
+
+Moment Moment::piece(std::int64_t begin, std::int64_t count, Device device) const {
+  Moment result;
+  result.with_sign_ = with_sign_;
+  if (!eight_bit()) {
+    result.values_ = values_.slice(begin, {count}).to(device);
+    return result;
+  }
+  result.quantized_.codes = quantized_.codes.slice(begin, {count}).to(device);
+  result.quantized_.maxima =
+      quantized_.maxima.slice(begin / kMomentBlock, {blocks_of(count)}).to(device);
+  return result;
+}
+
+void Moment::put_back(std::int64_t begin, const Moment& piece) {
+  const auto copy = [&piece](const Tensor& from, const Tensor& to, std::int64_t first) {
+    Tensor target = to.slice(first, from.shape());
+    backend_of(piece.device()).copy(from, target);
+  };
+  if (!eight_bit()) return copy(piece.values_, values_, begin);
+  copy(piece.quantized_.codes, quantized_.codes, begin);
+  copy(piece.quantized_.maxima, quantized_.maxima, begin / kMomentBlock);
 }
 
 Tensor Moment::decoded() const {

@@ -7,8 +7,8 @@ namespace tandem::runtime {
 
 class Moment {
  public:
-  // Zeros beside `master`. with_sign: of gradients; else of their squares.
-  Moment(const Tensor& master, bool eight_bit, bool with_sign);
+  // Zeros for the elements of `master`, on a device. with_sign: of gradients; else of their squares.
+  Moment(const Tensor& master, bool eight_bit, bool with_sign, Device device);
 
   bool eight_bit() const { return quantized_.codes.defined(); }
   Tensor& values() { return values_; }
@@ -20,10 +20,19 @@ class Moment {
   // does so bit for bit; others the nearest codes.
   void assign(const Tensor& values);
 
+  Device device() const;
+  // Elements [begin, begin + count) on another device; in 8 bits, begin is a multiple of
+  // kMomentBlock.
+  Moment piece(std::int64_t begin, std::int64_t count, Device device) const;
+  // Brings such a piece back.
+  void put_back(std::int64_t begin, const Moment& piece);
+
  private:
+  Moment() = default;
+
   Tensor values_;
   QuantizedMoment quantized_;
-  bool with_sign_;
+  bool with_sign_ = false;
 };
 
 }  // namespace tandem::runtime

@@ -1,6 +1,7 @@
 // Every family against transformers on the same weights: logits, loss, every gradient, twenty
 // optimizer steps, generation, and the Hugging Face directory in both directions; on one rank, over
 // tensor-parallel ranks and over replicas.
+#include <array>
 #include <filesystem>
 #include <numeric>
 #include <set>
@@ -62,15 +63,17 @@ struct Case {
   int tensor_parallel = 1;
   bool sequence_parallel = false;
   DType compute = DType::kF32;
-  bool recompute = false;
+  models::Recompute recompute = models::Recompute::kNone;
   double logits_tolerance = 1e-5;
   double gradient_tolerance = 1e-4;
 };
 
 std::string title(const testing::TestParamInfo<Case>& info) {
   const Case& c = info.param;
+  constexpr std::array<const char*, 3> kRecompute = {"", "_selective", "_recompute"};
   return fmt::format("{}_tp{}{}{}{}", c.name, c.tensor_parallel, c.sequence_parallel ? "_sp" : "",
-                     c.compute == DType::kBF16 ? "_bf16" : "", c.recompute ? "_recompute" : "");
+                     c.compute == DType::kBF16 ? "_bf16" : "",
+                     kRecompute.at(static_cast<std::size_t>(c.recompute)));
 }
 
 class FamilyGolden : public testing::TestWithParam<Case> {};
@@ -124,7 +127,7 @@ TEST_P(FamilyGolden, logits_loss_and_every_gradient_equal_transformers) {
   on_ranks(layout, [&](const parallel::Mesh& mesh) {
     models::BuildOptions options = on(mesh);
     options.precision.compute = param.compute;
-    options.recompute = param.recompute;
+    options.activations.recompute = param.recompute;
     const auto model = load_golden_model(param.name, options);
     const Tensor logits = parallel::gathered_logits(model->forward(batch.input()), model->vocab(),
                                                     model->vocab_size());
@@ -149,11 +152,13 @@ std::vector<Case> cases() {
     all.push_back({.name = name});
     all.push_back({.name = name, .tensor_parallel = 2});
     all.push_back({.name = name, .tensor_parallel = 2, .sequence_parallel = true});
-    all.push_back(
-        {.name = name, .tensor_parallel = 2, .sequence_parallel = true, .recompute = true});
+    for (const auto recompute : {models::Recompute::kSelective, models::Recompute::kFull}) {
+      all.push_back(
+          {.name = name, .tensor_parallel = 2, .sequence_parallel = true, .recompute = recompute});
+      all.push_back({.name = name, .recompute = recompute});
+    }
     if (name.starts_with("gpt2") || name.starts_with("t5"))
       all.push_back({.name = name, .tensor_parallel = 4});
-    all.push_back({.name = name, .recompute = true});
     // bf16 keeps 8 bits: errors of single roundings (2^-9) grow with depth.
     all.push_back({.name = name,
                    .compute = DType::kBF16,

@@ -11,6 +11,7 @@
 namespace tandem::test {
 namespace {
 
+using models::Recompute;
 using runtime::Device;
 using runtime::DeviceType;
 using runtime::DType;
@@ -19,13 +20,13 @@ using runtime::Tensor;
 struct Variant {
   const char* name;
   DType compute;
-  bool recompute;
+  models::Recompute recompute;
 };
 
 std::unique_ptr<models::Model> make_model(const Variant& variant, Device device) {
   models::BuildOptions options;
   options.precision.compute = variant.compute;
-  options.recompute = variant.recompute;
+  options.activations.recompute = variant.recompute;
   options.device = device;
   auto model = models::make_llama(tiny_config(), options);
   model->parameters().initialize(5);
@@ -76,16 +77,38 @@ TEST_P(Planning, the_meta_device_predicts_what_a_step_leaves) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, Planning,
-                         testing::Values(Variant{"fp32", DType::kF32, false},
-                                         Variant{"fp32_recompute", DType::kF32, true},
-                                         Variant{"bf16", DType::kBF16, false},
-                                         Variant{"bf16_recompute", DType::kBF16, true}),
+                         testing::Values(Variant{"fp32", DType::kF32, Recompute::kNone},
+                                         Variant{"fp32_selective", DType::kF32, Recompute::kSelective},
+                                         Variant{"fp32_full", DType::kF32, Recompute::kFull},
+                                         Variant{"bf16", DType::kBF16, Recompute::kNone},
+                                         Variant{"bf16_selective", DType::kBF16, Recompute::kSelective},
+                                         Variant{"bf16_full", DType::kBF16, Recompute::kFull}),
                          [](const auto& info) { return info.param.name; });
 
-TEST(Recompute, leaves_generation_alone) {
+// On the meta device, which has a host's memory beside it as a card has.
+TEST(Offload, of_activations_leaves_little_on_the_card) {
+  const auto peak = [](bool offload, Recompute recompute) {
+    const Device device{DeviceType::kMeta, 0};
+    models::BuildOptions options;
+    options.device = device;
+    options.activations = {recompute, offload};
+    auto model = models::make_llama(tiny_config(), options);
+    model->parameters().begin_step();
+    runtime::Allocator& allocator = runtime::allocator_of(device);
+    allocator.reset_peak();
+    const std::int64_t before = allocator.stats().allocated_bytes;
+    train::token_loss(*model, batch_of(0, 6), 100, true);
+    EXPECT_EQ(runtime::allocator_of(host_memory_of(device)).stats().allocated_bytes, 0);
+    return allocator.stats().peak_allocated_bytes - before;
+  };
+  for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull})
+    EXPECT_LT(peak(true, recompute), peak(false, recompute));
+}
+
+TEST(Recomputation, leaves_generation_alone) {
   const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {4}};
   const std::int64_t ids[] = {0, 1};
-  const auto tokens = [&](bool recompute) {
+  const auto tokens = [&](Recompute recompute) {
     auto model = make_model({"generation", DType::kF32, recompute}, {});
     models::GenerateOptions options;
     options.max_new_tokens = 6;
@@ -94,12 +117,15 @@ TEST(Recompute, leaves_generation_alone) {
       all.push_back(generated.tokens);
     return all;
   };
-  EXPECT_EQ(tokens(true), tokens(false));
+  for (const Recompute recompute : {Recompute::kSelective, Recompute::kFull})
+    EXPECT_EQ(tokens(recompute), tokens(Recompute::kNone));
 }
 
-TEST(Recompute, on_a_model_gives_the_same_bits_with_less_memory) {
+TEST(Recomputation, on_a_model_gives_the_same_bits_with_less_memory) {
   for (const DType compute : {DType::kF32, DType::kBF16}) {
-    const Variant plain{"plain", compute, false}, recompute{"recompute", compute, true};
+    const Variant plain{"plain", compute, Recompute::kNone},
+        selective{"selective", compute, Recompute::kSelective},
+        full{"full", compute, Recompute::kFull};
     const auto train = [](const Variant& variant, std::vector<float>& gradient) {
       auto model = make_model(variant, {});
       model->parameters().begin_step();
@@ -107,11 +133,15 @@ TEST(Recompute, on_a_model_gives_the_same_bits_with_less_memory) {
       gradient = model->parameters().flat_grad().to_vector<float>();
       return loss;
     };
-    std::vector<float> first, second;
-    EXPECT_EQ(train(plain, first), train(recompute, second));
-    EXPECT_EQ(first, second);
-    EXPECT_LT(peak_of_training(recompute, {DeviceType::kMeta, 0}),
-              peak_of_training(plain, {DeviceType::kMeta, 0}));
+    std::vector<float> kept, made_again, ran_again;
+    const double loss = train(plain, kept);
+    EXPECT_EQ(train(selective, made_again), loss);
+    EXPECT_EQ(train(full, ran_again), loss);
+    EXPECT_EQ(made_again, kept);
+    EXPECT_EQ(ran_again, kept);
+    const auto peak = [](const Variant& v) { return peak_of_training(v, {DeviceType::kMeta, 0}); };
+    EXPECT_LT(peak(selective), peak(plain));
+    EXPECT_LT(peak(full), peak(selective));
   }
 }
 

@@ -187,7 +187,7 @@ void expect_equal_training(const LayoutConfig& l, const test::TrainingCase& setu
       << "the control does not learn";
   const std::string what = fmt::format("{} {} micro_batch_size {} recompute {}",
                                        test::tiny_config_of(setup.kind, 1)->model_type(), l.str(),
-                                       setup.micro_batch_size, setup.recompute);
+                                       setup.micro_batch_size, static_cast<int>(setup.recompute));
   Weights weights;
   const auto trace = train(parallel::make_mesh(l, test::world()), setup, weights);
   EXPECT_LE(test::worst_difference(trace.losses, control.trace.losses), 1e-5) << what;
@@ -200,10 +200,11 @@ void expect_equal_training(const LayoutConfig& l, const test::TrainingCase& setu
 class Layouts : public testing::TestWithParam<models::ModelKind> {};
 
 // Once with all of a replica's share as one micro-batch (in a pipeline: as two), and once with
-// micro-batches half as large and recomputation.
+// micro-batches half as large and recomputation, full and selective in turns.
 TEST_P(Layouts, train_to_the_loss_and_weights_of_one_rank) {
   const auto layouts = layouts_for(test::world().size());
   ASSERT_FALSE(layouts.empty()) << "no layouts are listed for " << test::world().size() << " ranks";
+  int turn = 0;
   for (const LayoutConfig& l : layouts) {
     if (GetParam() == models::ModelKind::kEncoderDecoder && l.context_parallel > 1) continue;
     test::TrainingCase setup{
@@ -212,7 +213,7 @@ TEST_P(Layouts, train_to_the_loss_and_weights_of_one_rank) {
     setup.micro_batch_size = l.pipeline_parallel > 1 ? own / 2 : own;
     expect_equal_training(l, setup);
     setup.micro_batch_size = setup.micro_batch_size % 2 == 0 ? setup.micro_batch_size / 2 : 1;
-    setup.recompute = true;
+    setup.recompute = turn++ % 2 == 0 ? models::Recompute::kFull : models::Recompute::kSelective;
     expect_equal_training(l, setup);
   }
 }

@@ -86,8 +86,10 @@ struct TrainingCase {
   std::int64_t steps = 20;
   std::int64_t global_batch_size = 16;
   std::int64_t micro_batch_size = 4;
-  bool recompute = false;
+  models::Recompute recompute = models::Recompute::kNone;
   runtime::DType compute = runtime::DType::kF32;
+  bool offload = false;  // activations and optimizer
+  bool eight_bit = false;
   std::int64_t layers = 2;
   runtime::Device device = {};
   std::filesystem::path save_to = {};  // where the last step's weights go; empty: nowhere
@@ -104,7 +106,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
   models::BuildOptions options;
   options.lay_over(mesh);
   options.device = setup.device;
-  options.recompute = setup.recompute;
+  options.activations = {setup.recompute, setup.offload};
   options.precision.compute = setup.compute;
   const auto allocated = [&] {
     return runtime::allocator_of(setup.device).stats().allocated_bytes;
@@ -112,7 +114,12 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
   const std::int64_t before = allocated();
   auto model = config->make(options);
   model->parameters().initialize(5);
-  train::Engine engine(std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1});
+  train::Engine engine(std::move(model), mesh, {.beta1 = 0.9,
+                        .beta2 = 0.95,
+                        .weight_decay = 0.1,
+                        .eight_bit = setup.eight_bit,
+                        .offload = setup.offload,
+                        .offload_piece = 2048});
   const std::int64_t own = setup.global_batch_size / mesh.dp.size();
   TrainingTrace trace;
   for (std::int64_t step = 0; step < setup.steps; ++step) {

@@ -13,69 +13,78 @@ Tensor empty_half(const Tensor& gate_up) {
   return Tensor::empty({gate_up.dim(0), gate_up.dim(1) / 2}, gate_up.dtype(), gate_up.device());
 }
 
-// Records y = f(x), whose derivative needs `saved`: backward(saved, dy, dx) writes dx.
-template <typename Backward>
-void record_unary(std::string_view name, const Tensor& x, Tensor& y, const Tensor& saved,
-                  Backward backward) {
-  if (!recording({&x})) return;
-  Tape::current()->record(
-      name, {&x}, {&y}, {},
-      [saved = saved.detach(), shape = x.shape(), backward](BackwardContext& context) {
-        Tensor dx = Tensor::empty(shape, saved.dtype(), saved.device());
-        backward(backend_of(saved), saved, context.grad_output(0), dx);
-        context.add_grad_input(0, dx);
-      });
+// y = f(x), recorded: forward(backend, x, y) writes y, which is made again rather than kept where
+// the tape wishes so, and backward(backend, x, dy, dx) writes dx.
+template <typename Forward, typename Backward>
+Tensor elementwise(std::string_view name, const Tensor& x, Tensor y, Forward forward,
+                   Backward backward) {
+  forward(backend_of(x), x, y);
+  if (!recording({&x})) return y;
+  const Saved saved(x);
+  Tape::current()->record(name, {&x}, {&y}, {}, [saved, backward](BackwardContext& context) {
+    const Tensor in = saved.get();
+    Tensor dx = empty_like(in);
+    backward(backend_of(in), in, context.grad_output(0), dx);
+    context.add_grad_input(0, dx);
+  });
+  can_be_remade(y, [saved, forward, shape = y.shape()] {
+    const Tensor in = saved.get();
+    Tensor again = Tensor::empty(shape, in.dtype(), in.device());
+    forward(backend_of(in), in, again);
+    return again;
+  });
+  return y;
 }
 
 }  // namespace
 
 Tensor swiglu(const Tensor& gate_up) {
-  Tensor y = empty_half(gate_up);
-  backend_of(gate_up).swiglu_forward(gate_up, y);
-  record_unary("swiglu", gate_up, y, gate_up,
-               [](Backend& backend, const Tensor& x, const Tensor& dy, Tensor& dx) {
-                 backend.swiglu_backward(x, dy, dx);
-               });
-  return y;
+  return elementwise(
+      "swiglu", gate_up, empty_half(gate_up),
+      [](Backend& backend, const Tensor& x, Tensor& y) { backend.swiglu_forward(x, y); },
+      [](Backend& backend, const Tensor& x, const Tensor& dy, Tensor& dx) {
+        backend.swiglu_backward(x, dy, dx);
+      });
 }
 
 Tensor geglu(const Tensor& gate_up, bool tanh) {
-  Tensor y = empty_half(gate_up);
-  backend_of(gate_up).geglu_forward(gate_up, tanh, y);
-  record_unary("geglu", gate_up, y, gate_up,
-               [tanh](Backend& backend, const Tensor& x, const Tensor& dy, Tensor& dx) {
-                 backend.geglu_backward(x, tanh, dy, dx);
-               });
-  return y;
+  return elementwise(
+      "geglu", gate_up, empty_half(gate_up),
+      [tanh](Backend& backend, const Tensor& x, Tensor& y) { backend.geglu_forward(x, tanh, y); },
+      [tanh](Backend& backend, const Tensor& x, const Tensor& dy, Tensor& dx) {
+        backend.geglu_backward(x, tanh, dy, dx);
+      });
 }
 
 Tensor gelu(const Tensor& x, bool tanh) {
-  Tensor y = empty_like(x);
-  backend_of(x).gelu_forward(x, tanh, y);
-  record_unary("gelu", x, y, x,
-               [tanh](Backend& backend, const Tensor& saved, const Tensor& dy, Tensor& dx) {
-                 backend.gelu_backward(saved, tanh, dy, dx);
-               });
-  return y;
+  return elementwise(
+      "gelu", x, empty_like(x),
+      [tanh](Backend& backend, const Tensor& in, Tensor& y) { backend.gelu_forward(in, tanh, y); },
+      [tanh](Backend& backend, const Tensor& in, const Tensor& dy, Tensor& dx) {
+        backend.gelu_backward(in, tanh, dy, dx);
+      });
 }
 
 Tensor relu(const Tensor& x) {
-  Tensor y = empty_like(x);
-  backend_of(x).relu_forward(x, y);
-  record_unary("relu", x, y, x,
-               [](Backend& backend, const Tensor& saved, const Tensor& dy, Tensor& dx) {
-                 backend.relu_backward(saved, dy, dx);
-               });
-  return y;
+  return elementwise(
+      "relu", x, empty_like(x),
+      [](Backend& backend, const Tensor& in, Tensor& y) { backend.relu_forward(in, y); },
+      [](Backend& backend, const Tensor& in, const Tensor& dy, Tensor& dx) {
+        backend.relu_backward(in, dy, dx);
+      });
 }
 
 Tensor tanh(const Tensor& x) {
   Tensor y = empty_like(x);
   backend_of(x).tanh_forward(x, y);
-  record_unary("tanh", x, y, y,
-               [](Backend& backend, const Tensor& saved, const Tensor& dy, Tensor& dx) {
-                 backend.tanh_backward(saved, dy, dx);
-               });
+  if (!recording({&x})) return y;
+  const Saved saved = save_output(y);
+  Tape::current()->record("tanh", {&x}, {&y}, {}, [saved](BackwardContext& context) {
+    const Tensor out = saved.get();
+    Tensor dx = empty_like(out);
+    backend_of(out).tanh_backward(out, context.grad_output(0), dx);
+    context.add_grad_input(0, dx);
+  });
   return y;
 }
 

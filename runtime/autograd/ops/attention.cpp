@@ -79,6 +79,15 @@ struct AttentionOutput {
   Tensor out, lse;
 };
 
+struct SavedAttention {
+  Saved out, lse;
+
+  static SavedAttention of(AttentionOutput& output) {
+    return {save_output(output.out), Saved(output.lse)};
+  }
+  AttentionOutput get() const { return {out.get(), lse.get()}; }
+};
+
 AttentionOutput attend(const HeadsView& q, const HeadsView& k, const HeadsView& v,
                        const AttentionRecord& record) {
   const std::int64_t n = q.rows.dim(0);
@@ -111,14 +120,14 @@ Tensor attention(const Tensor& qkv, const PackedHeads& heads, std::vector<std::i
   record.options.distance_bias = options.distance_bias.detach();
   AttentionOutput output = attend(heads.q(qkv), heads.k(qkv), heads.v(qkv), record);
   if (!recording({&qkv, &options.distance_bias})) return output.out;
-  const AttentionOutput saved = output;
+  const auto saved = SavedAttention::of(output);
   Tape::current()->record(
       "attention", {&options.distance_bias, &qkv}, {&output.out}, {},
-      [qkv = qkv.detach(), saved, record = std::move(record)](BackwardContext& context) {
+      [kept = Saved(qkv), saved, record = std::move(record)](BackwardContext& context) {
         const PackedHeads& packed = record.heads;
-        const Tensor dqkv = empty_like(qkv);
-        attend_backward(packed.q(qkv), packed.k(qkv), packed.v(qkv), saved, record, packed.q(dqkv),
-                        packed.k(dqkv), packed.v(dqkv), context);
+        const Tensor qkv = kept.get(), dqkv = empty_like(qkv);
+        attend_backward(packed.q(qkv), packed.k(qkv), packed.v(qkv), saved.get(), record,
+                        packed.q(dqkv), packed.k(dqkv), packed.v(dqkv), context);
         context.add_grad_input(1, dqkv);
       });
   return output.out;
@@ -141,12 +150,14 @@ Tensor cross_attention(const Tensor& q, const Tensor& kv, const PackedHeads& hea
   record.options.distance_bias = options.distance_bias.detach();
   AttentionOutput output = attend(queries(q), keys(kv), values(kv), record);
   if (!recording({&q, &kv, &options.distance_bias})) return output.out;
-  const AttentionOutput saved = output;
+  const auto saved = SavedAttention::of(output);
   Tape::current()->record("cross_attention", {&options.distance_bias, &q, &kv}, {&output.out}, {},
-                          [q = q.detach(), kv = kv.detach(), saved, record = std::move(record),
-                           queries, keys, values](BackwardContext& context) {
+                          [kept_q = Saved(q), kept_kv = Saved(kv), saved,
+                           record = std::move(record), queries, keys,
+                           values](BackwardContext& context) {
+                            const Tensor q = kept_q.get(), kv = kept_kv.get();
                             const Tensor dq = empty_like(q), dkv = empty_like(kv);
-                            attend_backward(queries(q), keys(kv), values(kv), saved, record,
+                            attend_backward(queries(q), keys(kv), values(kv), saved.get(), record,
                                             queries(dq), keys(dkv), values(dkv), context);
                             context.add_grad_input(1, dq);
                             context.add_grad_input(2, dkv);

@@ -71,7 +71,9 @@ Tensor head_rms_norm(const Tensor& qkv, const PackedHeads& heads, Leaf& q_weight
   if (!recording({&qkv}, {&q_weight, &k_weight})) return result;
   Tape::current()->record(
       "head_rms_norm", {&qkv}, {&result}, {&q_weight, &k_weight},
-      [x, parts, value_rows, as_heads, shape = qkv.shape()](BackwardContext& context) {
+      [kept = Saved(qkv), parts, value_rows, as_heads,
+       shape = qkv.shape()](BackwardContext& context) {
+        const Tensor x = kept.get().view(as_heads);
         const Tensor dy = context.grad_output(0).view(as_heads);
         Tensor dx = Tensor::zeros(as_heads, dy.dtype(), dy.device());
         for (const Part& part : parts) {

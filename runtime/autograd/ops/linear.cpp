@@ -32,13 +32,13 @@ Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype) {
       [x = saved_for_weight(x, weight), &weight, bias](BackwardContext& context) {
         const Tensor& dy = context.grad_output(0);
         if (context.needs_grad(0)) context.add_grad_input(0, linear_grad_input(dy, weight));
-        linear_grad_weight(dy, x, weight, bias);
+        linear_grad_weight(dy, x.get(), weight, bias);
       });
   return y;
 }
 
-Tensor saved_for_weight(const Tensor& x, const Leaf& weight) {
-  return weight.requires_grad ? x : Tensor();
+Saved saved_for_weight(const Tensor& x, const Leaf& weight) {
+  return weight.requires_grad ? Saved(x) : Saved();
 }
 
 Tensor linear_grad_input(const Tensor& dy, const Leaf& weight) {

@@ -14,7 +14,7 @@ inline Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias = nullptr) {
 }
 
 // x where the weight's gradient needs it, else nothing.
-Tensor saved_for_weight(const Tensor& x, const Leaf& weight);
+Saved saved_for_weight(const Tensor& x, const Leaf& weight);
 // The two halves of the backward, for layers that start communication between them.
 Tensor linear_grad_input(const Tensor& dy, const Leaf& weight);
 void linear_grad_weight(const Tensor& dy, const Tensor& x, Leaf& weight, Leaf* bias);

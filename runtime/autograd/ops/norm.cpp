@@ -5,128 +5,136 @@
 namespace tandem::runtime {
 namespace {
 
+// One number for each row.
 Tensor row_statistic(const Tensor& x) {
   return Tensor::empty({x.dim(0)}, DType::kF32, x.device());
 }
 
-// Records y = norm(x). backward(dy, dh_in) gives dh, from the gradient of the normalised output
-// and, when there is one, of what was normalised. A norm's bias may be null.
-template <typename Backward>
-void record_norm(std::string_view name, const Tensor& x, Tensor& y, Leaf& weight, Leaf* bias,
-                 Backward backward) {
-  if (!recording({&x}, {&weight, bias})) return;
-  Tape::current()->record(name, {&x}, {&y}, {&weight, bias},
-                          [backward = std::move(backward)](BackwardContext& context) {
-                            context.add_grad_input(0, backward(context.grad_output(0), Tensor()));
-                          });
+// A norm in use: its parameters, and the statistics of the rows that it normalises.
+struct RmsNorm {
+  Leaf* weight;
+  float eps;
+  Tensor rstd;
+  Leaf* bias = nullptr;
+
+  static RmsNorm of(const Tensor& x, Leaf& weight, float eps) {
+    TANDEM_CHECK(x.shape().rank() == 2 && weight.value.elements() == x.dim(1),
+                 "rms_norm of {} with weight {}", x.str(), weight.value.str());
+    return {&weight, eps, row_statistic(x)};
+  }
+
+  // sum = x + residual, where there is one.
+  void forward(const Tensor& x, const Tensor& residual, Tensor& sum, Tensor& y) {
+    backend_of(x).rms_norm_forward(x, residual, weight->value, eps, sum, y, rstd);
+  }
+
+  Tensor backward(const Tensor& rows, const Tensor& dy, const Tensor& dsum) const {
+    Tensor dh = empty_like(rows);
+    Tensor unused = weight->requires_grad ? Tensor() : empty_like(weight->value);
+    backend_of(rows).rms_norm_backward(rows, weight->value, rstd, dy, dsum, dh,
+                                       weight->requires_grad ? weight->grad : unused,
+                                       weight->requires_grad && weight->has_grad);
+    if (weight->requires_grad) weight->has_grad = true;
+    return dh;
+  }
+};
+
+struct LayerNorm {
+  Leaf* weight;
+  Leaf* bias;
+  float eps;
+  Tensor mean, rstd;
+
+  static LayerNorm of(const Tensor& x, Leaf& weight, Leaf& bias, float eps) {
+    TANDEM_CHECK(x.shape().rank() == 2 && weight.value.elements() == x.dim(1) &&
+                     bias.value.elements() == x.dim(1) && weight.requires_grad == bias.requires_grad,
+                 "layer_norm of {} with weight {} and bias {}", x.str(), weight.value.str(),
+                 bias.value.str());
+    return {&weight, &bias, eps, row_statistic(x), row_statistic(x)};
+  }
+
+  void forward(const Tensor& x, const Tensor& residual, Tensor& sum, Tensor& y) {
+    backend_of(x).layer_norm_forward(x, residual, weight->value, bias->value, eps, sum, y, mean,
+                                     rstd);
+  }
+
+  Tensor backward(const Tensor& rows, const Tensor& dy, const Tensor& dsum) const {
+    Tensor dh = empty_like(rows);
+    const bool train = weight->requires_grad;
+    Tensor no_weight = train ? Tensor() : empty_like(weight->value);
+    Tensor no_bias = train ? Tensor() : empty_like(bias->value);
+    backend_of(rows).layer_norm_backward(rows, weight->value, mean, rstd, dy, dsum, dh,
+                                         train ? weight->grad : no_weight,
+                                         train ? bias->grad : no_bias, train && weight->has_grad);
+    if (train) weight->has_grad = bias->has_grad = true;
+    return dh;
+  }
+};
+
+// What it gave for rows that are kept; its statistics are computed again, to the same bits.
+template <typename Norm>
+Remake again(Norm norm, const Saved& rows) {
+  return [norm, rows]() mutable {
+    const Tensor in = rows.get();
+    Tensor unused, y = empty_like(in);
+    norm.forward(in, Tensor(), unused, y);
+    return y;
+  };
 }
 
-// Records sum = x + residual and y = norm(sum).
-template <typename Backward>
-void record_add_norm(std::string_view name, const Tensor& x, const Tensor& residual,
-                     AddNormOutput& output, Leaf& weight, Leaf* bias, Backward backward) {
-  if (!recording({&x, &residual}, {&weight, bias})) return;
-  Tape::current()->record(name, {&x, &residual}, {&output.sum, &output.normalized}, {&weight, bias},
-                          [backward = std::move(backward)](BackwardContext& context) {
+template <typename Norm>
+Tensor normalize(std::string_view name, const Tensor& x, Norm norm) {
+  Tensor unused, y = empty_like(x);
+  norm.forward(x, Tensor(), unused, y);
+  if (!recording({&x}, {norm.weight, norm.bias})) return y;
+  const Saved rows(x);
+  Tape::current()->record(name, {&x}, {&y}, {norm.weight, norm.bias},
+                          [norm, rows](BackwardContext& context) {
+                            context.add_grad_input(
+                                0, norm.backward(rows.get(), context.grad_output(0), Tensor()));
+                          });
+  can_be_remade(y, again(norm, rows));
+  return y;
+}
+
+template <typename Norm>
+AddNormOutput add_and_normalize(std::string_view name, const Tensor& x, const Tensor& residual,
+                                Norm norm) {
+  TANDEM_CHECK(x.shape() == residual.shape(), "{} of {} and {}", name, x.str(), residual.str());
+  AddNormOutput output{empty_like(x), empty_like(x)};
+  norm.forward(x, residual, output.sum, output.normalized);
+  if (!recording({&x, &residual}, {norm.weight, norm.bias})) return output;
+  const Saved rows(output.sum);
+  Tape::current()->record(name, {&x, &residual}, {&output.sum, &output.normalized},
+                          {norm.weight, norm.bias}, [norm, rows](BackwardContext& context) {
                             const Tensor& dsum = context.grad_output(0);
                             const Tensor& dy = context.grad_output(1);
-                            const Tensor dh = dy.defined() ? backward(dy, dsum) : dsum;
+                            const Tensor dh =
+                                dy.defined() ? norm.backward(rows.get(), dy, dsum) : dsum;
                             context.add_grad_input(0, dh);
                             context.add_grad_input(1, dh);
                           });
-}
-
-// ---- root mean square
-
-auto rms_norm_backward(const Tensor& sum, const Tensor& rstd, Leaf& weight) {
-  return [sum = sum.detach(), rstd, &weight](const Tensor& dy, const Tensor& dsum) {
-    Tensor dh = empty_like(sum);
-    Tensor scratch = weight.requires_grad ? Tensor() : empty_like(weight.value);
-    Tensor& dweight = weight.requires_grad ? weight.grad : scratch;
-    backend_of(sum).rms_norm_backward(sum, weight.value, rstd, dy, dsum, dh, dweight,
-                                      weight.requires_grad && weight.has_grad);
-    if (weight.requires_grad) weight.has_grad = true;
-    return dh;
-  };
+  can_be_remade(output.normalized, again(norm, rows));
+  return output;
 }
 
 }  // namespace
 
 Tensor rms_norm(const Tensor& x, Leaf& weight, float eps) {
-  TANDEM_CHECK(x.shape().rank() == 2 && weight.value.elements() == x.dim(1),
-               "rms_norm of {} with weight {}", x.str(), weight.value.str());
-  Tensor y = empty_like(x), unused, rstd = row_statistic(x);
-  backend_of(x).rms_norm_forward(x, Tensor(), weight.value, eps, unused, y, rstd);
-  record_norm("rms_norm", x, y, weight, nullptr, rms_norm_backward(x, rstd, weight));
-  return y;
+  return normalize("rms_norm", x, RmsNorm::of(x, weight, eps));
 }
 
 AddNormOutput add_rms_norm(const Tensor& x, const Tensor& residual, Leaf& weight, float eps) {
-  TANDEM_CHECK(x.shape() == residual.shape() && weight.value.elements() == x.dim(1),
-               "add_rms_norm of {} and {}", x.str(), residual.str());
-  AddNormOutput output{empty_like(x), empty_like(x)};
-  Tensor rstd = row_statistic(x);
-  backend_of(x).rms_norm_forward(x, residual, weight.value, eps, output.sum, output.normalized,
-                                 rstd);
-  record_add_norm("add_rms_norm", x, residual, output, weight, nullptr,
-                  rms_norm_backward(output.sum, rstd, weight));
-  return output;
+  return add_and_normalize("add_rms_norm", x, residual, RmsNorm::of(x, weight, eps));
 }
-
-// ---- layer normalisation
-
-namespace {
-
-struct LayerStatistics {
-  Tensor mean, rstd;
-};
-
-auto layer_norm_backward(const Tensor& sum, const LayerStatistics& saved, Leaf& weight,
-                         Leaf& bias) {
-  return [sum = sum.detach(), saved, &weight, &bias](const Tensor& dy, const Tensor& dsum) {
-    Tensor dh = empty_like(sum);
-    const bool train = weight.requires_grad;
-    Tensor no_weight = train ? Tensor() : empty_like(weight.value);
-    Tensor no_bias = train ? Tensor() : empty_like(bias.value);
-    backend_of(sum).layer_norm_backward(sum, weight.value, saved.mean, saved.rstd, dy, dsum, dh,
-                                        train ? weight.grad : no_weight,
-                                        train ? bias.grad : no_bias, train && weight.has_grad);
-    if (train) weight.has_grad = bias.has_grad = true;
-    return dh;
-  };
-}
-
-void check_layer_norm(const Tensor& x, const Leaf& weight, const Leaf& bias) {
-  TANDEM_CHECK(x.shape().rank() == 2 && weight.value.elements() == x.dim(1) &&
-                   bias.value.elements() == x.dim(1) && weight.requires_grad == bias.requires_grad,
-               "layer_norm of {} with weight {} and bias {}", x.str(), weight.value.str(),
-               bias.value.str());
-}
-
-}  // namespace
 
 Tensor layer_norm(const Tensor& x, Leaf& weight, Leaf& bias, float eps) {
-  check_layer_norm(x, weight, bias);
-  Tensor y = empty_like(x), unused;
-  LayerStatistics saved{row_statistic(x), row_statistic(x)};
-  backend_of(x).layer_norm_forward(x, Tensor(), weight.value, bias.value, eps, unused, y,
-                                   saved.mean, saved.rstd);
-  record_norm("layer_norm", x, y, weight, &bias, layer_norm_backward(x, saved, weight, bias));
-  return y;
+  return normalize("layer_norm", x, LayerNorm::of(x, weight, bias, eps));
 }
 
 AddNormOutput add_layer_norm(const Tensor& x, const Tensor& residual, Leaf& weight, Leaf& bias,
                              float eps) {
-  check_layer_norm(x, weight, bias);
-  TANDEM_CHECK(x.shape() == residual.shape(), "add_layer_norm of {} and {}", x.str(),
-               residual.str());
-  AddNormOutput output{empty_like(x), empty_like(x)};
-  LayerStatistics saved{row_statistic(x), row_statistic(x)};
-  backend_of(x).layer_norm_forward(x, residual, weight.value, bias.value, eps, output.sum,
-                                   output.normalized, saved.mean, saved.rstd);
-  record_add_norm("add_layer_norm", x, residual, output, weight, &bias,
-                  layer_norm_backward(output.sum, saved, weight, bias));
-  return output;
+  return add_and_normalize("add_layer_norm", x, residual, LayerNorm::of(x, weight, bias, eps));
 }
 
 }  // namespace tandem::runtime

@@ -30,7 +30,7 @@ TEST(RecipeReading, accepts_what_it_should) {
   EXPECT_EQ(stage.train.optimizer.learning_rate, 1e-3);
   EXPECT_EQ(stage.train.optimizer.clip_grad_norm, 0.0);
   EXPECT_EQ(stage.train.schedule.kind, runtime::ScheduleKind::kLinear);
-  EXPECT_EQ(stage.train.recompute, train::Recompute::kFull);
+  EXPECT_EQ(stage.train.activations.recompute, models::Recompute::kFull);
   EXPECT_EQ(stage.train.precision, runtime::DType::kF32);
   EXPECT_EQ(stage.data.path, with_data("DATA"));
 }

@@ -182,5 +182,31 @@ TEST(Training, on_cards_gives_what_the_cpu_gives) {
   }
 }
 
+// What is not on the card comes back as it went.
+TEST(Training, with_offload_gives_the_same_bits_with_less_on_the_card) {
+  if (test::world().size() != 2) GTEST_SKIP() << "for two ranks";
+  const auto mesh = make_mesh(layout(2, 1, 1), nccl_cards());
+  runtime::Allocator& card = runtime::allocator_of(kCard);
+  for (const auto recompute : {models::Recompute::kSelective, models::Recompute::kFull})
+    for (const bool eight_bit : {false, true}) {
+      test::TrainingCase setup{.steps = 3,
+                               .global_batch_size = 4,
+                               .micro_batch_size = 2,
+                               .recompute = recompute,
+                               .eight_bit = eight_bit,
+                               .device = kCard};
+      card.reset_peak();
+      const test::TrainingTrace kept = test::train_tiny(mesh, setup);
+      const std::int64_t peak = card.stats().peak_allocated_bytes;
+      setup.offload = true;
+      card.reset_peak();
+      const test::TrainingTrace moved = test::train_tiny(mesh, setup);
+      EXPECT_EQ(moved.losses, kept.losses);
+      EXPECT_EQ(moved.grad_norms, kept.grad_norms);
+      EXPECT_LT(moved.resident_bytes, kept.resident_bytes);
+      EXPECT_LT(card.stats().peak_allocated_bytes, peak);
+    }
+}
+
 }  // namespace
 }  // namespace tandem::parallel::testing
