@@ -52,6 +52,8 @@ struct TextInput {
   // Under context parallelism the borders of whole sequences, of which `cu_seqlens` are this rank's
   // chunks (runtime/base/context_division.h); else empty.
   std::vector<std::int32_t> whole_cu_seqlens = {};
+  // Of every token, alike under all layouts: what masks are drawn by. Empty: none are drawn.
+  std::vector<std::uint64_t> token_numbers = {};
 };
 
 struct ModelInput : TextInput {

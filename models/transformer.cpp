@@ -182,10 +182,15 @@ Tensor Transformer::forward(const ModelInput& input, const CacheUse* cache) {
 
 Transformer::Reading Transformer::reading_of(const ModelInput& input, const CacheUse* cache) const {
   // A cache is filled and read by plain tensor parallelism: decoding works on single tokens.
-  Reading reading{{}, cache, {options_.tp, options_.sequence_parallel && cache == nullptr}};
+  Reading reading{
+      .input = {}, .cache = cache, .tp = {options_.tp, options_.sequence_parallel && cache == nullptr}};
   const std::vector<std::int32_t>& whole = input.whole_cu_seqlens;
   reading.input = filled_up(input, reading.tp.divides_tokens() ? options_.tp.size() : 1,
                             parallel::context_rows(whole, options_.cp.size()));
+  if (adapter_ != nullptr) {
+    reading.draws = adapter_->draws_for(reading.input.token_numbers);
+    reading.encoder_draws = adapter_->draws_for(reading.input.encoder.token_numbers);
+  }
   if (!whole.empty())
     reading.context = std::make_shared<const parallel::ContextPlan>(
         whole, reading.input.tokens.dim(0), kind() != ModelKind::kEncoder, options_.cp,
@@ -241,21 +246,26 @@ std::vector<runtime::Shape> Transformer::shapes_before(std::int64_t block,
 
 Transformer::Stream Transformer::advance(const Reading& reading, Stream stream,
                                          const Range& range) {
-  const auto& [input, cache, tp, context] = reading;
+  const auto& [input, cache, tp, context, draws, encoder_draws] = reading;
   for (StackId stack = 0; stack < blocks_.size(); ++stack) {
     const std::int64_t start = start_of(stack);
     const Range own{std::max(range.begin - start, std::int64_t{0}),
                     std::min(range.end - start, blocks_[stack])};
     if (own.begin >= own.end) continue;
     if (!is_encoder(stack)) {
-      Pass pass{.tp = tp, .cache = cache, .context = context, .encoded = stream.encoded};
+      Pass pass{.tp = tp,
+                .cache = cache,
+                .context = context,
+                .encoded = stream.encoded,
+                .draws = draws,
+                .encoded_draws = encoder_draws};
       if (blocks_.size() > 1 && !decodes(cache)) {
         TANDEM_CHECK(stream.encoded.defined(), "an encoder-decoder without an encoder's text");
         pass.encoded_cu_seqlens = input.encoder.cu_seqlens;
       }
       stream.hidden = run_stack(stack, input, std::move(pass), stream.hidden, own);
     } else if (!decodes(cache)) {
-      stream.hidden = run_stack(stack, input.encoder, {.tp = tp}, stream.hidden, own);
+      stream.hidden = run_stack(stack, input.encoder, {.tp = tp, .draws = encoder_draws}, stream.hidden, own);
       if (own.end == blocks_[stack]) stream.encoded = std::exchange(stream.hidden, {});
     }
   }

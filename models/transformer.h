@@ -87,6 +87,7 @@ class Transformer : public Model {
     const CacheUse* cache = nullptr;
     parallel::TensorParallel tp;
     std::shared_ptr<const parallel::ContextPlan> context = nullptr;
+    Draws draws = nullptr, encoder_draws = nullptr;
   };
   // What blocks hand on, between products: the residual stream, and in a decoder that reads an
   // encoder's text, that one's hidden states.

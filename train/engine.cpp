@@ -35,6 +35,7 @@ StepStats Engine::step(std::int64_t micro_batches,
                        const std::function<void(std::int64_t)>& forward_backward,
                        double learning_rate, double clip_grad_norm) {
   model_->trained_parameters().begin_step();
+  if (models::Adapter* adapter = model_->adapter()) adapter->begin_step(optimizer_.steps());
   if (parallel::Pipeline* pipeline = model_->pipeline())
     run_pipeline(*pipeline, micro_batches, forward_backward);
   else if (tree_)

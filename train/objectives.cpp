@@ -64,13 +64,40 @@ std::vector<float> every_second(const std::vector<float>& values, std::size_t fi
 
 }  // namespace
 
+namespace {
+
+// By the record that a token is of, and its place in there: in the record's sequences one after the
+// other, of which a rank may have chunks.
+std::vector<std::uint64_t> token_numbers(const std::vector<std::int64_t>& records,
+                                         const std::vector<std::int32_t>& positions,
+                                         const std::vector<std::int32_t>& borders) {
+  constexpr int kPlaceBits = 24;
+  std::vector<std::uint64_t> numbers;
+  std::uint64_t base = 0;
+  for (std::size_t s = 0; s + 1 < borders.size(); ++s) {
+    const auto begin = static_cast<std::size_t>(borders[s]),
+               end = static_cast<std::size_t>(borders[s + 1]);
+    if (s == 0 || records[s] != records[s - 1])
+      base = static_cast<std::uint64_t>(records[s]) << kPlaceBits;
+    else if (begin < end && positions[begin] == 0)
+      base = numbers.back() + 1;
+    for (std::size_t i = begin; i < end; ++i)
+      numbers.push_back(base + static_cast<std::uint64_t>(positions[i]));
+  }
+  return numbers;
+}
+
+}  // namespace
+
 models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device) {
   models::ModelInput input{{device_vector(batch.tokens, device),
                             device_vector(batch.positions, device), batch.cu_seqlens}};
   input.whole_cu_seqlens = batch.whole_cu_seqlens;
+  input.token_numbers = token_numbers(batch.records, batch.positions, batch.cu_seqlens);
   if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty())
     input.encoder = {device_vector(texts.tokens, device), device_vector(texts.positions, device),
                      texts.cu_seqlens};
+  input.encoder.token_numbers = token_numbers(batch.records, texts.positions, texts.cu_seqlens);
   return input;
 }
 

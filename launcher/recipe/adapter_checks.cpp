@@ -18,6 +18,8 @@ void check_tuning(const FineTuning& tuning, bool lora_given,
                                  lora.rank));
   if (lora_given && lora.alpha <= 0)
     say("lora.alpha", fmt::format("'lora.alpha' must be positive, got {}", lora.alpha));
+  if (lora.dropout < 0 || lora.dropout >= 1)
+    say("lora.dropout", fmt::format("'lora.dropout' must be in [0, 1), got {}", lora.dropout));
   try {
     models::check_targets(lora.target_modules);
   } catch (const runtime::Error& error) {

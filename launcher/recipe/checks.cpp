@@ -317,6 +317,15 @@ class Checker {
       add(at("lora.target_modules"), "'lora.target_modules': {}", why);
   }
 
+  // For policies whose log-probabilities are compared with a reference's, or with their own.
+  void check_without_dropout(const FineTuning& tuning) {
+    if (tuning.lora.dropout > 0)
+      add(at("lora.dropout"),
+          "'lora.dropout' {} is not available here: log-probabilities under different masks do not "
+          "compare; leave it at 0",
+          tuning.lora.dropout);
+  }
+
   // The directory that a chain of earlier stages begins with; none where that is the recipe's
   // sizes, or where the chain does not end.
   fs::path start_of(std::string from) const {
@@ -430,6 +439,7 @@ class Checker {
     if (!stage.reference_from.empty()) check_source("reference_from", stage.reference_from, false);
     train::check(stage.dpo, complain());
     check_tuning(stage.from, stage.tuning, models::Head::kLanguageModel);
+    check_without_dropout(stage.tuning);
     if (stage.layout.virtual_stages > 1)
       add(at("layout.virtual_stages"),
           "'virtual_stages' {} is not available for dpo, whose reference follows the policy's "
@@ -447,6 +457,7 @@ class Checker {
     check_optional_data("validation", stage.validation);
     rl::check(stage.ppo, complain());
     check_tuning(stage.from, stage.tuning, models::Head::kLanguageModel);
+    check_without_dropout(stage.tuning);
     check_ppo_batches(stage);
     check_length("response_length", stage.ppo.prompt_length + stage.ppo.response_length);
     check_placement(stage.placement);

@@ -59,6 +59,7 @@ std::unique_ptr<models::Model> load_model(const fs::path& path, const models::Bu
   model->parameters().initialize(seed);
   if (models::Adapter* adapter = model->adapter()) {
     adapter->store().initialize(seed);
+    adapter->set_seed(seed);
     adapter->set_base_model(fs::absolute(path).lexically_normal().string());
   }
   train::load_model_weights(*model, path);

@@ -45,6 +45,7 @@ AdapterConfig read_adapter_config(const fs::path& folder) {
   config.base_model = file.text("base_model_name_or_path", "");
   config.lora.rank = file.size("r");
   config.lora.alpha = file.number("lora_alpha", 8.0);
+  config.lora.dropout = file.number("lora_dropout", 0.0);
   config.lora.target_modules = list_of(file, "target_modules");
   config.fan_in_fan_out = file.flag("fan_in_fan_out", false);
   config.modules_to_save = list_of(file, "modules_to_save");
@@ -58,7 +59,7 @@ std::string to_json(const AdapterConfig& config, std::string_view task_type) {
                                 {"base_model_name_or_path", config.base_model},
                                 {"r", config.lora.rank},
                                 {"lora_alpha", config.lora.alpha},
-                                {"lora_dropout", 0.0},
+                                {"lora_dropout", config.lora.dropout},
                                 {"target_modules", config.lora.target_modules},
                                 {"modules_to_save", modules},
                                 {"fan_in_fan_out", config.fan_in_fan_out},

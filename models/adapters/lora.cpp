@@ -54,6 +54,9 @@ void LoraConfig::visit_fields(runtime::FieldVisitor& v) {
            "modules that are adapted, by name (q_proj) or as regular expressions of whole paths; "
            "`all-linear`: every linear layer of the blocks"},
           target_modules);
+  v.field({"dropout",
+           "probability with which each number that an adapter reads in training counts as 0"},
+          dropout);
 }
 
 bool targets_module(const std::vector<std::string>& targets, const std::string& path) {
@@ -98,7 +101,16 @@ LoraBranch Adapter::add(const AdaptedModule& module, int dim, bool partial_use) 
   };
   return {.a = add(".lora_A", std::move(a), Init::normal(std)),
           .b = add(".lora_B", std::move(b), Init::constant(0.0f)),
-          .first_column = module.first_column};
+          .first_column = module.first_column,
+          .path = module.path};
+}
+
+std::shared_ptr<const runtime::DropoutDraws> Adapter::draws_for(
+    const std::vector<std::uint64_t>& numbers) const {
+  if (config_.dropout == 0 || numbers.empty() || runtime::Tape::current() == nullptr)
+    return nullptr;
+  return std::make_shared<const runtime::DropoutDraws>(
+      runtime::DropoutDraws::of(seed_, step_, numbers));
 }
 
 void Adapter::allocate() {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "parallel/layers/parameter_store.h"
+#include "runtime/autograd/ops/dropout.h"
 #include "runtime/base/fields.h"
 
 namespace tandem::models {
@@ -22,6 +23,9 @@ struct LoraConfig {
   // Names, or regular expressions of whole paths, of modules; kAllLinear alone: every linear layer
   // in the blocks.
   std::vector<std::string> target_modules = {std::string(kAllLinear)};
+
+  // Probability with which each number that an adapter reads in training counts as 0.
+  double dropout = 0.0;
 
   static constexpr std::string_view kAllLinear = "all-linear";
 
@@ -45,6 +49,7 @@ struct LoraBranch {
   runtime::Leaf* a = nullptr;
   runtime::Leaf* b = nullptr;
   std::int64_t first_column = 0;
+  std::string path;  // the module's
 };
 
 // A module and the rows of its product: of one or, where files fuse them, several pieces.
@@ -73,6 +78,13 @@ class Adapter {
   const std::vector<std::string>& whole_modules() const { return whole_modules_; }
   parallel::ParameterStore& store() { return store_; }
 
+  // What masks of dropout are drawn from; the step is that of the optimizer.
+  void set_seed(std::uint64_t seed) { seed_ = seed; }
+  void begin_step(std::int64_t step) { step_ = step; }
+  // For tokens of these numbers, in a forward that is differentiated; null without dropout.
+  std::shared_ptr<const runtime::DropoutDraws> draws_for(
+      const std::vector<std::uint64_t>& numbers) const;
+
   // Called for every module of the model, also those that another stage of a pipeline has. Whether
   // the module is a target.
   bool selects(const std::string& path);
@@ -91,6 +103,8 @@ class Adapter {
   std::vector<std::string> modules_, selected_, whole_modules_;
   std::string base_model_;
   bool active_ = true;
+  std::uint64_t seed_ = 0;
+  std::int64_t step_ = 0;
 };
 
 // For the time of its life forwards of a model leave its adapter out: the model is then what it was

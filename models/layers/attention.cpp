@@ -68,25 +68,25 @@ Tensor decode(const CrossAttention& a, const Tensor& q, std::int64_t layer, cons
 }  // namespace
 
 Tensor SelfAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
-  Tensor packed = column_parallel(qkv, x, pass.tp);
+  Tensor packed = column_parallel(qkv, x, pass.tp, pass.draws);
   if (q_norm.defined())
     packed = runtime::head_rms_norm(packed, heads, q_norm.weight(), k_norm.weight(), q_norm.eps());
   if (rope != nullptr) packed = runtime::rope(packed, heads, pass.positions, *rope);
-  return row_parallel(out, attend(*this, packed, layer, pass), pass.tp);
+  return row_parallel(out, attend(*this, packed, layer, pass), pass.tp, pass.draws);
 }
 
 Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pass& pass) const {
-  const Tensor queries = column_parallel(q, x, pass.tp);
+  const Tensor queries = column_parallel(q, x, pass.tp, pass.draws);
   Tensor attended;
   if (pass.cache != nullptr && pass.cache->decode) {
     attended = decode(*this, queries, layer, *pass.cache);
   } else {
-    const Tensor packed = column_parallel(kv, pass.encoded, pass.tp);
+    const Tensor packed = column_parallel(kv, pass.encoded, pass.tp, pass.encoded_draws);
     if (pass.cache != nullptr) remember(*this, packed, layer, pass);
     attended = runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
                                         pass.encoded_cu_seqlens, {.scale = scale});
   }
-  return row_parallel(out, attended, pass.tp);
+  return row_parallel(out, attended, pass.tp, pass.draws);
 }
 
 }  // namespace tandem::models

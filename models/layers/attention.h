@@ -29,6 +29,8 @@ struct Pass {
   // decoding from a cache. Tracked.
   runtime::Tensor encoded = {};
   std::vector<std::int32_t> encoded_cu_seqlens = {};
+  // Masks for what adapters read, of the text's tokens and of the encoder's.
+  Draws draws = nullptr, encoded_draws = nullptr;
 };
 
 struct SelfAttention {

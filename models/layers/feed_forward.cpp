@@ -55,8 +55,10 @@ std::string_view name_of(Activation activation) {
   return std::ranges::find(kNames, activation, &ActivationName::activation)->name;
 }
 
-Tensor FeedForward::operator()(const Tensor& x, const parallel::TensorParallel& tp) const {
-  return row_parallel(down, activate(column_parallel(up, x, tp), activation, gated), tp);
+Tensor FeedForward::operator()(const Tensor& x, const parallel::TensorParallel& tp,
+                               const Draws& draws) const {
+  return row_parallel(down, activate(column_parallel(up, x, tp, draws), activation, gated), tp,
+                      draws);
 }
 
 }  // namespace tandem::models

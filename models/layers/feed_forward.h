@@ -23,7 +23,8 @@ struct FeedForward {
   bool gated = false;
 
   // x between products → the same. Not for a gated relu, nor for silu without a gate.
-  runtime::Tensor operator()(const runtime::Tensor& x, const parallel::TensorParallel& tp) const;
+  runtime::Tensor operator()(const runtime::Tensor& x, const parallel::TensorParallel& tp,
+                             const Draws& draws) const;
 };
 
 }  // namespace tandem::models

@@ -20,21 +20,40 @@ Tensor with_branches(const Linear& linear, Tensor y, const Product& product) {
   return y;
 }
 
+// What a branch reads: x, under its mask where there is one.
+Tensor masked(const Tensor& x, const Linear& linear, const LoraBranch& branch,
+              const runtime::DropoutDraws& draws, runtime::DropoutColumns columns) {
+  return runtime::dropout(x, static_cast<float>(linear.adapter->config().dropout), branch.path,
+                          draws, columns);
+}
+
 }  // namespace
 
-Tensor column_parallel(const Linear& linear, const Tensor& x, const TensorParallel& tp) {
+Tensor column_parallel(const Linear& linear, const Tensor& x, const TensorParallel& tp,
+                       const Draws& draws) {
+  const auto read = [&](const LoraBranch& branch) {
+    if (draws == nullptr) return x;
+    const std::int64_t rows = x.dim(0), first = tp.divides_tokens() ? tp.group.rank() * rows : 0;
+    return masked(x, linear, branch, draws->part(first, rows), {0, x.dim(1)});
+  };
   return with_branches(linear, parallel::column_parallel_linear(x, *linear.weight, linear.bias, tp),
                        [&](const LoraBranch& branch) {
-                         return parallel::column_parallel_linear(runtime::linear(x, *branch.a),
-                                                                 *branch.b, nullptr, tp);
+                         return parallel::column_parallel_linear(
+                             runtime::linear(read(branch), *branch.a), *branch.b, nullptr, tp);
                        });
 }
 
-Tensor row_parallel(const Linear& linear, const Tensor& x, const TensorParallel& tp) {
+Tensor row_parallel(const Linear& linear, const Tensor& x, const TensorParallel& tp,
+                    const Draws& draws) {
+  const auto read = [&](const LoraBranch& branch) {
+    if (draws == nullptr) return x;
+    const std::int64_t width = x.dim(1);
+    return masked(x, linear, branch, *draws, {tp.group.rank() * width, tp.group.size() * width});
+  };
   return with_branches(linear, parallel::row_parallel_linear(x, *linear.weight, linear.bias, tp),
                        [&](const LoraBranch& branch) {
-                         return runtime::linear(parallel::row_parallel_linear(x, *branch.a, tp),
-                                                *branch.b);
+                         return runtime::linear(
+                             parallel::row_parallel_linear(read(branch), *branch.a, tp), *branch.b);
                        });
 }
 

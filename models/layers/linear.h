@@ -19,13 +19,16 @@ struct Linear {
   const Adapter* adapter = nullptr;
 };
 
+// Masks for what adapters read, by all tokens; null: none.
+using Draws = std::shared_ptr<const runtime::DropoutDraws>;
+
 // x between products, width in → [n, out / tp]: this rank's output rows.
 runtime::Tensor column_parallel(const Linear& linear, const runtime::Tensor& x,
-                                const parallel::TensorParallel& tp);
+                                const parallel::TensorParallel& tp, const Draws& draws);
 // x [n, in / tp] → between products, width out.
 runtime::Tensor row_parallel(const Linear& linear, const runtime::Tensor& x,
-                             const parallel::TensorParallel& tp);
-// Whole on every rank.
+                             const parallel::TensorParallel& tp, const Draws& draws);
+// Whole on every rank; without dropout.
 runtime::Tensor replicated(const Linear& linear, const runtime::Tensor& x);
 
 }  // namespace tandem::models

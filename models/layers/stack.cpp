@@ -16,13 +16,13 @@ Tensor norm_first_block(const Block& b, const Tensor& h, std::int64_t layer, con
     sum = next_sum;
     y = next_y;
   }
-  return runtime::add(sum, b.feed_forward(y, pass.tp));
+  return runtime::add(sum, b.feed_forward(y, pass.tp, pass.draws));
 }
 
 Tensor norm_last_block(const Block& b, const Tensor& h, std::int64_t layer, const Pass& pass) {
   Tensor y = b.attention_norm.add(b.attention(h, layer, pass), h).normalized;
   if (b.cross) y = b.cross_norm.add((*b.cross)(y, layer, pass), y).normalized;
-  return b.feed_forward_norm.add(b.feed_forward(y, pass.tp), y).normalized;
+  return b.feed_forward_norm.add(b.feed_forward(y, pass.tp, pass.draws), y).normalized;
 }
 
 }  // namespace

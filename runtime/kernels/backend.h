@@ -79,6 +79,15 @@ struct SamplingParams {
   float top_p = 1.0f;        // 1: off
 };
 
+// Which numbers a mask is drawn from: element (i, j) of [n, width] has number first + i · row_stride
+// + j of Philox(seed, purpose). Rows that follow each other without a gap have stride 0.
+struct MaskDraws {
+  std::uint64_t seed = 0;
+  std::string_view purpose;
+  std::uint64_t first = 0;
+  std::int64_t row_stride = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -96,10 +105,9 @@ class Backend {
   virtual void add(const Tensor& a, const Tensor& b, Tensor& out) = 0;
   // x *= factor
   virtual void scale(Tensor& x, float factor) = 0;
-  // x *= mask(index) / (1 - p): element i is kept when uniform(Philox(seed, stream), first_index +
-  // i) >= p. The same call with dy gives the backward.
-  virtual void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
-                       std::uint64_t first_index, Tensor& out) = 0;
+  // out = x · mask / (1 - p): an element is kept when its uniform number is at least p. The same
+  // call with dy gives the backward.
+  virtual void dropout(const Tensor& x, float p, const MaskDraws& draws, Tensor& out) = 0;
   // The columns [first, first + part) of out [n, width] += factor · x [n, part].
   virtual void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) = 0;
   // out [n, part] = factor · the columns [first, first + part) of x [n, width].

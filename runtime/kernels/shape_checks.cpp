@@ -230,6 +230,14 @@ void check_concat(const Tensor& parts, const Tensor& out) {
                "columns of {} into {}", parts.str(), out.str());
 }
 
+std::pair<std::int64_t, std::int64_t> rows_of_mask(const Tensor& x, const MaskDraws& draws) {
+  if (draws.row_stride == 0) return {1, x.elements()};
+  TANDEM_CHECK(x.shape().rank() == 2 && draws.row_stride >= x.dim(1),
+               "a mask for {} with rows {} apart", x.str(), draws.row_stride);
+  if (draws.row_stride == x.dim(1)) return {1, x.elements()};
+  return {x.dim(0), x.dim(1)};
+}
+
 void check_columns(const Tensor& part, std::int64_t first, const Tensor& whole) {
   TANDEM_CHECK(part.shape().rank() == 2 && whole.shape().rank() == 2 &&
                    part.dim(0) == whole.dim(0) && first >= 0 &&

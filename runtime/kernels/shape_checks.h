@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 #include <span>
+#include <utility>
 
 #include "runtime/kernels/backend.h"
 
@@ -41,6 +42,8 @@ void check_softmax(const Tensor& logits, const Tensor& targets,
 // sums fp32 [n, 3] and statistics fp32 [n].
 void check_softmax_sums(const Tensor& sums, std::initializer_list<const Tensor*> statistics);
 void check_add_dot(const Tensor& a, const Tensor& b, const Tensor& out);
+// What a mask is drawn for, as [rows, width]: one row where rows follow each other without a gap.
+std::pair<std::int64_t, std::int64_t> rows_of_mask(const Tensor& x, const MaskDraws& draws);
 void check_columns(const Tensor& part, std::int64_t first, const Tensor& whole);
 void check_quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                             const Tensor& out, const Tensor& bias);

@@ -5,13 +5,16 @@
 #include <filesystem>
 #include <fstream>
 
+#include "data/context_part.h"
 #include "models/adapters/adapter_directory.h"
 #include "runtime/io/text_file.h"
 #include "tests/models/golden_model.h"
 #include "tests/support/error_of.h"
 #include "tests/support/on_ranks.h"
+#include "tests/support/tiny_training.h"
 #include "train/adapter_files.h"
 #include "train/engine.h"
+#include "train/objectives.h"
 
 namespace tandem::test {
 namespace {
@@ -236,6 +239,82 @@ TEST(Lora, an_adapter_of_another_model_is_refused) {
   expect_refused("gpt2_tiny", "adapts a module that is not there: this is no adapter of");
   expect_refused("nowhere", "the model below this adapter is not there");
   std::filesystem::remove_all(folder);
+}
+
+// ---- dropout
+
+// Losses of three updates by an adapter with dropout, and of one evaluation after them.
+std::vector<double> losses_with_dropout(const parallel::LayoutConfig& layout, double dropout,
+                                        std::int64_t micro_batches = 2,
+                                        models::ActivationMemory activations = {}) {
+  const SafetensorsFile golden(golden_path("lora_llama_all.safetensors"));
+  const GoldenBatch texts = GoldenBatch::read(golden, "train/batch0/");
+  const auto count = static_cast<std::int64_t>(texts.cu_seqlens.size()) - 1;
+  std::vector<double> losses;
+  on_ranks(layout, [&](const parallel::Mesh& mesh) {
+    models::BuildOptions options;
+    options.lay_over(mesh);
+    options.activations = activations;
+    options.lora = models::read_adapter_config(golden_path("lora_llama_all")).lora;
+    options.lora.dropout = dropout;
+    auto model = load_golden_model(base_of("lora_llama_all"), options);
+    train::load_adapter(*model, golden_path("lora_llama_all"));
+    model->adapter()->set_seed(7);
+    train::Engine engine(std::move(model), mesh, {});
+    // The i-th of the micro-batches of this replica, or all of its sequences.
+    const auto batch = [&](std::int64_t i, std::int64_t parts) {
+      data::BatchBuilder builder;
+      for (std::int64_t s = mesh.dp.rank() + i * mesh.dp.size(); s < count;
+           s += parts * mesh.dp.size()) {
+        const auto begin = texts.tokens.begin() + texts.cu_seqlens[static_cast<std::size_t>(s)],
+                   end = texts.tokens.begin() + texts.cu_seqlens[static_cast<std::size_t>(s) + 1];
+        builder.add_completion({begin, end}, 0, s);
+      }
+      return data::context_part(builder.take(), mesh.cp.rank(), mesh.cp.size());
+    };
+    const auto sum = [&](double loss) {
+      for (const parallel::Group& group : {mesh.replicas, mesh.pp})
+        loss = group.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
+      if (mesh.is_first_rank()) losses.push_back(loss);
+    };
+    for (int step = 0; step < 3; ++step) {
+      double loss = 0;
+      engine.step(
+          micro_batches,
+          [&](std::int64_t i) {
+            loss += train::token_loss(engine.model(), batch(i, micro_batches), 100, true);
+          },
+          1e-2, 1.0);
+      sum(loss);
+    }
+    sum(train::token_loss(engine.model(), batch(0, 1), 100, false));
+  });
+  return losses;
+}
+
+TEST(LoraDropout, draws_the_same_masks_under_every_layout) {
+  const std::vector<double> alone = losses_with_dropout({}, 0.3);
+  std::vector<parallel::LayoutConfig> all = layouts();
+  all.push_back({.context_parallel = 2});
+  for (const auto& layout : all)
+    EXPECT_LE(worst_difference(losses_with_dropout(layout, 0.3), alone), 1e-5) << layout.str();
+  EXPECT_LE(worst_difference(losses_with_dropout({}, 0.3, 1), alone), 1e-5);
+  for (const auto recompute : {models::Recompute::kSelective, models::Recompute::kFull})
+    EXPECT_EQ(losses_with_dropout({}, 0.3, 2, {recompute}), alone);
+}
+
+TEST(LoraDropout, is_for_training_alone) {
+  const std::vector<double> without = losses_with_dropout({}, 0.0), with = losses_with_dropout({}, 0.3);
+  for (std::size_t step = 0; step < 3; ++step) EXPECT_GT(std::abs(with[step] - without[step]), 1e-4);
+  const SafetensorsFile golden(golden_path("lora_llama_all.safetensors"));
+  const GoldenBatch batch = GoldenBatch::read(golden, "train/batch0/");
+  models::BuildOptions options;
+  options.lora = models::read_adapter_config(golden_path("lora_llama_all")).lora;
+  options.lora.dropout = 0.3;
+  const auto model = load_golden_model(base_of("lora_llama_all"), options);
+  train::load_adapter(*model, golden_path("lora_llama_all"));
+  EXPECT_NEAR(golden_loss(*model, batch, batch.target_count(), false),
+              golden.read("loss").to_vector<float>()[0], 1e-5);
 }
 
 }  // namespace

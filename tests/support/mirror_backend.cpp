@@ -95,10 +95,9 @@ class MirrorBackend final : public Backend {
   void scale(Tensor& x, float factor) override {
     each("scale", [&](Backend& backend, Copies& on) { backend.scale(on(x), factor); });
   }
-  void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
-               std::uint64_t first_index, Tensor& out) override {
+  void dropout(const Tensor& x, float p, const MaskDraws& draws, Tensor& out) override {
     each("dropout", [&](Backend& backend, Copies& on) {
-      backend.dropout(on(x), p, seed, purpose, first_index, on(out));
+      backend.dropout(on(x), p, draws, on(out));
     });
   }
   void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override {

@@ -64,14 +64,14 @@ void CpuBackend::scale(Tensor& x, float factor) {
   });
 }
 
-void CpuBackend::dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
-                         std::uint64_t first_index, Tensor& out) {
+void CpuBackend::dropout(const Tensor& x, float p, const MaskDraws& draws, Tensor& out) {
   check_same(x, {&out});
-  const Philox random(seed, purpose);
+  const Philox random(draws.seed, draws.purpose);
+  const auto [rows, width] = rows_of_mask(x, draws);
   by_type(x.dtype(), [&](auto t) {
     using T = decltype(t);
-    typed<T>().dropout(pointer<T>(x), x.elements(), p, random.key(), random.stream(), first_index,
-                       pointer<T>(out));
+    typed<T>().dropout(pointer<T>(x), rows, width, p, random.key(), random.stream(), draws.first,
+                       draws.row_stride, pointer<T>(out));
   });
 }
 

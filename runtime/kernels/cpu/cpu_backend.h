@@ -15,8 +15,7 @@ class CpuBackend final : public Backend {
   void copy(const Tensor& in, Tensor& out) override;
   void add(const Tensor& a, const Tensor& b, Tensor& out) override;
   void scale(Tensor& x, float factor) override;
-  void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
-               std::uint64_t first_index, Tensor& out) override;
+  void dropout(const Tensor& x, float p, const MaskDraws& draws, Tensor& out) override;
   void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override;
   void take_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override;
   void gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) override;

@@ -49,8 +49,8 @@ struct TypedKernels {
 
   void (*fill)(T* out, Count n, float value);
   void (*scale)(T* x, Count n, float factor);
-  void (*dropout)(const T* x, Count n, float p, std::uint64_t key, std::uint64_t stream,
-                  std::uint64_t first_index, T* out);
+  void (*dropout)(const T* x, Rows n, Count width, float p, std::uint64_t key, std::uint64_t stream,
+                  std::uint64_t first_index, Count row_stride, T* out);
   void (*column_sum)(const T* dy, Rows n, Count width, float* dbias, bool accumulate);
   // out fp32: sums run in fp32.
   void (*scatter_add)(const T* x, const std::int32_t* rows, std::int64_t first_row, Rows n,

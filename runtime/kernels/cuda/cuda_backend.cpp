@@ -153,14 +153,14 @@ void CudaBackend::scale(Tensor& x, float factor) {
   });
 }
 
-void CudaBackend::dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
-                          std::uint64_t first_index, Tensor& out) {
+void CudaBackend::dropout(const Tensor& x, float p, const MaskDraws& draws, Tensor& out) {
   check_same(x, {&out});
   const Call call(context_, "dropout", {&x});
-  const Philox random(seed, purpose);
+  const Philox random(draws.seed, draws.purpose);
+  const auto [rows, width] = rows_of_mask(x, draws);
   by_type(x.dtype(), [&](auto t) {
-    cuda::dropout(pointer<decltype(t)>(x), x.elements(), p, random.key(), random.stream(),
-                  first_index, pointer<decltype(t)>(out), context_.stream());
+    cuda::dropout(pointer<decltype(t)>(x), rows, width, p, random.key(), random.stream(),
+                  draws.first, draws.row_stride, pointer<decltype(t)>(out), context_.stream());
   });
 }
 

@@ -29,8 +29,9 @@ void scale(T* x, std::int64_t n, float factor, cudaStream_t stream);
 // ---- dropout.cu
 
 template <typename T>
-void dropout(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t philox_stream,
-             std::uint64_t first_index, T* out, cudaStream_t stream);
+void dropout(const T* x, std::int64_t n, std::int64_t width, float p, std::uint64_t key,
+             std::uint64_t philox_stream, std::uint64_t first_index, std::int64_t row_stride,
+             T* out, cudaStream_t stream);
 
 // ---- rows.cu
 

@@ -21,8 +21,7 @@ class MetaBackend final : public Backend {
     check_same_elements(a, out);
   }
   void scale(Tensor& x, float factor) override {}
-  void dropout(const Tensor& x, float p, std::uint64_t seed, std::string_view purpose,
-               std::uint64_t first_index, Tensor& out) override {
+  void dropout(const Tensor& x, float p, const MaskDraws& draws, Tensor& out) override {
     check_same(x, {&out});
   }
   void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override {

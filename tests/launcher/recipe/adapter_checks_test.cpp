@@ -31,6 +31,7 @@ TEST(AdapterChecks, ranks_and_targets_are_checked) {
        "my.yaml:3: 'lora.rank' must be positive, got 0; leave 'lora' out to train the model "
        "itself"},
       {sft("lora: {rank: 2, alpha: 0}"), "my.yaml:3: 'lora.alpha' must be positive, got 0"},
+      {sft("lora: {rank: 2, dropout: 1}"), "my.yaml:3: 'lora.dropout' must be in [0, 1), got 1"},
       {sft("lora: {rank: 2, target_modules: []}"),
        "my.yaml:3: 'lora.target_modules': names no module; use all-linear, or names such as "
        "q_proj"},

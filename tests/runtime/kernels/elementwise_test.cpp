@@ -105,7 +105,7 @@ TEST_P(Elementwise, dropout_draws_philox_by_global_index) {
       for (const std::int64_t n : kSizes) {
         const Tensor x = random_tensor({n}, "x", dtype);
         Tensor y = Tensor::empty({n}, dtype);
-        kernels().dropout(x, p, 11, "dropout/layer.3", first, y);
+        kernels().dropout(x, p, {11, "dropout/layer.3", first}, y);
         const std::vector<double> in = doubles(x), out = doubles(y);
         for (std::size_t i = 0; i < in.size(); ++i) {
           const bool kept = random.uniform(first + i) >= p;
@@ -119,16 +119,31 @@ TEST_P(Elementwise, dropout_draws_philox_by_global_index) {
 TEST_P(Elementwise, dropout_of_a_slice_equals_the_slice_of_the_dropout) {
   const Tensor x = random_tensor({1000}, "x");
   Tensor whole = empty_like(x), part = Tensor::empty({300}, DType::kF32);
-  kernels().dropout(x, 0.5f, 1, "p", 0, whole);
-  kernels().dropout(x.rows(401, 300), 0.5f, 1, "p", 401, part);
+  kernels().dropout(x, 0.5f, {1, "p"}, whole);
+  kernels().dropout(x.rows(401, 300), 0.5f, {1, "p", 401}, part);
   EXPECT_EQ(part.to_vector<float>(), whole.rows(401, 300).to_vector<float>());
+}
+
+TEST_P(Elementwise, dropout_of_columns_equals_the_columns_of_the_dropout) {
+  for (const DType dtype : {DType::kF32, DType::kBF16})
+    for (const std::int64_t width : {1, 7, 16, 33}) {
+      const std::int64_t rows = 13, before = 5, stride = before + width + 3;
+      const Tensor x = random_tensor({rows, width}, "x", dtype);
+      Tensor wide = Tensor::zeros({rows, stride}, dtype), whole = empty_like(wide),
+             part = empty_like(x), columns = empty_like(x);
+      kernels().add_columns(x, 1.0f, before, wide);
+      kernels().dropout(wide, 0.4f, {2, "columns", 9}, whole);
+      kernels().dropout(x, 0.4f, {2, "columns", 9 + before, stride}, part);
+      kernels().take_columns(whole, 1.0f, before, columns);
+      EXPECT_EQ(doubles(part), doubles(columns)) << width;
+    }
 }
 
 TEST_P(Elementwise, dropout_of_nothing_and_of_everything) {
   const Tensor x = random_tensor({100}, "x");
   Tensor kept = empty_like(x), dropped = empty_like(x);
-  kernels().dropout(x, 0.0f, 1, "p", 0, kept);
-  kernels().dropout(x, 1.0f, 1, "p", 0, dropped);
+  kernels().dropout(x, 0.0f, {1, "p"}, kept);
+  kernels().dropout(x, 1.0f, {1, "p"}, dropped);
   EXPECT_EQ(kept.to_vector<float>(), x.to_vector<float>());
   EXPECT_EQ(dropped.to_vector<float>(), std::vector<float>(100, 0.0f));
 }
@@ -314,7 +329,7 @@ TEST_P(Elementwise, bits_do_not_depend_on_threads) {
            dropped = empty_like(x);
     kernels().column_sum(dy, sum, false);
     kernels().embedding_backward(tokens, dy, 0, dweight);
-    kernels().dropout(x, 0.1f, 1, "d", 3, dropped);
+    kernels().dropout(x, 0.1f, {1, "d", 3}, dropped);
     return std::vector<Tensor>{norm, sum, dweight, dropped};
   });
 }

@@ -74,7 +74,7 @@ const std::map<std::string, Call>& calls() {
       {"dropout",
        [](Backend& b, Arguments& a) {
          Tensor x = a({3, 4}), out = a({3, 4});
-         b.dropout(x, 0.5f, 1, "p", 0, out);
+         b.dropout(x, 0.5f, {1, "p"}, out);
        }},
       {"gather_rows",
        [](Backend& b, Arguments& a) {

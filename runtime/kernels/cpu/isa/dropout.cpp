@@ -66,11 +66,18 @@ void dropout_block(const T* x, std::int64_t n, float p, std::uint64_t key, std::
 }
 
 template <typename T>
-void dropout(const T* x, std::int64_t n, float p, std::uint64_t key, std::uint64_t stream,
-             std::uint64_t first_index, T* out) {
-  parallel_blocks(n, [&](std::int64_t begin, std::int64_t end) {
-    dropout_block(x + begin, end - begin, p, key, stream,
-                  first_index + static_cast<std::uint64_t>(begin), out + begin);
+void dropout(const T* x, std::int64_t n, std::int64_t width, float p, std::uint64_t key,
+             std::uint64_t stream, std::uint64_t first_index, std::int64_t row_stride, T* out) {
+  if (n == 1) {
+    parallel_blocks(width, [&](std::int64_t begin, std::int64_t end) {
+      dropout_block(x + begin, end - begin, p, key, stream,
+                    first_index + static_cast<std::uint64_t>(begin), out + begin);
+    });
+    return;
+  }
+  parallel_for(n, n * width, [&](std::int64_t row) {
+    dropout_block(x + row * width, width, p, key, stream,
+                  first_index + static_cast<std::uint64_t>(row * row_stride), out + row * width);
   });
 }
 
