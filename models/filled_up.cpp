@@ -27,7 +27,8 @@ void append_text(TextInput& text, std::int64_t length) {
   text.positions = appended(text.positions, positions);
   if (text.token_types.defined()) text.token_types = appended(text.token_types, zeros);
   text.cu_seqlens.push_back(static_cast<std::int32_t>(text.tokens.elements()));
-  if (!text.token_numbers.empty()) text.token_numbers.resize(text.token_numbers.size() + zeros.size());
+  if (!text.token_numbers.empty())
+    text.token_numbers.resize(text.token_numbers.size() + zeros.size());
 }
 
 }  // namespace

@@ -182,8 +182,9 @@ Tensor Transformer::forward(const ModelInput& input, const CacheUse* cache) {
 
 Transformer::Reading Transformer::reading_of(const ModelInput& input, const CacheUse* cache) const {
   // A cache is filled and read by plain tensor parallelism: decoding works on single tokens.
-  Reading reading{
-      .input = {}, .cache = cache, .tp = {options_.tp, options_.sequence_parallel && cache == nullptr}};
+  Reading reading{.input = {},
+                  .cache = cache,
+                  .tp = {options_.tp, options_.sequence_parallel && cache == nullptr}};
   const std::vector<std::int32_t>& whole = input.whole_cu_seqlens;
   reading.input = filled_up(input, reading.tp.divides_tokens() ? options_.tp.size() : 1,
                             parallel::context_rows(whole, options_.cp.size()));
@@ -265,7 +266,8 @@ Transformer::Stream Transformer::advance(const Reading& reading, Stream stream,
       }
       stream.hidden = run_stack(stack, input, std::move(pass), stream.hidden, own);
     } else if (!decodes(cache)) {
-      stream.hidden = run_stack(stack, input.encoder, {.tp = tp, .draws = encoder_draws}, stream.hidden, own);
+      stream.hidden =
+          run_stack(stack, input.encoder, {.tp = tp, .draws = encoder_draws}, stream.hidden, own);
       if (own.end == blocks_[stack]) stream.encoded = std::exchange(stream.hidden, {});
     }
   }

@@ -94,10 +94,11 @@ models::ModelInput to_model_input(const data::Batch& batch, runtime::Device devi
                             device_vector(batch.positions, device), batch.cu_seqlens}};
   input.whole_cu_seqlens = batch.whole_cu_seqlens;
   input.token_numbers = token_numbers(batch.records, batch.positions, batch.cu_seqlens);
-  if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty())
+  if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty()) {
     input.encoder = {device_vector(texts.tokens, device), device_vector(texts.positions, device),
                      texts.cu_seqlens};
-  input.encoder.token_numbers = token_numbers(batch.records, texts.positions, texts.cu_seqlens);
+    input.encoder.token_numbers = token_numbers(batch.records, texts.positions, texts.cu_seqlens);
+  }
   return input;
 }
 

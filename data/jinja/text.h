@@ -2,6 +2,7 @@
 // Unicode's. Everything takes and gives valid UTF-8.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>

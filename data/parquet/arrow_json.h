@@ -3,6 +3,7 @@
 
 #include <arrow/array.h>
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 namespace tandem::data {

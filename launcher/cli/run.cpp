@@ -53,8 +53,8 @@ void execute(const PlanCommand& command, const parallel::Group& world) {
   const std::int64_t ranks = command.ranks.value_or(world.size());
   const Recipe recipe = load_recipe(command.recipe, command.overrides, ranks);
   require_valid(recipe, ranks);
-  MemoryPlanner planner(recipe, recipe.device == "cpu" ? runtime::DeviceType::kCPU
-                                                       : runtime::DeviceType::kCUDA);
+  MemoryPlanner planner(
+      recipe, recipe.device == "cpu" ? runtime::DeviceType::kCPU : runtime::DeviceType::kCUDA);
   const std::vector<StageMemory> plans = planner.plan_all();
   if (world.rank() == 0) std::fputs(render(plans).c_str(), stdout);
   const auto limit = static_cast<std::int64_t>(command.memory_gb * 1e9);

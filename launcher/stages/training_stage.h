@@ -26,7 +26,8 @@ namespace tandem::launcher {
 std::optional<parallel::Mesh> stage_mesh(const RunContext& context, const Stage& stage,
                                          const parallel::LayoutConfig& layout);
 
-models::BuildOptions trained_options(runtime::DType precision, const models::ActivationMemory& activations,
+models::BuildOptions trained_options(runtime::DType precision,
+                                     const models::ActivationMemory& activations,
                                      const parallel::Mesh& mesh, models::Head head);
 // Of the model that a stage trains.
 models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,

@@ -162,19 +162,19 @@ Tensor context_attention(const Tensor& qkv, const PackedHeads& heads,
   }
   if (!runtime::recording({&qkv})) return out;
   const Saved saved_qkv(qkv), saved_out = runtime::save_output(out), saved_lse(lse);
-  Tape::current()->record("context_attention", {&qkv}, {&out}, {},
-                          [saved_qkv, saved_out, saved_lse, heads, plan,
-                           options](BackwardContext& context) {
-                            const Tensor qkv = saved_qkv.get(), kv = gathered_keys(qkv, heads, *plan),
-                                         dkv = empty_like(kv);
-                            Tensor dqkv = Tensor::zeros(qkv.shape(), qkv.dtype(), qkv.device());
-                            backend_of(qkv).attention_backward(
-                                heads.q(qkv), keys_of(kv, heads), values_of(kv, heads), saved_out.get(),
-                                saved_lse.get(), context.grad_output(0), shape_of(heads, *plan, options),
-                                heads.q(dqkv), keys_of(dkv, heads), values_of(dkv, heads));
-                            return_gradients(dkv, heads, *plan, dqkv);
-                            context.add_grad_input(0, dqkv);
-                          });
+  Tape::current()->record(
+      "context_attention", {&qkv}, {&out}, {},
+      [saved_qkv, saved_out, saved_lse, heads, plan, options](BackwardContext& context) {
+        const Tensor qkv = saved_qkv.get(), kv = gathered_keys(qkv, heads, *plan),
+                     dkv = empty_like(kv);
+        Tensor dqkv = Tensor::zeros(qkv.shape(), qkv.dtype(), qkv.device());
+        backend_of(qkv).attention_backward(heads.q(qkv), keys_of(kv, heads), values_of(kv, heads),
+                                           saved_out.get(), saved_lse.get(), context.grad_output(0),
+                                           shape_of(heads, *plan, options), heads.q(dqkv),
+                                           keys_of(dkv, heads), values_of(dkv, heads));
+        return_gradients(dkv, heads, *plan, dqkv);
+        context.add_grad_input(0, dqkv);
+      });
   return out;
 }
 

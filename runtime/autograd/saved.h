@@ -1,9 +1,9 @@
 // What ops keep of their forward for their backward.
 //
-// An op keeps a tensor as a Saved. How it is kept is the tape's matter (KeepingScope): as it is; not
-// at all, where the op that made it said how to make it again from what is kept anyway (selective
-// recomputation, Korthikanti et al. 2022); or in the host's memory, while the card's serves
-// something else (offload). Backward sees the same bits in all cases.
+// An op keeps a tensor as a Saved. How it is kept is the tape's matter (KeepingScope): as it is;
+// not at all, where the op that made it said how to make it again from what is kept anyway
+// (selective recomputation, Korthikanti et al. 2022); or in the host's memory, while the card's
+// serves something else (offload). Backward sees the same bits in all cases.
 #pragma once
 
 #include <functional>

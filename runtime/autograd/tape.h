@@ -67,8 +67,8 @@ class Tape {
   // backward.
   void watch(Tensor& tensor);
 
-  // Called by ops. Gives each output a value id, unless it has one. A use of each leaf that requires a gradient is
-  // counted.
+  // Called by ops. Gives each output a value id, unless it has one. A use of each leaf that
+  // requires a gradient is counted.
   void record(std::string_view name, std::initializer_list<const Tensor*> inputs,
               std::initializer_list<Tensor*> outputs, std::initializer_list<Leaf*> leaves,
               BackwardFn backward);

@@ -79,7 +79,8 @@ struct SamplingParams {
   float top_p = 1.0f;        // 1: off
 };
 
-// Which numbers a mask is drawn from: element (i, j) of [n, width] has number first + i · row_stride
+// Which numbers a mask is drawn from: element (i, j) of [n, width] has number first + i ·
+// row_stride
 // + j of Philox(seed, purpose). Rows that follow each other without a gap have stride 0.
 struct MaskDraws {
   std::uint64_t seed = 0;

@@ -14,8 +14,8 @@ AdamW::AdamW(std::vector<OptimizerSpan> spans, const AdamWOptions& options)
     const bool eight_bit = options.eight_bit && span.master.elements() >= kSmallest8Bit;
     const Device device = span.master.device();
     const Device place = options.offload ? host_memory_of(device) : device;
-    states_.push_back(
-        {Moment(span.master, eight_bit, true, place), Moment(span.master, eight_bit, false, place)});
+    states_.push_back({Moment(span.master, eight_bit, true, place),
+                       Moment(span.master, eight_bit, false, place)});
   }
 }
 

@@ -7,7 +7,8 @@ namespace tandem::runtime {
 
 class Moment {
  public:
-  // Zeros for the elements of `master`, on a device. with_sign: of gradients; else of their squares.
+  // Zeros for the elements of `master`, on a device. with_sign: of gradients; else of their
+  // squares.
   Moment(const Tensor& master, bool eight_bit, bool with_sign, Device device);
 
   bool eight_bit() const { return quantized_.codes.defined(); }

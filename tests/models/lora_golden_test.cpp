@@ -304,8 +304,10 @@ TEST(LoraDropout, draws_the_same_masks_under_every_layout) {
 }
 
 TEST(LoraDropout, is_for_training_alone) {
-  const std::vector<double> without = losses_with_dropout({}, 0.0), with = losses_with_dropout({}, 0.3);
-  for (std::size_t step = 0; step < 3; ++step) EXPECT_GT(std::abs(with[step] - without[step]), 1e-4);
+  const std::vector<double> without = losses_with_dropout({}, 0.0),
+                            with = losses_with_dropout({}, 0.3);
+  for (std::size_t step = 0; step < 3; ++step)
+    EXPECT_GT(std::abs(with[step] - without[step]), 1e-4);
   const SafetensorsFile golden(golden_path("lora_llama_all.safetensors"));
   const GoldenBatch batch = GoldenBatch::read(golden, "train/batch0/");
   models::BuildOptions options;

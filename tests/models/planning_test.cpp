@@ -76,14 +76,15 @@ TEST_P(Planning, the_meta_device_predicts_what_a_step_leaves) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, Planning,
-                         testing::Values(Variant{"fp32", DType::kF32, Recompute::kNone},
-                                         Variant{"fp32_selective", DType::kF32, Recompute::kSelective},
-                                         Variant{"fp32_full", DType::kF32, Recompute::kFull},
-                                         Variant{"bf16", DType::kBF16, Recompute::kNone},
-                                         Variant{"bf16_selective", DType::kBF16, Recompute::kSelective},
-                                         Variant{"bf16_full", DType::kBF16, Recompute::kFull}),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Variants, Planning,
+    testing::Values(Variant{"fp32", DType::kF32, Recompute::kNone},
+                    Variant{"fp32_selective", DType::kF32, Recompute::kSelective},
+                    Variant{"fp32_full", DType::kF32, Recompute::kFull},
+                    Variant{"bf16", DType::kBF16, Recompute::kNone},
+                    Variant{"bf16_selective", DType::kBF16, Recompute::kSelective},
+                    Variant{"bf16_full", DType::kBF16, Recompute::kFull}),
+    [](const auto& info) { return info.param.name; });
 
 // On the meta device, which has a host's memory beside it as a card has.
 TEST(Offload, of_activations_leaves_little_on_the_card) {
@@ -148,7 +149,7 @@ TEST(Recomputation, on_a_model_gives_the_same_bits_with_less_memory) {
 // Prompts through the cache, then token by token, against one forward over everything.
 TEST(KvCache, decoding_equals_the_forward_over_the_whole_sequence) {
   for (const DType compute : {DType::kF32, DType::kBF16}) {
-    auto model = make_model({"", compute, false}, {});
+    auto model = make_model({"", compute, Recompute::kNone}, {});
     const std::vector<std::vector<std::int32_t>> sequences = {
         {5, 9, 2, 7, 7, 1, 30, 4}, {3, 8, 100}, {60, 61, 62, 63, 64, 65, 66, 67, 68, 69}};
     const std::int64_t prompt = 2;  // tokens of each sequence that are given at once

@@ -73,9 +73,16 @@ TEST_P(HostileShapes, windows_that_are_not_aligned) {
         "gelu", {out}, [&](Backend& b, auto& o) { b.gelu_forward(x, true, o[0]); },
         bound_of(dtype));
     compare(
-        "dropout", {out}, [&](Backend& b, auto& o) { b.dropout(x, 0.4f, {3, "d", 5}, o[0]); }, 0);
+        "dropout", {out},
+        [&](Backend& b, auto& o) {
+          b.dropout(x, 0.4f, {3, "d", 5}, o[0]);
+        },
+        0);
     compare(
-        "dropout", {out}, [&](Backend& b, auto& o) { b.dropout(x, 0.4f, {3, "d", 5, 4099}, o[0]); },
+        "dropout", {out},
+        [&](Backend& b, auto& o) {
+          b.dropout(x, 0.4f, {3, "d", 5, 4099}, o[0]);
+        },
         0);
     compare(
         "column_sum", {Tensor::zeros({40}, DType::kF32)},

@@ -96,9 +96,8 @@ class MirrorBackend final : public Backend {
     each("scale", [&](Backend& backend, Copies& on) { backend.scale(on(x), factor); });
   }
   void dropout(const Tensor& x, float p, const MaskDraws& draws, Tensor& out) override {
-    each("dropout", [&](Backend& backend, Copies& on) {
-      backend.dropout(on(x), p, draws, on(out));
-    });
+    each("dropout",
+         [&](Backend& backend, Copies& on) { backend.dropout(on(x), p, draws, on(out)); });
   }
   void add_columns(const Tensor& x, float factor, std::int64_t first, Tensor& out) override {
     each("add_columns",

@@ -114,7 +114,8 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
   const std::int64_t before = allocated();
   auto model = config->make(options);
   model->parameters().initialize(5);
-  train::Engine engine(std::move(model), mesh, {.beta1 = 0.9,
+  train::Engine engine(std::move(model), mesh,
+                       {.beta1 = 0.9,
                         .beta2 = 0.95,
                         .weight_decay = 0.1,
                         .eight_bit = setup.eight_bit,

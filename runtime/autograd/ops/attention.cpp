@@ -151,17 +151,17 @@ Tensor cross_attention(const Tensor& q, const Tensor& kv, const PackedHeads& hea
   AttentionOutput output = attend(queries(q), keys(kv), values(kv), record);
   if (!recording({&q, &kv, &options.distance_bias})) return output.out;
   const auto saved = SavedAttention::of(output);
-  Tape::current()->record("cross_attention", {&options.distance_bias, &q, &kv}, {&output.out}, {},
-                          [kept_q = Saved(q), kept_kv = Saved(kv), saved,
-                           record = std::move(record), queries, keys,
-                           values](BackwardContext& context) {
-                            const Tensor q = kept_q.get(), kv = kept_kv.get();
-                            const Tensor dq = empty_like(q), dkv = empty_like(kv);
-                            attend_backward(queries(q), keys(kv), values(kv), saved.get(), record,
-                                            queries(dq), keys(dkv), values(dkv), context);
-                            context.add_grad_input(1, dq);
-                            context.add_grad_input(2, dkv);
-                          });
+  Tape::current()->record(
+      "cross_attention", {&options.distance_bias, &q, &kv}, {&output.out}, {},
+      [kept_q = Saved(q), kept_kv = Saved(kv), saved, record = std::move(record), queries, keys,
+       values](BackwardContext& context) {
+        const Tensor q = kept_q.get(), kv = kept_kv.get();
+        const Tensor dq = empty_like(q), dkv = empty_like(kv);
+        attend_backward(queries(q), keys(kv), values(kv), saved.get(), record, queries(dq),
+                        keys(dkv), values(dkv), context);
+        context.add_grad_input(1, dq);
+        context.add_grad_input(2, dkv);
+      });
   return output.out;
 }
 

@@ -22,12 +22,13 @@ struct Mask {
     for (const TokenRun& run : draws.runs) {
       Tensor rows = out.rows(run.row, run.rows);
       const auto whole = static_cast<std::uint64_t>(columns.whole);
-      backend_of(x).dropout(x.rows(run.row, run.rows), p,
-                            {.seed = draws.seed,
-                             .purpose = purpose,
-                             .first = run.number * whole + static_cast<std::uint64_t>(columns.first),
-                             .row_stride = columns.whole},
-                            rows);
+      backend_of(x).dropout(
+          x.rows(run.row, run.rows), p,
+          {.seed = draws.seed,
+           .purpose = purpose,
+           .first = run.number * whole + static_cast<std::uint64_t>(columns.first),
+           .row_stride = columns.whole},
+          rows);
     }
     return out;
   }

@@ -1,5 +1,5 @@
-// Dropout whose masks depend on tokens and columns alone: not on the rank that computes them, nor on
-// what else lies in a batch.
+// Dropout whose masks depend on tokens and columns alone: not on the rank that computes them, nor
+// on what else lies in a batch.
 #pragma once
 
 #include <string_view>

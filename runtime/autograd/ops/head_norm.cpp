@@ -69,20 +69,20 @@ Tensor head_rms_norm(const Tensor& qkv, const PackedHeads& heads, Leaf& q_weight
   backend_of(x).scatter_add_rows(gather(x, value_rows), value_rows, y);
   Tensor result = y.view(qkv.shape());
   if (!recording({&qkv}, {&q_weight, &k_weight})) return result;
-  Tape::current()->record(
-      "head_rms_norm", {&qkv}, {&result}, {&q_weight, &k_weight},
-      [kept = Saved(qkv), parts, value_rows, as_heads,
-       shape = qkv.shape()](BackwardContext& context) {
-        const Tensor x = kept.get().view(as_heads);
-        const Tensor dy = context.grad_output(0).view(as_heads);
-        Tensor dx = Tensor::zeros(as_heads, dy.dtype(), dy.device());
-        for (const Part& part : parts) {
-          const Tensor din = norm_backward(part, gather(x, part.rows), gather(dy, part.rows));
-          backend_of(din).scatter_add_rows(din, part.rows, dx);
-        }
-        backend_of(dy).scatter_add_rows(gather(dy, value_rows), value_rows, dx);
-        context.add_grad_input(0, dx.view(shape));
-      });
+  Tape::current()->record("head_rms_norm", {&qkv}, {&result}, {&q_weight, &k_weight},
+                          [kept = Saved(qkv), parts, value_rows, as_heads,
+                           shape = qkv.shape()](BackwardContext& context) {
+                            const Tensor x = kept.get().view(as_heads);
+                            const Tensor dy = context.grad_output(0).view(as_heads);
+                            Tensor dx = Tensor::zeros(as_heads, dy.dtype(), dy.device());
+                            for (const Part& part : parts) {
+                              const Tensor din =
+                                  norm_backward(part, gather(x, part.rows), gather(dy, part.rows));
+                              backend_of(din).scatter_add_rows(din, part.rows, dx);
+                            }
+                            backend_of(dy).scatter_add_rows(gather(dy, value_rows), value_rows, dx);
+                            context.add_grad_input(0, dx.view(shape));
+                          });
   return result;
 }
 

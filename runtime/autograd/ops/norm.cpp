@@ -47,7 +47,8 @@ struct LayerNorm {
 
   static LayerNorm of(const Tensor& x, Leaf& weight, Leaf& bias, float eps) {
     TANDEM_CHECK(x.shape().rank() == 2 && weight.value.elements() == x.dim(1) &&
-                     bias.value.elements() == x.dim(1) && weight.requires_grad == bias.requires_grad,
+                     bias.value.elements() == x.dim(1) &&
+                     weight.requires_grad == bias.requires_grad,
                  "layer_norm of {} with weight {} and bias {}", x.str(), weight.value.str(),
                  bias.value.str());
     return {&weight, &bias, eps, row_statistic(x), row_statistic(x)};
@@ -88,11 +89,10 @@ Tensor normalize(std::string_view name, const Tensor& x, Norm norm) {
   norm.forward(x, Tensor(), unused, y);
   if (!recording({&x}, {norm.weight, norm.bias})) return y;
   const Saved rows(x);
-  Tape::current()->record(name, {&x}, {&y}, {norm.weight, norm.bias},
-                          [norm, rows](BackwardContext& context) {
-                            context.add_grad_input(
-                                0, norm.backward(rows.get(), context.grad_output(0), Tensor()));
-                          });
+  Tape::current()->record(
+      name, {&x}, {&y}, {norm.weight, norm.bias}, [norm, rows](BackwardContext& context) {
+        context.add_grad_input(0, norm.backward(rows.get(), context.grad_output(0), Tensor()));
+      });
   can_be_remade(y, again(norm, rows));
   return y;
 }

@@ -59,8 +59,8 @@ void dropout(const T* x, std::int64_t n, std::int64_t width, float p, std::uint6
          (n == 1 || width % kPack == 0) && aligned16(x, out));
 }
 
-template void dropout(const float*, std::int64_t, std::int64_t, float, std::uint64_t,
-                      std::uint64_t, std::uint64_t, std::int64_t, float*, cudaStream_t);
+template void dropout(const float*, std::int64_t, std::int64_t, float, std::uint64_t, std::uint64_t,
+                      std::uint64_t, std::int64_t, float*, cudaStream_t);
 template void dropout(const Bf16*, std::int64_t, std::int64_t, float, std::uint64_t, std::uint64_t,
                       std::uint64_t, std::int64_t, Bf16*, cudaStream_t);
 

@@ -92,9 +92,28 @@ TEST(MemoryPlan, knows_the_texts_of_classifiers_and_embeddings) {
 TEST(MemoryPlan, activations_follow_the_micro_batch_and_recomputation) {
   const std::int64_t eight = model(", micro_batch_size: 8").activations,
                      four = model(", micro_batch_size: 4").activations,
-                     recomputed = model(", micro_batch_size: 8, recompute: full").activations;
+                     selective = model(", micro_batch_size: 8, recompute: selective").activations,
+                     full = model(", micro_batch_size: 8, recompute: full").activations;
   EXPECT_GT(eight, 1.6 * static_cast<double>(four));
-  EXPECT_LT(recomputed, eight);
+  EXPECT_LT(selective, eight);
+  EXPECT_LT(full, selective);
+}
+
+// To the host of a card; on a CPU there is nowhere else.
+TEST(MemoryPlan, offload_counts_where_there_is_a_card) {
+  const Recipe kept = recipe_with(", micro_batch_size: 8"),
+               moved = recipe_with(
+                   ", micro_batch_size: 8, offload_activations: true, optimizer: {offload: true}");
+  const auto on = [](const Recipe& recipe, runtime::DeviceType device) {
+    return MemoryPlanner(recipe, device).plan(recipe.stages[1]).roles.at(0);
+  };
+  const RoleMemory card = on(kept, runtime::DeviceType::kCUDA),
+                   beside = on(moved, runtime::DeviceType::kCUDA);
+  EXPECT_EQ(beside.parameters, card.parameters);
+  EXPECT_EQ(beside.optimizer, 0);
+  EXPECT_LT(beside.activations, card.activations);
+  EXPECT_EQ(on(moved, runtime::DeviceType::kCPU).peak(),
+            on(kept, runtime::DeviceType::kCPU).peak());
 }
 
 TEST(MemoryPlan, ranks_that_do_nothing_need_nothing) {
@@ -113,7 +132,7 @@ TEST(MemoryPlan, names_the_changes_that_are_enough) {
   const std::int64_t need = planner.plan(stage).peak_of_a_rank();
   EXPECT_THAT(changes_that_fit(planner, stage, need - 1),
               ElementsAre("pretrain.layout.zero_stage=1", "pretrain.micro_batch_size=1",
-                          "pretrain.recompute=full"));
+                          "pretrain.recompute=selective"));
   EXPECT_THAT(changes_that_fit(planner, stage, need - 5 * kParameters),
               ElementsAre("pretrain.layout.zero_stage=1"));
   EXPECT_THAT(changes_that_fit(planner, stage, need - 8 * kParameters),

@@ -2,6 +2,7 @@
 // what one rank draws for the whole.
 #include "runtime/autograd/ops/dropout.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "tests/support/gradient_check.h"

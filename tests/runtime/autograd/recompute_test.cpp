@@ -94,7 +94,8 @@ TEST_P(Recompute, counts_and_announces_as_without_it) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, Recompute,
-                         testing::Values(Network::Mode::kSelective, Network::Mode::kRecompute, Network::Mode::kNested));
+                         testing::Values(Network::Mode::kSelective, Network::Mode::kRecompute,
+                                         Network::Mode::kNested));
 
 TEST(RecomputeScope, without_a_tape_only_runs_the_block) {
   int runs = 0;
