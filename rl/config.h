@@ -61,6 +61,7 @@ struct PpoConfig {
   train::ScheduleConfig schedule{.kind = runtime::ScheduleKind::kLinear};
   // The run.
   runtime::DType precision = runtime::DType::kBF16;
+  train::LossScaleConfig loss_scale;
   train::Recompute recompute = train::Recompute::kNone;
   std::int64_t log_every = 1;
   std::int64_t eval_every = 0;

@@ -3,6 +3,7 @@
 // name for the thing.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "models/labels.h"
 #include "runtime/base/dtype.h"
 #include "runtime/base/fields.h"
+#include "runtime/optim/loss_scaler.h"
 #include "runtime/optim/schedule.h"
 
 namespace tandem::train {
@@ -35,6 +37,12 @@ struct OptimizerConfig {
   void visit_fields(runtime::FieldVisitor& v);
 };
 void check(const OptimizerConfig& config, const Complain& complain);
+
+// Of training in fp16.
+struct LossScaleConfig : runtime::LossScaleOptions {
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const LossScaleConfig& config, const Complain& complain);
 
 struct ScheduleConfig {
   runtime::ScheduleKind kind = runtime::ScheduleKind::kCosine;
@@ -72,6 +80,7 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   runtime::DType precision = runtime::DType::kBF16;
+  LossScaleConfig loss_scale;
   Recompute recompute = Recompute::kNone;
   Reproducible reproducible = Reproducible::kRun;
   std::int64_t log_every = 1;
@@ -136,6 +145,10 @@ void check(const ContrastiveConfig& config, const Complain& complain);
 
 // The key `precision`, for structs that do not hold a TrainConfig.
 void visit_precision(runtime::FieldVisitor& v, runtime::DType& precision);
+// Its names, in the order of runtime::DType.
+inline constexpr std::array<std::string_view, 3> kPrecisions{"fp32", "bf16", "fp16"};
+// What is wrong with the keys of a section, under their full names.
+Complain within(const char* section, const Complain& complain);
 
 // Building blocks of check().
 void require_positive(double value, std::string_view key, const Complain& complain);

@@ -112,7 +112,8 @@ class RolePlanner {
     auto model = build(job.from, job.options);
     memory.gradients = model->trained_parameters().flat_grad().bytes();
     memory.parameters = gauge.held() - memory.gradients;
-    train::Engine engine(std::move(model), mesh, adamw_options(job.optimizer), job.reproducible);
+    train::Engine engine(std::move(model), mesh, adamw_options(job.optimizer),
+                         {.reproducible = job.reproducible});
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(
@@ -196,8 +197,7 @@ class StagePlanner {
     // Both texts as long as they may be.
     const std::vector<data::TokenId> text(static_cast<std::size_t>(stage.train.sequence_length), 0);
     data::BatchBuilder batch;
-    for (std::int64_t i = 0; i < stage.train.micro_batch(); ++i)
-      batch.add_pair(text, text, 0, i);
+    for (std::int64_t i = 0; i < stage.train.micro_batch(); ++i) batch.add_pair(text, text, 0, i);
     add_tokens(stage, batch.take(), kind);
   }
 

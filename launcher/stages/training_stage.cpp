@@ -98,8 +98,9 @@ train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Bat
 }
 
 StageRecord run_training_job(RunContext& context, TrainingJob job) {
-  train::Engine engine(std::move(job.model), job.mesh, adamw_options(job.config.optimizer),
-                       job.config.reproducible);
+  train::Engine engine(
+      std::move(job.model), job.mesh, adamw_options(job.config.optimizer),
+      {.reproducible = job.config.reproducible, .loss_scale = job.config.loss_scale});
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);
@@ -119,7 +120,13 @@ StageRecord run_training_job(RunContext& context, TrainingJob job) {
                     {"loss", result.final_loss}};
   if (job.objective.validation_data() != nullptr)
     record.figures.emplace_back("validation_loss", result.validation_loss);
+  add_skipped_steps(record, engine);
   return record;
+}
+
+void add_skipped_steps(StageRecord& record, const train::Engine& engine) {
+  if (const runtime::LossScaler* scaler = engine.loss_scaler())
+    record.figures.emplace_back("skipped_steps", static_cast<double>(scaler->skipped()));
 }
 
 void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh,

@@ -129,6 +129,9 @@ data::ExampleStore prepare_examples(RunContext& context, const Stage& stage,
 // Adds what was left out, if anything, to the stage's figures.
 void add_counts(StageRecord& record, const data::ReadCounts& counts);
 
+// Adds how many updates were left out, of training in fp16.
+void add_skipped_steps(StageRecord& record, const train::Engine& engine);
+
 // Prediction of every target: what noise hides or all tokens in pretraining, completions in
 // fine-tuning.
 class TokenObjective final : public StageObjective {

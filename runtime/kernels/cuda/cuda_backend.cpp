@@ -4,6 +4,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "runtime/base/float16.h"
 #include "runtime/base/random.h"
 #include "runtime/device/cuda_support.h"
 #include "runtime/kernels/backends.h"
@@ -49,6 +50,8 @@ std::uint64_t bits_of(DType dtype, float value) {
       return bits_as<float>(value);
     case DType::kBF16:
       return bits_as<BFloat16>(value);
+    case DType::kF16:
+      return bits_as<Float16>(value);
     case DType::kF64:
       return bits_as<double>(value);
     case DType::kI64:
@@ -110,6 +113,10 @@ void CudaBackend::copy_on_device(const Tensor& in, Tensor& out) {
     run(float{}, Bf16{});
   else if (from == DType::kBF16 && to == DType::kF32)
     run(Bf16{}, float{});
+  else if (from == DType::kF32 && to == DType::kF16)
+    run(float{}, Fp16{});
+  else if (from == DType::kF16 && to == DType::kF32)
+    run(Fp16{}, float{});
   else
     TANDEM_CHECK(false, "copy of {} into {}", in.str(), out.str());
 }
@@ -137,12 +144,16 @@ void CudaBackend::copy(const Tensor& in, Tensor& out) {
 void CudaBackend::add(const Tensor& a, const Tensor& b, Tensor& out) {
   check_same_elements(a, b);
   check_same_elements(a, out);
+  if (a.dtype() == DType::kF32 && b.dtype() != DType::kF32) return add(b, a, out);
   const Call call(context_, "add", {&a, &b, &out});
-  by_types(a.dtype(), b.dtype(), [&](auto x, auto y) {
-    by_type(out.dtype(), [&](auto z) {
-      cuda::add(pointer<decltype(x)>(a), pointer<decltype(y)>(b), a.elements(),
-                pointer<decltype(z)>(out), context_.stream());
-    });
+  by_types(a.dtype(), out.dtype(), [&](auto in, auto to) {
+    using In = decltype(in);
+    using Out = decltype(to);
+    if (b.dtype() == DType::kF32)
+      return cuda::add(pointer<In>(a), pointer<float>(b), a.elements(), pointer<Out>(out),
+                       context_.stream());
+    TANDEM_CHECK(b.dtype() == a.dtype(), "{} + {}", a.str(), b.str());
+    cuda::add(pointer<In>(a), pointer<In>(b), a.elements(), pointer<Out>(out), context_.stream());
   });
 }
 
@@ -448,9 +459,9 @@ void CudaBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Ten
   check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
   const Call call(context_, "adamw", {&master, &grad});
   const AdamWTask task = adamw_task(step);
-  by_type(grad.dtype(), [&](auto t) {
+  by_types(grad.dtype(), compute_dtype_of(compute), [&](auto t, auto c) {
     cuda::adamw(pointer<float>(master), pointer<decltype(t)>(grad), pointer<float>(exp_avg),
-                pointer<float>(exp_avg_sq), pointer<Bf16>(compute), master.elements(), task,
+                pointer<float>(exp_avg_sq), pointer<decltype(c)>(compute), master.elements(), task,
                 context_.stream());
   });
 }

@@ -59,5 +59,7 @@ template void dropout(const float*, std::int64_t, float, std::uint64_t, std::uin
                       std::uint64_t, float*, cudaStream_t);
 template void dropout(const Bf16*, std::int64_t, float, std::uint64_t, std::uint64_t, std::uint64_t,
                       Bf16*, cudaStream_t);
+template void dropout(const Fp16*, std::int64_t, float, std::uint64_t, std::uint64_t, std::uint64_t,
+                      Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

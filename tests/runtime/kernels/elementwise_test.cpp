@@ -12,12 +12,8 @@ class Elementwise : public KernelTest {};
 // 1, vector lengths and their neighbours, a prime above one block, nothing at all.
 const std::vector<std::int64_t> kSizes = {0, 1, 3, 7, 8, 15, 16, 17, 31, 97, 8191, 8192, 20011};
 
-float rounded(float value, DType dtype) {
-  return dtype == DType::kF32 ? value : static_cast<float>(BFloat16(value));
-}
-
 TEST_P(Elementwise, fill_and_scale) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : kSizes) {
       Tensor x = Tensor::empty({n}, dtype);
       kernels().fill(x, 1.5f);
@@ -62,6 +58,36 @@ TEST_P(Elementwise, conversion_of_random_bits) {
     ASSERT_EQ(out.span<BFloat16>()[i].bits, BFloat16(values[i]).bits) << values[i];
 }
 
+// Every fp16 number there is, against the host's conversion; fp32 ones between, above and below.
+TEST_P(Elementwise, conversion_to_and_from_fp16) {
+  std::vector<float> values;
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    runtime::Float16 number;
+    number.bits = static_cast<std::uint16_t>(bits);
+    const auto value = static_cast<float>(number);
+    if (std::isnan(value)) continue;
+    values.push_back(value);
+    if (std::isfinite(value))
+      for (const float factor : {0.9997f, 1.00024414f, 1.00048828f, 1.001f})
+        values.push_back(value * factor);
+  }
+  for (const float value : {65519.996f, 65520.0f, 1e30f, 2.9e-8f, 2.98023224e-8f, 2.9802325e-8f})
+    values.push_back(value);
+  const auto n = static_cast<std::int64_t>(values.size());
+  const Tensor in = Tensor::from(values, {n});
+  Tensor out = Tensor::empty({n}, DType::kF16), back = Tensor::empty({n}, DType::kF32);
+  kernels().copy(in, out);
+  kernels().copy(out, back);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_EQ(out.span<runtime::Float16>()[i].bits, runtime::Float16(values[i]).bits) << values[i];
+    ASSERT_EQ(back.span<float>()[i], rounded(values[i], DType::kF16)) << values[i];
+  }
+  Tensor nan = Tensor::from(std::vector<float>{NAN, -NAN}, {2}), half = nan.to(DType::kF16);
+  kernels().copy(nan, half);
+  kernels().copy(half, nan);
+  EXPECT_TRUE(std::isnan(nan.span<float>()[0]) && std::isnan(nan.span<float>()[1]));
+}
+
 TEST_P(Elementwise, copy_between_double_and_float) {
   const Tensor in = Tensor::from(std::vector<double>{1.0 / 3.0, -2.0}, {2});
   Tensor single = Tensor::empty({2}, DType::kF32), half = Tensor::empty({2}, DType::kBF16),
@@ -75,10 +101,11 @@ TEST_P(Elementwise, copy_between_double_and_float) {
 }
 
 TEST_P(Elementwise, add_in_every_mix_of_types_rounds_once) {
-  for (const DType ta : {DType::kF32, DType::kBF16})
-    for (const DType tb : {DType::kF32, DType::kBF16})
-      for (const DType to : {DType::kF32, DType::kBF16})
+  for (const DType ta : kComputeTypes)
+    for (const DType tb : kComputeTypes)
+      for (const DType to : kComputeTypes)
         for (const std::int64_t n : kSizes) {
+          if (!may_mix(ta, tb) || !may_mix(ta, to) || !may_mix(tb, to)) continue;
           const Tensor a = random_tensor({n}, "a", ta), b = random_tensor({n}, "b", tb);
           Tensor out = Tensor::empty({n}, to);
           kernels().add(a, b, out);
@@ -100,7 +127,7 @@ TEST_P(Elementwise, add_in_place) {
 TEST_P(Elementwise, dropout_draws_philox_by_global_index) {
   const float p = 0.3f;
   const Philox random(11, "dropout/layer.3");
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::uint64_t first : {0ull, 1ull, 6ull, 4294967290ull})
       for (const std::int64_t n : kSizes) {
         const Tensor x = random_tensor({n}, "x", dtype);
@@ -153,9 +180,10 @@ TEST_P(Elementwise, no_rows_at_all) {
 }
 
 TEST_P(Elementwise, gather_and_embedding_rows) {
-  for (const DType tw : {DType::kF32, DType::kBF16})
-    for (const DType to : {DType::kF32, DType::kBF16})
+  for (const DType tw : kComputeTypes)
+    for (const DType to : kComputeTypes)
       for (const std::int64_t width : {1, 5, 64, 67}) {
+        if (!may_mix(tw, to)) continue;
         const Tensor weight = random_tensor({13, width}, "w", tw),
                      tokens = random_indices(29, 30, "t");
         Tensor out = Tensor::empty({29, width}, to);
@@ -174,7 +202,7 @@ TEST_P(Elementwise, gather_and_embedding_rows) {
 }
 
 TEST_P(Elementwise, embedding_backward_adds_in_token_order) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t width : {1, 7, 128, 300}) {
       const std::int64_t n = 500;
       const Tensor tokens = random_indices(n, 12, "t"), dy = random_tensor({n, width}, "dy", dtype);
@@ -194,7 +222,7 @@ TEST_P(Elementwise, embedding_backward_adds_in_token_order) {
 }
 
 TEST_P(Elementwise, scatter_add_is_the_transpose_of_gather) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : kComputeTypes) {
     const Tensor rows = Tensor::from(std::vector<std::int32_t>{3, 0, 2}, {3}),
                  x = random_tensor({3, 33}, "x", dtype);
     Tensor out = Tensor::zeros({5, 33}, dtype), back = empty_like(x);
@@ -206,7 +234,7 @@ TEST_P(Elementwise, scatter_add_is_the_transpose_of_gather) {
 }
 
 TEST_P(Elementwise, column_sum) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : {0, 1, 63, 64, 65, 700})
       for (const std::int64_t width : {1, 17, 128, 259}) {
         SCOPED_TRACE(fmt::format("[{}, {}] {}", n, width, name_of(dtype)));
@@ -232,7 +260,7 @@ TEST_P(Elementwise, column_sum) {
 }
 
 TEST_P(Elementwise, sum_of_squares_and_all_finite) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : kSizes) {
       Tensor x = random_tensor({n}, "x", dtype);
       double expected = 0;
@@ -256,11 +284,12 @@ TEST_P(Elementwise, all_finite_accepts_the_largest_numbers) {
 }
 
 TEST_P(Elementwise, adamw_follows_the_formula) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : {1, 37, 9001}) {
       Tensor master = random_tensor({n}, "p"), m = Tensor::zeros({n}, DType::kF32),
              v = Tensor::zeros({n}, DType::kF32);
-      Tensor compute = Tensor::empty({n}, DType::kBF16);
+      const DType rounded_type = dtype == DType::kF32 ? DType::kBF16 : dtype;
+      Tensor compute = Tensor::empty({n}, rounded_type);
       std::vector<double> p = doubles(master), em = doubles(m), ev = doubles(v);
       for (std::int64_t step = 1; step <= 5; ++step) {
         const Tensor grad = random_tensor({n}, fmt::format("g{}", step), dtype);
@@ -285,8 +314,17 @@ TEST_P(Elementwise, adamw_follows_the_formula) {
       EXPECT_TRUE(close("master", master, tensor_of(p, {n}), 1e-6));
       EXPECT_TRUE(close("exp_avg", m, tensor_of(em, {n}), 1e-6));
       EXPECT_TRUE(close("exp_avg_sq", v, tensor_of(ev, {n}), 1e-6));
-      EXPECT_EQ(doubles(compute), doubles(master.to(DType::kBF16)));
+      EXPECT_EQ(doubles(compute), doubles(master.to(rounded_type)));
     }
+}
+
+TEST_P(Elementwise, adamw_rounds_an_fp32_update_into_any_type) {
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    Tensor master = random_tensor({301}, "p"), m = Tensor::zeros({301}, DType::kF32),
+           v = Tensor::zeros({301}, DType::kF32), compute = Tensor::empty({301}, dtype);
+    kernels().adamw(master, random_tensor({301}, "g"), m, v, compute, {.learning_rate = 0.1});
+    EXPECT_EQ(doubles(compute), doubles(master.to(dtype)));
+  }
 }
 
 TEST_P(Elementwise, concat_columns_and_add_dot) {
