@@ -19,6 +19,10 @@ void OptimizerConfig::visit_fields(FieldVisitor& v) {
           weight_decay);
   v.field({"clip_grad_norm", "largest norm of the whole gradient, over all ranks; 0 does not clip"},
           clip_grad_norm);
+  v.choice({"gradient_reduce_dtype",
+            "numbers in which gradients travel between copies of the model; bf16 halves the bytes "
+            "and rounds each copy's gradient and the sum, which is taken in fp32"},
+           gradient_reduce_dtype, {"fp32", "bf16"});
 }
 
 void LossScaleConfig::visit_fields(FieldVisitor& v) {

@@ -33,6 +33,7 @@ struct OptimizerConfig {
   double eps = 1e-8;
   double weight_decay = 0.0;
   double clip_grad_norm = 1.0;
+  runtime::DType gradient_reduce_dtype = runtime::DType::kF32;
 
   void visit_fields(runtime::FieldVisitor& v);
 };

@@ -33,7 +33,8 @@ Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
   if (options.reproducible == Reproducible::kLayout)
     tree_.emplace(model_->trained_parameters(), mesh_.replicas);
   else
-    reducer_.emplace(model_->trained_parameters(), mesh_.zero, mesh_.zero_copies);
+    reducer_.emplace(model_->trained_parameters(), mesh_.zero, mesh_.zero_copies,
+                     options.gradient_reduce_dtype);
 }
 
 StepStats Engine::step(std::int64_t micro_batches,

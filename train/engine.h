@@ -27,6 +27,7 @@ struct StepStats {
 struct EngineOptions {
   Reproducible reproducible = Reproducible::kRun;
   runtime::LossScaleOptions loss_scale = {};  // of a model that computes in fp16
+  runtime::DType gradient_reduce_dtype = runtime::DType::kF32;  // see parallel::GradientReducer
 };
 
 class Engine {

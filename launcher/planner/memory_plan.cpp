@@ -113,7 +113,7 @@ class RolePlanner {
     memory.gradients = model->trained_parameters().flat_grad().bytes();
     memory.parameters = gauge.held() - memory.gradients;
     train::Engine engine(std::move(model), mesh, adamw_options(job.optimizer),
-                         {.reproducible = job.reproducible});
+                         engine_options(job.optimizer, {}, job.reproducible));
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(

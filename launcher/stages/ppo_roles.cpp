@@ -58,7 +58,7 @@ std::unique_ptr<train::Engine> build_policy(RunContext& context, const PpoStage&
       build_decoder(context, config.from,
                     role_options(config, Role::kPolicy, mesh, models::Head::kLanguageModel)),
       mesh, adamw_options(config.ppo.optimizer),
-      train::EngineOptions{.loss_scale = config.ppo.loss_scale});
+      engine_options(config.ppo.optimizer, config.ppo.loss_scale));
 }
 
 std::unique_ptr<rl::ModelCritic> build_critic(RunContext& context, const PpoStage& config,
@@ -68,7 +68,7 @@ std::unique_ptr<rl::ModelCritic> build_critic(RunContext& context, const PpoStag
   zero_scalar_head(*model);
   auto engine = std::make_unique<train::Engine>(
       std::move(model), mesh, adamw_options(config.ppo.critic_optimizer),
-      train::EngineOptions{.loss_scale = config.ppo.loss_scale});
+      engine_options(config.ppo.critic_optimizer, config.ppo.loss_scale));
   return std::make_unique<rl::ModelCritic>(std::move(engine), config.ppo.micro_batch_size,
                                            &context.tokenizer(), group);
 }

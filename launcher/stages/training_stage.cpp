@@ -51,6 +51,14 @@ runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
           .eight_bit = config.kind == train::OptimizerKind::kAdamW8Bit};
 }
 
+train::EngineOptions engine_options(const train::OptimizerConfig& optimizer,
+                                    const runtime::LossScaleOptions& loss_scale,
+                                    train::Reproducible reproducible) {
+  return {.reproducible = reproducible,
+          .loss_scale = loss_scale,
+          .gradient_reduce_dtype = optimizer.gradient_reduce_dtype};
+}
+
 void make_on_first_rank(const RunContext& context, const parallel::Mesh& mesh,
                         const std::string& what, const std::function<void()>& make) {
   // The launcher ends all ranks when one dies, so the wait ends in any case.
@@ -100,7 +108,8 @@ train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Bat
 StageRecord run_training_job(RunContext& context, TrainingJob job) {
   train::Engine engine(
       std::move(job.model), job.mesh, adamw_options(job.config.optimizer),
-      {.reproducible = job.config.reproducible, .loss_scale = job.config.loss_scale});
+      engine_options(job.config.optimizer, job.config.loss_scale,
+                                      job.config.reproducible));
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);

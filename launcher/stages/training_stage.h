@@ -34,6 +34,9 @@ models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::M
 models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
                                     models::Head head);
 runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config);
+train::EngineOptions engine_options(const train::OptimizerConfig& optimizer,
+                                    const runtime::LossScaleOptions& loss_scale,
+                                    train::Reproducible reproducible = train::Reproducible::kRun);
 
 // An objective on data that the stage owns.
 class StageObjective : public train::Objective {
