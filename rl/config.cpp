@@ -177,6 +177,9 @@ void check(const PpoConfig& c, const Complain& complain) {
   check_updates(c, complain);
   check(c.optimizer, within("optimizer", complain));
   check(c.critic_optimizer, within("critic_optimizer", complain));
+  check_master_weights(c.optimizer, "optimizer.master_weights", c.precision, complain);
+  check_master_weights(c.critic_optimizer, "critic_optimizer.master_weights", c.precision,
+                       complain);
   check(c.schedule, within("schedule", complain));
   check(c.loss_scale, within("loss_scale", complain));
   require_positive(static_cast<double>(c.log_every), "log_every", complain);

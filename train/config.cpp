@@ -23,6 +23,14 @@ void OptimizerConfig::visit_fields(FieldVisitor& v) {
             "numbers in which gradients travel between copies of the model; bf16 halves the bytes "
             "and rounds each copy's gradient and the sum, which is taken in fp32"},
            gradient_reduce_dtype, {"fp32", "bf16"});
+  v.field({"master_weights",
+           "false keeps weights in bf16 alone, without fp32 values that the optimizer updates: 4 "
+           "bytes a weight less; norms and biases stay fp32"},
+          master_weights);
+  v.field({"stochastic_rounding",
+           "without master_weights: updated weights are rounded up or down at random, right on "
+           "average; false rounds to the nearest, which loses small updates"},
+          stochastic_rounding);
 }
 
 void LossScaleConfig::visit_fields(FieldVisitor& v) {
@@ -166,6 +174,15 @@ void check(const OptimizerConfig& c, const Complain& complain) {
   require_not_negative(c.clip_grad_norm, "clip_grad_norm", complain);
 }
 
+void check_master_weights(const OptimizerConfig& c, std::string_view key, runtime::DType precision,
+                          const Complain& complain) {
+  if (!c.master_weights && precision != runtime::DType::kBF16)
+    complain(key,
+             fmt::format("false leaves weights in bf16 alone, and needs precision: bf16 (it is "
+                         "{})",
+                         runtime::name_of(precision)));
+}
+
 void check(const LossScaleConfig& c, const Complain& complain) {
   require_positive(c.initial, "initial", complain);
   require_positive(static_cast<double>(c.growth_interval), "growth_interval", complain);
@@ -197,6 +214,7 @@ void check(const TrainConfig& c, const Complain& complain) {
   if (c.sequence_length < 2)
     complain("sequence_length", fmt::format("must be at least 2, got {}", c.sequence_length));
   check(c.optimizer, within("optimizer", complain));
+  check_master_weights(c.optimizer, "optimizer.master_weights", c.precision, complain);
   check(c.schedule, within("schedule", complain));
   check(c.loss_scale, within("loss_scale", complain));
   if (c.steps > 0 && c.schedule.warmup_steps > c.steps)

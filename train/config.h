@@ -34,10 +34,15 @@ struct OptimizerConfig {
   double weight_decay = 0.0;
   double clip_grad_norm = 1.0;
   runtime::DType gradient_reduce_dtype = runtime::DType::kF32;
+  bool master_weights = true;
+  bool stochastic_rounding = true;
 
   void visit_fields(runtime::FieldVisitor& v);
 };
 void check(const OptimizerConfig& config, const Complain& complain);
+// `key` is that of master_weights.
+void check_master_weights(const OptimizerConfig& config, std::string_view key,
+                          runtime::DType precision, const Complain& complain);
 
 // Of training in fp16.
 struct LossScaleConfig : runtime::LossScaleOptions {

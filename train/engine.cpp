@@ -12,11 +12,26 @@ namespace {
 // Gradients that overflow even so are no numbers at all.
 constexpr float kSmallestLossScale = 0x1p-20f;
 
+// The runs of a parameter's logical pieces within an owned part of it.
+std::vector<runtime::SpanPiece> pieces_of(const parallel::ParameterStore& store,
+                                          const parallel::OwnedPart& part) {
+  std::vector<runtime::SpanPiece> pieces;
+  const parallel::ShardSpec& spec = store.parameters()[part.parameter]->spec;
+  for (const parallel::LogicalRun& run :
+       parallel::logical_runs(spec, store.tp().rank(), store.tp().size())) {
+    const std::int64_t first = std::max(run.begin, part.begin),
+                       count = std::min(run.begin + run.count, part.begin + part.count) - first;
+    if (count > 0)
+      pieces.push_back({run.name, first - part.begin, count, run.indices.from(first - run.begin)});
+  }
+  return pieces;
+}
+
 std::vector<runtime::OptimizerSpan> spans_of(const parallel::ParameterStore& store) {
   std::vector<runtime::OptimizerSpan> spans;
   for (const parallel::OwnedPart& part : store.owned())
     spans.push_back({part.master, part.grad, part.compute,
-                     store.parameters()[part.parameter]->parameter.decay});
+                     store.parameters()[part.parameter]->parameter.decay, pieces_of(store, part)});
   return spans;
 }
 

@@ -27,10 +27,16 @@ models::BuildOptions trained_options(runtime::DType precision, train::Recompute 
   return options;
 }
 
+models::BuildOptions trained_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
+                                     models::Head head) {
+  models::BuildOptions options = trained_options(config.precision, config.recompute, mesh, head);
+  options.precision.master_weights = config.optimizer.master_weights;
+  return options;
+}
+
 models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,
                                    models::Head head) {
-  models::BuildOptions options =
-      trained_options(stage.train.precision, stage.train.recompute, mesh, head);
+  models::BuildOptions options = trained_options(stage.train, mesh, head);
   options.lora = stage.tuning.lora;
   options.quantize = stage.tuning.quantize;
   return options;
@@ -43,12 +49,14 @@ models::BuildOptions frozen_options(runtime::DType precision, const parallel::Me
   return options;
 }
 
-runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
+runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config, std::uint64_t seed) {
   return {.beta1 = config.beta1,
           .beta2 = config.beta2,
           .eps = config.eps,
           .weight_decay = config.weight_decay,
-          .eight_bit = config.kind == train::OptimizerKind::kAdamW8Bit};
+          .eight_bit = config.kind == train::OptimizerKind::kAdamW8Bit,
+          .stochastic_rounding = config.stochastic_rounding,
+          .seed = seed};
 }
 
 train::EngineOptions engine_options(const train::OptimizerConfig& optimizer,
@@ -107,9 +115,8 @@ train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Bat
 
 StageRecord run_training_job(RunContext& context, TrainingJob job) {
   train::Engine engine(
-      std::move(job.model), job.mesh, adamw_options(job.config.optimizer),
-      engine_options(job.config.optimizer, job.config.loss_scale,
-                                      job.config.reproducible));
+      std::move(job.model), job.mesh, adamw_options(job.config.optimizer, context.seed()),
+      engine_options(job.config.optimizer, job.config.loss_scale, job.config.reproducible));
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);

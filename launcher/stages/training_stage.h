@@ -31,9 +31,11 @@ models::BuildOptions trained_options(runtime::DType precision, train::Recompute 
 // Of the model that a stage trains.
 models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,
                                    models::Head head);
+models::BuildOptions trained_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
+                                     models::Head head);
 models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
                                     models::Head head);
-runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config);
+runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config, std::uint64_t seed = 0);
 train::EngineOptions engine_options(const train::OptimizerConfig& optimizer,
                                     const runtime::LossScaleOptions& loss_scale,
                                     train::Reproducible reproducible = train::Reproducible::kRun);

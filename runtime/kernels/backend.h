@@ -16,6 +16,7 @@
 #include <span>
 #include <string_view>
 
+#include "runtime/kernels/element_indices.h"
 #include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 
@@ -239,6 +240,12 @@ class Backend {
   // with the signed map and exp_avg_sq with the unsigned one.
   virtual void adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment& exp_avg,
                           QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) = 0;
+  // Rounds fp32 to bf16, to one of the two neighbours with the probability of being near it, so
+  // that the mean is the number itself: 16 bits of Philox(seed, purpose), drawn by the index of the
+  // element in the whole matrix, are added below bf16's last one, and the rest is cut off. Infinity
+  // and not-a-numbers stay.
+  virtual void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
+                                    const ElementIndices& indices, Tensor& out) = 0;
   // Σ x², in fp64, fixed order.
   virtual double sum_of_squares(const Tensor& x) = 0;
   // True when every element is finite.

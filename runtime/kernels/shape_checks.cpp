@@ -280,6 +280,12 @@ void check_adamw_8bit(const Tensor& master, const Tensor& grad, const QuantizedM
                  moment->maxima.str());
 }
 
+void check_stochastic_rounding(const Tensor& in, const ElementIndices& indices, const Tensor& out) {
+  TANDEM_CHECK(in.dtype() == DType::kF32 && out.dtype() == DType::kBF16 &&
+                   in.elements() == out.elements() && indices.width > 0,
+               "stochastic rounding of {} into {}", in.str(), out.str());
+}
+
 void check_adamw(const Tensor& master, const Tensor& grad, const Tensor& exp_avg,
                  const Tensor& exp_avg_sq, const Tensor& compute) {
   const std::int64_t n = master.elements();

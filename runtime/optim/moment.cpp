@@ -46,14 +46,26 @@ std::pair<float, Codes> encode(std::span<const float> block, const DynamicMap& m
 
 }  // namespace
 
-Moment::Moment(const Tensor& master, bool eight_bit, bool with_sign) : with_sign_(with_sign) {
+Moment::Moment(const Tensor& weights, bool eight_bit, bool with_sign) : with_sign_(with_sign) {
   if (!eight_bit) {
-    values_ = zeros_like(master);
+    values_ = Tensor::zeros(weights.shape(), DType::kF32, weights.device());
     return;
   }
-  const std::int64_t n = master.elements(), blocks = (n + kMomentBlock - 1) / kMomentBlock;
-  quantized_.codes = Tensor::zeros({n}, DType::kU8, master.device());
-  quantized_.maxima = Tensor::zeros({blocks}, DType::kF32, master.device());
+  const std::int64_t n = weights.elements(), blocks = (n + kMomentBlock - 1) / kMomentBlock;
+  quantized_.codes = Tensor::zeros({n}, DType::kU8, weights.device());
+  quantized_.maxima = Tensor::zeros({blocks}, DType::kF32, weights.device());
+}
+
+Moment Moment::part(std::int64_t begin, std::int64_t count) const {
+  Moment view = *this;
+  if (!eight_bit()) {
+    view.values_ = values_.slice(begin, {count});
+    return view;
+  }
+  view.quantized_.codes = quantized_.codes.slice(begin, {count});
+  view.quantized_.maxima =
+      quantized_.maxima.slice(begin / kMomentBlock, {(count + kMomentBlock - 1) / kMomentBlock});
+  return view;
 }
 
 Tensor Moment::decoded() const {

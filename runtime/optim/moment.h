@@ -7,12 +7,15 @@ namespace tandem::runtime {
 
 class Moment {
  public:
-  // Zeros beside `master`. with_sign: of gradients; else of their squares.
-  Moment(const Tensor& master, bool eight_bit, bool with_sign);
+  // Zeros beside `weights`. with_sign: of gradients; else of their squares.
+  Moment(const Tensor& weights, bool eight_bit, bool with_sign);
 
   bool eight_bit() const { return quantized_.codes.defined(); }
   Tensor& values() { return values_; }
   QuantizedMoment& quantized() { return quantized_; }
+
+  // A view of neighbours; in 8 bits both are multiples of kMomentBlock, or end at the end.
+  Moment part(std::int64_t begin, std::int64_t count) const;
 
   // fp32, as updates see it: what a checkpoint holds. A copy of a moment in 8 bits.
   Tensor decoded() const;

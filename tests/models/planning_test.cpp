@@ -20,11 +20,12 @@ struct Variant {
   const char* name;
   DType compute;
   bool recompute;
+  bool master_weights = true;
 };
 
 std::unique_ptr<models::Model> make_model(const Variant& variant, Device device) {
   models::BuildOptions options;
-  options.precision.compute = variant.compute;
+  options.precision = {variant.compute, variant.master_weights};
   options.recompute = variant.recompute;
   options.device = device;
   auto model = models::make_llama(tiny_config(), options);
@@ -79,7 +80,10 @@ INSTANTIATE_TEST_SUITE_P(Variants, Planning,
                          testing::Values(Variant{"fp32", DType::kF32, false},
                                          Variant{"fp32_recompute", DType::kF32, true},
                                          Variant{"bf16", DType::kBF16, false},
-                                         Variant{"bf16_recompute", DType::kBF16, true}),
+                                         Variant{"bf16_recompute", DType::kBF16, true},
+                                         Variant{"bf16_without_masters", DType::kBF16, false,
+                                                 false},
+                                         Variant{"fp16", DType::kF16, false}),
                          [](const auto& info) { return info.param.name; });
 
 TEST(Recompute, leaves_generation_alone) {

@@ -88,6 +88,8 @@ struct TrainingCase {
   std::int64_t micro_batch_size = 4;
   bool recompute = false;
   runtime::DType compute = runtime::DType::kF32;
+  bool master_weights = true;
+  train::EngineOptions engine = {};
   std::int64_t layers = 2;
   runtime::Device device = {};
   std::filesystem::path save_to = {};  // where the last step's weights go; empty: nowhere
@@ -97,6 +99,7 @@ struct TrainingTrace {
   std::vector<double> losses;
   std::vector<double> grad_norms;
   std::int64_t resident_bytes = 0;  // of parameters, gradients and optimizer, after the last step
+  std::vector<bool> skipped;        // whether each step's gradient overflowed in fp16
 };
 
 inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
@@ -105,14 +108,15 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
   options.lay_over(mesh);
   options.device = setup.device;
   options.recompute = setup.recompute;
-  options.precision.compute = setup.compute;
+  options.precision = {setup.compute, setup.master_weights};
   const auto allocated = [&] {
     return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
   const std::int64_t before = allocated();
   auto model = config->make(options);
   model->parameters().initialize(5);
-  train::Engine engine(std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1});
+  train::Engine engine(std::move(model), mesh, {.beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1},
+                       setup.engine);
   const std::int64_t own = setup.global_batch_size / mesh.dp.size();
   TrainingTrace trace;
   for (std::int64_t step = 0; step < setup.steps; ++step) {
@@ -139,6 +143,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     loss = mesh.replicas.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
     trace.losses.push_back(mesh.pp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
     trace.grad_norms.push_back(stats.grad_norm);
+    trace.skipped.push_back(stats.skipped);
   }
   trace.resident_bytes = allocated() - before;
   if (!setup.save_to.empty())

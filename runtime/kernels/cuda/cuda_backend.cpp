@@ -9,6 +9,7 @@
 #include "runtime/device/cuda_support.h"
 #include "runtime/kernels/backends.h"
 #include "runtime/kernels/cuda/compute_stream.h"
+#include "runtime/kernels/cuda/rounding.h"
 #include "runtime/kernels/cuda/typed.h"
 #include "runtime/kernels/shape_checks.h"
 
@@ -464,6 +465,16 @@ void CudaBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Ten
                 pointer<float>(exp_avg_sq), pointer<decltype(c)>(compute), master.elements(), task,
                 context_.stream());
   });
+}
+
+void CudaBackend::round_stochastically(const Tensor& in, std::uint64_t seed,
+                                       std::string_view purpose, const ElementIndices& indices,
+                                       Tensor& out) {
+  check_stochastic_rounding(in, indices, out);
+  const Call call(context_, "round_stochastically", {&in, &out});
+  const Philox random(seed, purpose);
+  cuda::round_stochastically(pointer<float>(in), in.elements(), random.key(), random.stream(),
+                             indices, pointer<Bf16>(out), context_.stream());
 }
 
 double CudaBackend::sum_of_squares(const Tensor& x) {

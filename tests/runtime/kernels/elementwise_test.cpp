@@ -151,6 +151,72 @@ TEST_P(Elementwise, dropout_of_a_slice_equals_the_slice_of_the_dropout) {
   EXPECT_EQ(part.to_vector<float>(), whole.rows(401, 300).to_vector<float>());
 }
 
+// Element i of a part of a matrix takes the random number of its place in the whole one.
+TEST_P(Elementwise, stochastic_rounding_draws_by_the_place_in_the_whole_matrix) {
+  const runtime::ElementIndices whole{.width = 300, .stride = 300};
+  const Tensor x = random_tensor({70, 300}, "x");
+  Tensor all = Tensor::empty({70, 300}, DType::kBF16);
+  kernels().round_stochastically(x, 5, "rounding/w", whole, all);
+  const Philox random(5, "rounding/w");
+  for (std::size_t i = 0; i < 70 * 300; ++i) {
+    const std::uint32_t sum =
+        std::bit_cast<std::uint32_t>(x.span<float>()[i]) + (random.bits(i) >> 16);
+    ASSERT_EQ(all.span<BFloat16>()[i].bits, sum >> 16) << i;
+  }
+  // Columns [101, 178) of rows [8, 70), and of those what a replica has from element 13 on.
+  std::vector<float> values;
+  std::vector<std::uint16_t> expected;
+  for (std::size_t row = 8; row < 70; ++row)
+    for (std::size_t column = 101; column < 178; ++column) {
+      values.push_back(x.span<float>()[row * 300 + column]);
+      expected.push_back(all.span<BFloat16>()[row * 300 + column].bits);
+    }
+  const auto n = static_cast<std::int64_t>(values.size());
+  for (const std::int64_t begin : {0, 13, 77}) {
+    const Tensor part = Tensor::from(values, {n}).slice(begin, {n - begin});
+    Tensor out = Tensor::empty({n - begin}, DType::kBF16);
+    kernels().round_stochastically(
+        part, 5, "rounding/w", {.begin = begin, .width = 77, .stride = 300, .first = 8 * 300 + 101},
+        out);
+    for (std::int64_t i = 0; i < n - begin; ++i)
+      ASSERT_EQ(out.span<BFloat16>()[static_cast<std::size_t>(i)].bits,
+                expected[static_cast<std::size_t>(begin + i)])
+          << "element " << i << " from " << begin;
+  }
+}
+
+// The mean of n roundings of x lies within 4 deviations of x: of one, gap · √(p(1 − p)) at most.
+TEST_P(Elementwise, stochastic_rounding_is_unbiased) {
+  const std::int64_t n = 40000;
+  for (const float value : {1.0f + 0x1p-10f, -3.3f, 1e-3f, 0x1.23456p-130f, 1.0f}) {
+    Tensor x = Tensor::empty({n}, DType::kF32), out = Tensor::empty({n}, DType::kBF16);
+    kernels().fill(x, value);
+    kernels().round_stochastically(x, 1, "rounding/mean", {.width = n, .stride = n}, out);
+    const float below = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u),
+                above = std::bit_cast<float>(std::bit_cast<std::uint32_t>(below) + 0x10000u);
+    double sum = 0;
+    for (const double rounded_value : doubles(out)) {
+      ASSERT_TRUE(rounded_value == below || rounded_value == above) << rounded_value;
+      sum += rounded_value;
+    }
+    const double gap = std::abs(static_cast<double>(above) - below),
+                 p = std::abs(static_cast<double>(value) - below) / gap;
+    EXPECT_LE(std::abs(sum / n - value), 4 * gap * std::sqrt(p * (1 - p) / n)) << value;
+  }
+}
+
+TEST_P(Elementwise, stochastic_rounding_keeps_what_is_no_number) {
+  const Tensor x = Tensor::from(std::vector<float>{INFINITY, -INFINITY, NAN, -NAN}, {4});
+  Tensor out = Tensor::empty({4}, DType::kBF16);
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    kernels().round_stochastically(x, seed, "rounding", {.width = 4, .stride = 4}, out);
+    const std::vector<double> values = doubles(out);
+    EXPECT_EQ(values[0], INFINITY);
+    EXPECT_EQ(values[1], -INFINITY);
+    EXPECT_TRUE(std::isnan(values[2]) && std::isnan(values[3]));
+  }
+}
+
 TEST_P(Elementwise, dropout_of_nothing_and_of_everything) {
   const Tensor x = random_tensor({100}, "x");
   Tensor kept = empty_like(x), dropped = empty_like(x);
