@@ -152,8 +152,8 @@ void ContrastiveConfig::visit_fields(FieldVisitor& v) {
 void visit_precision(FieldVisitor& v, runtime::DType& precision) {
   v.choice(
       {"precision",
-       "numbers of forward and backward; weights, gradients and sums over ranks are fp32 always; "
-       "default: the recipe's"},
+       "numbers of forward and backward; the optimizer updates fp32 weights beside them, from fp32 "
+       "gradients; default: the recipe's"},
       precision, kPrecisions);
 }
 
