@@ -142,6 +142,9 @@ class Model {
   parallel::ParameterStore& trained_parameters() {
     return adapter() != nullptr ? adapter()->store() : parameters();
   }
+  // What losses are multiplied by before they are differentiated (runtime/optim/loss_scaler.h).
+  float loss_scale() const { return loss_scale_; }
+  void set_loss_scale(float scale) { loss_scale_ = scale; }
   virtual std::int64_t vocab_size() const = 0;
   virtual std::int64_t hidden_size() const = 0;
   virtual std::int64_t max_positions() const = 0;
@@ -157,6 +160,9 @@ class Model {
   // Whether files may lack a weight, which then keeps its initial values: those of heads on whole
   // texts.
   virtual bool may_be_missing(const std::string& name) const = 0;
+
+ private:
+  float loss_scale_ = 1.0f;
 };
 
 // A scalar head's initial standard deviation of 1/√(hidden_size + 1) (Stiennon et al. 2020).

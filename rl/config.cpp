@@ -9,6 +9,7 @@ using train::Complain;
 using train::require_not_negative;
 using train::require_positive;
 using train::require_within;
+using train::within;
 
 namespace {
 
@@ -89,6 +90,7 @@ void visit_updates(FieldVisitor& v, PpoConfig& c) {
 
 void visit_run(FieldVisitor& v, PpoConfig& c) {
   train::visit_precision(v, c.precision);
+  v.nested({"loss_scale", "with precision: fp16, so that small gradients survive"}, c.loss_scale);
   train::visit_activations(v, c.activations);
   v.field({"log_every", "between two lines of metrics.jsonl", "rounds"}, c.log_every);
   v.field({"eval_every", "between evaluations on held-out prompts; 0 evaluates at the end only",
@@ -127,12 +129,6 @@ void check_updates(const PpoConfig& c, const Complain& complain) {
   require_positive(c.vf_coef, "vf_coef", complain);
   require_not_negative(static_cast<double>(c.critic_warmup_iterations), "critic_warmup_iterations",
                        complain);
-}
-
-Complain within(const char* section, const Complain& complain) {
-  return [&complain, section](std::string_view key, const std::string& why) {
-    complain(fmt::format("{}.{}", section, key), why);
-  };
 }
 
 }  // namespace
@@ -178,7 +174,11 @@ void check(const PpoConfig& c, const Complain& complain) {
   check_updates(c, complain);
   check(c.optimizer, within("optimizer", complain));
   check(c.critic_optimizer, within("critic_optimizer", complain));
+  check_master_weights(c.optimizer, "optimizer.master_weights", c.precision, complain);
+  check_master_weights(c.critic_optimizer, "critic_optimizer.master_weights", c.precision,
+                       complain);
   check(c.schedule, within("schedule", complain));
+  check(c.loss_scale, within("loss_scale", complain));
   require_positive(static_cast<double>(c.log_every), "log_every", complain);
   require_not_negative(static_cast<double>(c.eval_every), "eval_every", complain);
   require_not_negative(static_cast<double>(c.save_every), "save_every", complain);

@@ -61,6 +61,7 @@ struct PpoConfig {
   train::ScheduleConfig schedule{.kind = runtime::ScheduleKind::kLinear};
   // The run.
   runtime::DType precision = runtime::DType::kBF16;
+  train::LossScaleConfig loss_scale;
   models::ActivationMemory activations;
   std::int64_t log_every = 1;
   std::int64_t eval_every = 0;

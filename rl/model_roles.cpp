@@ -230,11 +230,11 @@ Pending<std::int64_t> ModelCritic::load(const std::string& directory) {
 }
 
 CriticStats ModelCritic::train_step(const CriticTrainRequest& request) {
-  if (request.step != engine_->optimizer().steps())
+  if (request.step != engine_->steps())
     runtime::throw_environment_error(
         "the critic has made {} updates, the policy expects {}; both must resume from the same "
         "checkpoint",
-        engine_->optimizer().steps(), request.step);
+        engine_->steps(), request.step);
   double global_steps = 0;
   for (const auto& returns : request.returns) global_steps += static_cast<double>(returns.size());
   const parallel::Mesh& mesh = engine_->mesh();
@@ -282,7 +282,8 @@ CriticStats ModelCritic::train_step(const CriticTrainRequest& request) {
 
 namespace {
 
-// The critic's own state is its number of updates; the policy's checkpoint holds everything else.
+// The critic's own state is its number of updates and, in fp16, its loss scale; the policy's
+// checkpoint holds everything else.
 train::StateRegistry critic_state(train::Engine& engine) {
   train::StateRegistry state;
   state.add(
@@ -290,6 +291,7 @@ train::StateRegistry critic_state(train::Engine& engine) {
       [&engine](std::string_view text) {
         engine.optimizer().set_steps(std::stoll(std::string(text)));
       });
+  engine.register_state(state);
   return state;
 }
 
@@ -298,13 +300,13 @@ train::StateRegistry critic_state(train::Engine& engine) {
 std::int64_t ModelCritic::save_to(const std::filesystem::path& folder) {
   train::StateRegistry state = critic_state(*engine_);
   train::save_checkpoint_folder({engine_.get(), &state, tokenizer_}, folder);
-  return engine_->optimizer().steps();
+  return engine_->steps();
 }
 
 std::int64_t ModelCritic::load_from(const std::filesystem::path& folder) {
   train::StateRegistry state = critic_state(*engine_);
   train::load_checkpoint({engine_.get(), &state, tokenizer_}, folder);
-  return engine_->optimizer().steps();
+  return engine_->steps();
 }
 
 }  // namespace tandem::rl

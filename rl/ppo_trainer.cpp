@@ -131,6 +131,7 @@ class PpoRun {
           critic_updates_ = critic_updates;
           engine_.optimizer().set_steps(updates);
         });
+    engine_.register_state(state_);
   }
 
   [[noreturn]] void damaged(std::string_view what, std::string_view text) const {
@@ -353,6 +354,7 @@ class PpoRun {
     metrics.emplace_back("rollout/log_prob_gap_mean", gap.mean);
     metrics.emplace_back("rollout/log_prob_gap_max", gap.max);
     means.append_to(metrics);
+    train::add_loss_scale(metrics, engine_.loss_scaler());
     sink_.metrics(ppo_.iteration, metrics);
     Metrics times(timers.begin(), timers.end());
     times.emplace_back("iteration_seconds", seconds);

@@ -15,7 +15,8 @@ namespace {
 parallel::TensorSet adapter_set(const parallel::ParameterStore& store) {
   parallel::TensorSet set{std::string(models::kAdapterPrefix),
                           std::vector<runtime::Tensor>(store.parameters().size())};
-  for (const parallel::OwnedPart& part : store.owned()) set.tensors[part.parameter] = part.master;
+  for (const parallel::OwnedPart& part : store.owned())
+    set.tensors[part.parameter] = part.weights();
   return set;
 }
 

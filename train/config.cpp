@@ -23,6 +23,26 @@ void OptimizerConfig::visit_fields(FieldVisitor& v) {
            "the moments lie in the host's memory and come to the GPU piece by piece; nothing to do "
            "on a CPU"},
           offload);
+  v.choice({"gradient_reduce_dtype",
+            "numbers in which gradients travel between copies of the model; bf16 halves the bytes "
+            "and rounds each copy's gradient and the sum, which is taken in fp32"},
+           gradient_reduce_dtype, {"fp32", "bf16"});
+  v.field({"master_weights",
+           "false keeps weights in bf16 alone, without fp32 values that the optimizer updates: 4 "
+           "bytes a weight less; norms and biases stay fp32"},
+          master_weights);
+  v.field({"stochastic_rounding",
+           "without master_weights: updated weights are rounded up or down at random, right on "
+           "average; false rounds to the nearest, which loses small updates"},
+          stochastic_rounding);
+}
+
+void LossScaleConfig::visit_fields(FieldVisitor& v) {
+  v.field({"initial", "what losses are multiplied by at first"}, initial);
+  v.field({"growth_interval", "updates in a row without overflow before the scale grows", "steps"},
+          growth_interval);
+  v.field({"growth_factor", "by how much it grows then"}, growth_factor);
+  v.field({"backoff_factor", "what an overflow multiplies the scale by"}, backoff_factor);
 }
 
 void ScheduleConfig::visit_fields(FieldVisitor& v) {
@@ -56,6 +76,7 @@ void TrainConfig::visit_fields(FieldVisitor& v) {
   v.nested({"optimizer", "AdamW"}, optimizer);
   v.nested({"schedule", "the learning rate over the steps"}, schedule);
   visit_precision(v, precision);
+  v.nested({"loss_scale", "with precision: fp16, so that small gradients survive"}, loss_scale);
   visit_activations(v, activations);
   v.choice({"reproducible",
             "what gives equal bits: run, the same run started again; layout, also one with another "
@@ -143,9 +164,15 @@ void visit_activations(FieldVisitor& v, models::ActivationMemory& activations) {
 void visit_precision(FieldVisitor& v, runtime::DType& precision) {
   v.choice(
       {"precision",
-       "numbers of forward and backward; weights, gradients and sums over ranks are fp32 always; "
-       "default: the recipe's"},
-      precision, {"fp32", "bf16"});
+       "numbers of forward and backward; the optimizer updates fp32 weights beside them, from fp32 "
+       "gradients; default: the recipe's"},
+      precision, kPrecisions);
+}
+
+Complain within(const char* section, const Complain& complain) {
+  return [&complain, section](std::string_view key, const std::string& why) {
+    complain(fmt::format("{}.{}", section, key), why);
+  };
 }
 
 void check(const OptimizerConfig& c, const Complain& complain) {
@@ -157,6 +184,24 @@ void check(const OptimizerConfig& c, const Complain& complain) {
     complain("beta2", fmt::format("must be in [0, 1), got {}", c.beta2));
   require_not_negative(c.weight_decay, "weight_decay", complain);
   require_not_negative(c.clip_grad_norm, "clip_grad_norm", complain);
+}
+
+void check_master_weights(const OptimizerConfig& c, std::string_view key, runtime::DType precision,
+                          const Complain& complain) {
+  if (!c.master_weights && precision != runtime::DType::kBF16)
+    complain(key,
+             fmt::format("false leaves weights in bf16 alone, and needs precision: bf16 (it is "
+                         "{})",
+                         runtime::name_of(precision)));
+}
+
+void check(const LossScaleConfig& c, const Complain& complain) {
+  require_positive(c.initial, "initial", complain);
+  require_positive(static_cast<double>(c.growth_interval), "growth_interval", complain);
+  if (c.growth_factor < 1)
+    complain("growth_factor", fmt::format("must be at least 1, got {}", c.growth_factor));
+  if (c.backoff_factor <= 0 || c.backoff_factor >= 1)
+    complain("backoff_factor", fmt::format("must be in (0, 1), got {}", c.backoff_factor));
 }
 
 void check(const ScheduleConfig& c, const Complain& complain) {
@@ -174,19 +219,16 @@ void check(const SamplesConfig& c, const Complain& complain) {
 }
 
 void check(const TrainConfig& c, const Complain& complain) {
-  const auto within = [&complain](const char* section) {
-    return [&complain, section](std::string_view key, const std::string& why) {
-      complain(fmt::format("{}.{}", section, key), why);
-    };
-  };
   require_not_negative(static_cast<double>(c.steps), "steps", complain);
   if (c.steps == 0) require_positive(c.epochs, "epochs", complain);
   require_positive(static_cast<double>(c.global_batch_size), "global_batch_size", complain);
   require_not_negative(static_cast<double>(c.micro_batch_size), "micro_batch_size", complain);
   if (c.sequence_length < 2)
     complain("sequence_length", fmt::format("must be at least 2, got {}", c.sequence_length));
-  check(c.optimizer, within("optimizer"));
-  check(c.schedule, within("schedule"));
+  check(c.optimizer, within("optimizer", complain));
+  check_master_weights(c.optimizer, "optimizer.master_weights", c.precision, complain);
+  check(c.schedule, within("schedule", complain));
+  check(c.loss_scale, within("loss_scale", complain));
   if (c.steps > 0 && c.schedule.warmup_steps > c.steps)
     complain("schedule.warmup_steps",
              fmt::format("{} is more than the stage's {} steps", c.schedule.warmup_steps, c.steps));
@@ -195,7 +237,7 @@ void check(const TrainConfig& c, const Complain& complain) {
   require_not_negative(static_cast<double>(c.eval_samples), "eval_samples", complain);
   require_not_negative(static_cast<double>(c.save_every), "save_every", complain);
   require_positive(static_cast<double>(c.keep_checkpoints), "keep_checkpoints", complain);
-  check(c.samples, within("samples"));
+  check(c.samples, within("samples", complain));
 }
 
 void check(const RewardConfig& c, const Complain& complain) {

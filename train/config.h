@@ -3,6 +3,7 @@
 // name for the thing.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "models/model.h"
 #include "runtime/base/dtype.h"
 #include "runtime/base/fields.h"
+#include "runtime/optim/loss_scaler.h"
 #include "runtime/optim/schedule.h"
 
 namespace tandem::train {
@@ -32,10 +34,22 @@ struct OptimizerConfig {
   double weight_decay = 0.0;
   double clip_grad_norm = 1.0;
   bool offload = false;
+  runtime::DType gradient_reduce_dtype = runtime::DType::kF32;
+  bool master_weights = true;
+  bool stochastic_rounding = true;
 
   void visit_fields(runtime::FieldVisitor& v);
 };
 void check(const OptimizerConfig& config, const Complain& complain);
+// `key` is that of master_weights.
+void check_master_weights(const OptimizerConfig& config, std::string_view key,
+                          runtime::DType precision, const Complain& complain);
+
+// Of training in fp16.
+struct LossScaleConfig : runtime::LossScaleOptions {
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const LossScaleConfig& config, const Complain& complain);
 
 struct ScheduleConfig {
   runtime::ScheduleKind kind = runtime::ScheduleKind::kCosine;
@@ -71,6 +85,7 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   runtime::DType precision = runtime::DType::kBF16;
+  LossScaleConfig loss_scale;
   models::ActivationMemory activations;
   Reproducible reproducible = Reproducible::kRun;
   std::int64_t log_every = 1;
@@ -138,6 +153,10 @@ void visit_activations(runtime::FieldVisitor& v, models::ActivationMemory& activ
 
 // The key `precision`, for structs that do not hold a TrainConfig.
 void visit_precision(runtime::FieldVisitor& v, runtime::DType& precision);
+// Its names, in the order of runtime::DType.
+inline constexpr std::array<std::string_view, 3> kPrecisions{"fp32", "bf16", "fp16"};
+// What is wrong with the keys of a section, under their full names.
+Complain within(const char* section, const Complain& complain);
 
 // Building blocks of check().
 void require_positive(double value, std::string_view key, const Complain& complain);

@@ -178,6 +178,7 @@ class TrainingRun {
                                  options_.folder.string(), text);
           sampler_.restore({epoch, cursor});
         });
+    engine_.register_state(state_);
     for (auto& [name, part] : options_.extra_state) state_.add(name, part.save, part.load);
   }
 
@@ -233,6 +234,7 @@ class TrainingRun {
     if (!due(config_.log_every) && progress_.step != steps_) return;
     metrics.emplace_back("grad_norm", stats.grad_norm);
     metrics.emplace_back("learning_rate", learning_rate);
+    add_loss_scale(metrics, engine_.loss_scaler());
     metrics.emplace_back("epoch", sampler_.epochs_done());
     metrics.emplace_back("tokens", static_cast<double>(progress_.tokens));
     sink_.metrics(progress_.step, metrics);

@@ -12,6 +12,12 @@ namespace fs = std::filesystem;
 using runtime::JsonLinesFile;
 using runtime::MetricRow;
 
+void add_loss_scale(Metrics& metrics, const runtime::LossScaler* scaler) {
+  if (scaler == nullptr) return;
+  metrics.emplace_back("loss_scale", scaler->scale());
+  metrics.emplace_back("skipped_steps", static_cast<double>(scaler->skipped()));
+}
+
 MetricSink::MetricSink(const fs::path& stage_folder, std::string stage, std::int64_t total_steps,
                        bool active)
     : folder_(stage_folder), stage_(std::move(stage)), total_steps_(total_steps) {

@@ -11,11 +11,14 @@
 #include "runtime/metrics/event_file.h"
 #include "runtime/metrics/json_lines_file.h"
 #include "runtime/metrics/progress.h"
+#include "runtime/optim/loss_scaler.h"
 #include "train/state.h"
 
 namespace tandem::train {
 
 using Metrics = std::vector<std::pair<std::string, double>>;
+// What training in fp16 adds: the scale of the next loss, and how many updates were left out.
+void add_loss_scale(Metrics& metrics, const runtime::LossScaler* scaler);
 
 class MetricSink {
  public:

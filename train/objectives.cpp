@@ -62,6 +62,11 @@ std::vector<float> every_second(const std::vector<float>& values, std::size_t fi
   return result;
 }
 
+std::vector<float> scaled(std::vector<float> values, float factor) {
+  for (float& value : values) value *= factor;
+  return values;
+}
+
 }  // namespace
 
 namespace {
@@ -111,7 +116,8 @@ double token_loss(models::Model& model, const data::Batch& batch, double global_
   const runtime::Device device = model.parameters().device();
   const std::vector<std::int32_t> rows = target_rows(batch);
   std::vector<float> weights = picked(batch.weights, rows);
-  for (float& weight : weights) weight = static_cast<float>(weight / global_weight);
+  const float loss_scale = backward ? model.loss_scale() : 1.0f;
+  for (float& weight : weights) weight = static_cast<float>(weight / global_weight) * loss_scale;
   Tape tape;
   const TapeScope scope(backward ? &tape : nullptr);
   const Tensor hidden = target_hidden(model, batch, rows);
@@ -119,7 +125,7 @@ double token_loss(models::Model& model, const data::Batch& batch, double global_
   const Tensor loss = parallel::linear_cross_entropy(
       hidden, model.vocab(), device_vector(picked(batch.targets, rows), device),
       device_vector(weights, device));
-  const double value = loss.to_vector<float>()[0];
+  const double value = loss.to_vector<float>()[0] / loss_scale;
   if (backward) tape.backward(loss);
   return value;
 }
@@ -141,7 +147,7 @@ TokenLogProbs with_log_probs(models::Model& model, const data::Batch& batch, flo
   result.log_probs = out.log_prob.to_vector<float>();
   result.entropies = out.entropy.to_vector<float>();
   if (!loss) return result;
-  const std::vector<float> gradient = loss(result);
+  const std::vector<float> gradient = scaled(loss(result), model.loss_scale());
   if (!backward) return result;
   const Tensor outputs[] = {out.log_prob};
   const Tensor grads[] = {device_vector(gradient, device)};
@@ -162,7 +168,7 @@ std::vector<float> with_outputs(
   const Tensor output = read(hidden);
   const std::vector<float> values = output.to(DType::kF32).to_vector<float>();
   if (!loss) return values;
-  const std::vector<float> gradient = loss(values);
+  const std::vector<float> gradient = scaled(loss(values), model.loss_scale());
   if (!backward) return values;
   const Tensor outputs[] = {output};
   const Tensor grads[] = {device_vector(gradient, device).view(output.shape()).to(output.dtype())};

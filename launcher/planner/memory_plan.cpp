@@ -115,7 +115,8 @@ class RolePlanner {
     memory.parameters = gauge.held() - memory.gradients;
     runtime::AdamWOptions optimizer = adamw_options(job.optimizer);
     optimizer.offload &= planner_.offloads();
-    train::Engine engine(std::move(model), mesh, optimizer, job.reproducible);
+    train::Engine engine(std::move(model), mesh, optimizer,
+                         engine_options(job.optimizer, {}, job.reproducible));
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
     memory.activations = gauge.transient([&] {
       engine.step(

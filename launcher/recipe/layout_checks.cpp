@@ -103,6 +103,9 @@ std::string why_not_reproducible(const train::TrainConfig& config, const LayoutC
         "'reproducible: layout' needs whole gradients of whole samples; set pipeline_parallel and "
         "context_parallel to 1 and zero_stage to 0 (the layout is {})",
         layout.str());
+  if (config.optimizer.gradient_reduce_dtype != runtime::DType::kF32)
+    return "'reproducible: layout' adds gradients up in fp32; set "
+           "optimizer.gradient_reduce_dtype to fp32";
   const auto is_power_of_two = [](std::int64_t n) {
     return n > 0 && std::has_single_bit(static_cast<std::uint64_t>(n));
   };

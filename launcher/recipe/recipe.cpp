@@ -141,7 +141,7 @@ void Recipe::visit_fields(FieldVisitor& v) {
        "fewer); cuda:N, that GPU; auto, cuda where there is a GPU and else cpu"},
       device);
   v.choice({"precision", "numbers of forward and backward in all stages that do not say otherwise"},
-           precision, {"fp32", "bf16"});
+           precision, train::kPrecisions);
   v.field(
       {"tokenizer_from",
        "directory with a tokenizer (tokenizer.json, or another file that docs/files.md lists), for "

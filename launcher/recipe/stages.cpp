@@ -179,7 +179,7 @@ void RolePlacement::visit_fields(FieldVisitor& v) {
           ranks);
   layout.visit_fields(v);
   v.choice({"precision", "numbers of the role's forward and backward; default: the stage's"},
-           precision, {"fp32", "bf16"});
+           precision, train::kPrecisions);
   visit_quantize(v, "how the linear layers of a frozen role (reference, reward) are held",
                  quantize);
 }

@@ -46,7 +46,10 @@ models::BuildOptions role_options(const PpoStage& config, Role role, const paral
       trained ? trained_options(placement.precision, config.ppo.activations, mesh, head)
               : frozen_options(placement.precision, mesh, head);
   if (!trained) options.quantize = placement.quantize;
+  if (role == Role::kCritic)
+    options.precision.master_weights = config.ppo.critic_optimizer.master_weights;
   if (role != Role::kPolicy) return options;
+  options.precision.master_weights = config.ppo.optimizer.master_weights;
   options.lora = config.tuning.lora;
   options.quantize = config.tuning.quantize;
   return options;
@@ -57,7 +60,8 @@ std::unique_ptr<train::Engine> build_policy(RunContext& context, const PpoStage&
   return std::make_unique<train::Engine>(
       build_decoder(context, config.from,
                     role_options(config, Role::kPolicy, mesh, models::Head::kLanguageModel)),
-      mesh, adamw_options(config.ppo.optimizer));
+      mesh, adamw_options(config.ppo.optimizer, context.seed()),
+      engine_options(config.ppo.optimizer, config.ppo.loss_scale));
 }
 
 std::unique_ptr<rl::ModelCritic> build_critic(RunContext& context, const PpoStage& config,
@@ -65,8 +69,9 @@ std::unique_ptr<rl::ModelCritic> build_critic(RunContext& context, const PpoStag
   auto model = build_decoder(context, config.critic_from,
                              role_options(config, Role::kCritic, mesh, models::Head::kScalar));
   zero_scalar_head(*model);
-  auto engine = std::make_unique<train::Engine>(std::move(model), mesh,
-                                                adamw_options(config.ppo.critic_optimizer));
+  auto engine = std::make_unique<train::Engine>(
+      std::move(model), mesh, adamw_options(config.ppo.critic_optimizer, context.seed()),
+      engine_options(config.ppo.critic_optimizer, config.ppo.loss_scale));
   return std::make_unique<rl::ModelCritic>(std::move(engine), config.ppo.micro_batch_size,
                                            &context.tokenizer(), group);
 }

@@ -57,12 +57,14 @@ StageRecord train_policy(RunContext& context, const Stage& stage, train::Engine&
                   sink);
   };
   const rl::PpoResult result = rl::run_ppo(parts, config.ppo);
-  return {.result = train::checkpoint_path("", result.iterations).string(),
-          .figures = {{"iterations", static_cast<double>(result.iterations)},
-                      {"tokens", static_cast<double>(result.tokens)},
-                      {"seconds", result.seconds},
-                      {"score", result.score},
-                      {"kl", result.kl}}};
+  StageRecord record{.result = train::checkpoint_path("", result.iterations).string(),
+                     .figures = {{"iterations", static_cast<double>(result.iterations)},
+                                 {"tokens", static_cast<double>(result.tokens)},
+                                 {"seconds", result.seconds},
+                                 {"score", result.score},
+                                 {"kl", result.kl}}};
+  add_skipped_steps(record, policy);
+  return record;
 }
 
 // ---- all roles in the same processes

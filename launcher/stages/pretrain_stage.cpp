@@ -68,8 +68,7 @@ StageRecord run_pretrain_stage(RunContext& context, const Stage& stage) {
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
   auto model = build_model(context, config.from,
-                           trained_options(config.train.precision, config.train.activations, *mesh,
-                                           models::Head::kLanguageModel));
+                           trained_options(config.train, *mesh, models::Head::kLanguageModel));
   const std::unique_ptr<data::Noise> noise = make_noise(
       objective_of(config, *model), config.noise,
       data::noise_vocabulary(context.tokenizer(), config.noise), model->decoder_start_token());

@@ -96,8 +96,7 @@ StageRecord run_rejection_sampling_stage(RunContext& context, const Stage& stage
   StageRecord record = run_training_job(
       context, {stage, config.train, *mesh,
                 build_decoder(context, config.from,
-                              trained_options(config.train.precision, config.train.activations,
-                                              *mesh, models::Head::kLanguageModel)),
+                              trained_options(config.train, *mesh, models::Head::kLanguageModel)),
                 objective,
                 example_prompts([&](std::int64_t i) { return chosen.example(i); },
                                 std::min(config.train.samples.count, chosen.size()))});

@@ -93,8 +93,8 @@ StageRecord run_classify_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<ClassifyStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
-  models::BuildOptions options = trained_options(config.train.precision, config.train.activations,
-                                                 *mesh, models::Head::kClassification);
+  models::BuildOptions options =
+      trained_options(config.train, *mesh, models::Head::kClassification);
   options.labels = labels_of(context, stage, config);
   const data::LabelScheme scheme = scheme_of(options.labels);
   const auto sets = load_sets(config, [&](const data::DataConfig& source, const std::string&) {
@@ -159,8 +159,7 @@ StageRecord run_contrastive_stage(RunContext& context, const Stage& stage) {
                                   data::texts_per_sample(config.data),
                                   config.train.global_batch_size});
   auto model = build_model(context, config.from,
-                           trained_options(config.train.precision, config.train.activations, *mesh,
-                                           models::Head::kHiddenStates));
+                           trained_options(config.train, *mesh, models::Head::kHiddenStates));
   require_positions(context, stage, *model, config.train);
   const std::int64_t width = model->hidden_size();
   return run_training_job(context, {stage,

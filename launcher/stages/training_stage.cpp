@@ -28,10 +28,16 @@ models::BuildOptions trained_options(runtime::DType precision,
   return options;
 }
 
+models::BuildOptions trained_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
+                                     models::Head head) {
+  models::BuildOptions options = trained_options(config.precision, config.activations, mesh, head);
+  options.precision.master_weights = config.optimizer.master_weights;
+  return options;
+}
+
 models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,
                                    models::Head head) {
-  models::BuildOptions options =
-      trained_options(stage.train.precision, stage.train.activations, mesh, head);
+  models::BuildOptions options = trained_options(stage.train, mesh, head);
   options.lora = stage.tuning.lora;
   options.quantize = stage.tuning.quantize;
   return options;
@@ -44,13 +50,23 @@ models::BuildOptions frozen_options(runtime::DType precision, const parallel::Me
   return options;
 }
 
-runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config) {
+runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config, std::uint64_t seed) {
   return {.beta1 = config.beta1,
           .beta2 = config.beta2,
           .eps = config.eps,
           .weight_decay = config.weight_decay,
           .eight_bit = config.kind == train::OptimizerKind::kAdamW8Bit,
-          .offload = config.offload};
+          .offload = config.offload,
+          .stochastic_rounding = config.stochastic_rounding,
+          .seed = seed};
+}
+
+train::EngineOptions engine_options(const train::OptimizerConfig& optimizer,
+                                    const runtime::LossScaleOptions& loss_scale,
+                                    train::Reproducible reproducible) {
+  return {.reproducible = reproducible,
+          .loss_scale = loss_scale,
+          .gradient_reduce_dtype = optimizer.gradient_reduce_dtype};
 }
 
 void make_on_first_rank(const RunContext& context, const parallel::Mesh& mesh,
@@ -100,8 +116,9 @@ train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Bat
 }
 
 StageRecord run_training_job(RunContext& context, TrainingJob job) {
-  train::Engine engine(std::move(job.model), job.mesh, adamw_options(job.config.optimizer),
-                       job.config.reproducible);
+  train::Engine engine(
+      std::move(job.model), job.mesh, adamw_options(job.config.optimizer, context.seed()),
+      engine_options(job.config.optimizer, job.config.loss_scale, job.config.reproducible));
   train::LoopOptions options;
   options.stage = job.stage.name;
   options.folder = context.folder_of(job.stage);
@@ -121,7 +138,13 @@ StageRecord run_training_job(RunContext& context, TrainingJob job) {
                     {"loss", result.final_loss}};
   if (job.objective.validation_data() != nullptr)
     record.figures.emplace_back("validation_loss", result.validation_loss);
+  add_skipped_steps(record, engine);
   return record;
+}
+
+void add_skipped_steps(StageRecord& record, const train::Engine& engine) {
+  if (const runtime::LossScaler* scaler = engine.loss_scaler())
+    record.figures.emplace_back("skipped_steps", static_cast<double>(scaler->skipped()));
 }
 
 void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh,

@@ -32,9 +32,14 @@ models::BuildOptions trained_options(runtime::DType precision,
 // Of the model that a stage trains.
 models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::Mesh& mesh,
                                    models::Head head);
+models::BuildOptions trained_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
+                                     models::Head head);
 models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
                                     models::Head head);
-runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config);
+runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config, std::uint64_t seed = 0);
+train::EngineOptions engine_options(const train::OptimizerConfig& optimizer,
+                                    const runtime::LossScaleOptions& loss_scale,
+                                    train::Reproducible reproducible = train::Reproducible::kRun);
 
 // An objective on data that the stage owns.
 class StageObjective : public train::Objective {
@@ -129,6 +134,9 @@ data::ExampleStore prepare_examples(RunContext& context, const Stage& stage,
 
 // Adds what was left out, if anything, to the stage's figures.
 void add_counts(StageRecord& record, const data::ReadCounts& counts);
+
+// Adds how many updates were left out, of training in fp16.
+void add_skipped_steps(StageRecord& record, const train::Engine& engine);
 
 // Prediction of every target: what noise hides or all tokens in pretraining, completions in
 // fine-tuning.

@@ -95,7 +95,7 @@ void load_tensor_set(const ParameterStore& store, const TensorSet& set,
     if (!set.encode) {
       store.assign_part(i, host, set.tensors[i]);
     } else if (own != nullptr) {
-      const Tensor part = empty_like(own->master);
+      const Tensor part = Tensor::empty({own->count}, DType::kF32, store.device());
       store.assign_part(i, host, part);
       set.encode(i, part);
     }

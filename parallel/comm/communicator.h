@@ -7,8 +7,8 @@
 // asynchronous, start in the order of the calls, and carry a name; order and names must be the same
 // on all ranks of the group (where they differ, an InternalError says so). When a collective does
 // not finish within the group's deadline, wait() throws an Error that names rank, collective, size
-// and peers. Reductions sum in rank order, bf16 in fp32 with one rounding at the end: all ranks get
-// equal bits, equal runs give equal bits, and so do all implementations.
+// and peers. Reductions sum in rank order, bf16 and fp16 in fp32 with one rounding at the end: all
+// ranks get equal bits, equal runs give equal bits, and so do all implementations.
 //
 // Meta tensors travel nowhere: a collective over them checks its arguments and returns finished.
 #pragma once
@@ -66,7 +66,7 @@ class Communicator {
   // Names the group in errors ("tp").
   virtual const std::string& name() const = 0;
 
-  // In place, same shape on all ranks; fp32, bf16, fp64, int32, int64.
+  // In place, same shape on all ranks; fp32, bf16, fp16, fp64, int32, int64.
   virtual Work all_reduce(runtime::Tensor& tensor, ReduceOp op, std::string_view name) = 0;
   // input holds size() equal parts; output receives this rank's part, reduced. output may be this
   // rank's part of input.

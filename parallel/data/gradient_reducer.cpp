@@ -7,8 +7,9 @@ namespace tandem::parallel {
 using runtime::Leaf;
 using runtime::Tensor;
 
-GradientReducer::GradientReducer(ParameterStore& store, Group dp, Group copies)
-    : store_(store), dp_(std::move(dp)), copies_(std::move(copies)) {
+GradientReducer::GradientReducer(ParameterStore& store, Group dp, Group copies,
+                                 runtime::DType dtype)
+    : store_(store), dp_(std::move(dp)), copies_(std::move(copies)), dtype_(dtype) {
   for (const FlatBucket& flat : store.layout().buckets()) {
     buckets_.emplace_back();
     buckets_.back().flat = &flat;
@@ -68,14 +69,20 @@ void GradientReducer::send(Bucket& bucket) {
     if (!leaf.has_grad) runtime::backend_of(leaf.grad).fill(leaf.grad, 0.0f);
     leaf.has_grad = true;
   }
-  if (dp_.size() == 1) return;
+  if (dp_.size() > 1) start(bucket);
+}
+
+void GradientReducer::start(Bucket& bucket) {
+  if (rounds())
+    for (std::size_t b = 0; b + 2 < next_to_send_; ++b) settle(buckets_[b]);
   bucket.in_flight = true;
+  bucket.sent = bucket.grads.to(dtype_);
   if (!bucket.flat->divided) {
-    bucket.work = dp_.all_reduce(bucket.grads, ReduceOp::kSum, "gradient bucket");
+    bucket.work = dp_.all_reduce(bucket.sent, ReduceOp::kSum, "gradient bucket");
     return;
   }
-  Tensor own = store_.own_part(*bucket.flat, bucket.grads);
-  bucket.work = dp_.reduce_scatter(bucket.grads, own, ReduceOp::kSum, "gradient bucket");
+  Tensor own = store_.own_part(*bucket.flat, bucket.sent);
+  bucket.work = dp_.reduce_scatter(bucket.sent, own, ReduceOp::kSum, "gradient bucket");
 }
 
 // Waits for a bucket that was sent; with divided gradients, keeps the own part and gives the rest
@@ -84,8 +91,16 @@ void GradientReducer::settle(Bucket& bucket) {
   if (!bucket.in_flight) return;
   bucket.work.wait();
   bucket.in_flight = false;
-  if (!divides(bucket)) return;
-  const Tensor sum = store_.own_part(*bucket.flat, bucket.grads);
+  const auto own_of = [&](const Tensor& whole) {
+    return bucket.flat->divided ? store_.own_part(*bucket.flat, whole) : whole;
+  };
+  const Tensor sum = own_of(bucket.sent);
+  bucket.sent = Tensor();
+  if (!divides(bucket)) {
+    Tensor own = own_of(bucket.grads);
+    if (rounds()) runtime::backend_of(own).copy(sum, own);
+    return;
+  }
   Tensor kept = store_.owned_grads(*bucket.flat);
   if (first_)
     runtime::backend_of(kept).copy(sum, kept);
@@ -106,11 +121,18 @@ void GradientReducer::end_micro_batch() {
 void GradientReducer::sum_over_copies() {
   if (copies_.size() == 1) return;
   std::vector<Work> works;
+  std::vector<Tensor> sums;
   for (const Bucket& bucket : buckets_) {
-    Tensor own = store_.owned_grads(*bucket.flat);
-    works.push_back(copies_.all_reduce(own, ReduceOp::kSum, "gradients of the other copies"));
+    sums.push_back(store_.owned_grads(*bucket.flat).to(dtype_));
+    works.push_back(
+        copies_.all_reduce(sums.back(), ReduceOp::kSum, "gradients of the other copies"));
   }
   for (Work& work : works) work.wait();
+  if (!rounds()) return;
+  for (std::size_t b = 0; b < buckets_.size(); ++b) {
+    Tensor own = store_.owned_grads(*buckets_[b].flat);
+    runtime::backend_of(own).copy(sums[b], own);
+  }
 }
 
 }  // namespace tandem::parallel

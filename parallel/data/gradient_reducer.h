@@ -15,8 +15,11 @@ namespace tandem::parallel {
 class GradientReducer {
  public:
   // Installs itself in the leaves. Buckets are those of the store's layout. `copies`: ranks outside
-  // `dp` that hold the same parts, with which sums are added up at the end of a step.
-  GradientReducer(ParameterStore& store, Group dp, Group copies = {});
+  // `dp` that hold the same parts, with which sums are added up at the end of a step. `dtype`: what
+  // travels. Each rank's gradients are rounded to it before, and the sum, taken in fp32, after; at
+  // most two buckets have such copies at a time.
+  GradientReducer(ParameterStore& store, Group dp, Group copies = {},
+                  runtime::DType dtype = runtime::DType::kF32);
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
@@ -32,6 +35,7 @@ class GradientReducer {
   struct Bucket {
     const FlatBucket* flat = nullptr;
     runtime::Tensor grads;  // [elements]; undefined while a divided bucket has none
+    runtime::Tensor sent;   // what travels: grads, or their rounded copy
     std::size_t missing = 0;
     Work work;
     bool in_flight = false;
@@ -45,11 +49,15 @@ class GradientReducer {
   }
   void send_ready();
   void send(Bucket& bucket);
+  void start(Bucket& bucket);
   void settle(Bucket& bucket);
   void sum_over_copies();
 
+  bool rounds() const { return dtype_ != runtime::DType::kF32; }
+
   ParameterStore& store_;
   Group dp_, copies_;
+  runtime::DType dtype_;
   std::vector<Bucket> buckets_;
   std::size_t next_to_send_ = 0;
   bool running_ = false;

@@ -92,7 +92,7 @@ void ParameterStore::allocate_buffers() {
     master_ = zeros(rounded() ? small : layout_.elements(), DType::kF32);
     return;
   }
-  master_ = zeros(layout_.elements(masters_extent()), DType::kF32);
+  master_ = zeros(has_masters() ? layout_.elements(masters_extent()) : small, DType::kF32);
   grad_ = zeros(layout_.elements(grads_extent()), DType::kF32);
 }
 
@@ -122,7 +122,8 @@ void ParameterStore::place(std::size_t index) {
     return view_in(buffer, extent, index, layout_.offset_of(index) - bucket.begin, shape);
   };
   if (rounded() && !small) parameter.leaf.value = whole_in(compute_, values_extent());
-  if (small || trainable() || !rounded()) parameter.master = whole_in(master_, masters_extent());
+  if (small || (trainable() && has_masters()) || !rounded())
+    parameter.master = whole_in(master_, masters_extent());
   if (small || !rounded()) parameter.leaf.value = parameter.master;
   if (trainable()) parameter.leaf.grad = whole_in(grad_, grads_extent());
 }
@@ -140,10 +141,10 @@ void ParameterStore::add_owned_part(std::size_t index) {
           {range.count});
     };
     OwnedPart part{.parameter = index, .begin = range.begin, .count = range.count};
-    part.master = part_in(master_, masters_extent());
+    const bool small = parameters_[index]->options.keep_fp32;
+    if (small || has_masters()) part.master = part_in(master_, masters_extent());
     part.grad = part_in(grad_, grads_extent());
-    if (rounded() && !parameters_[index]->options.keep_fp32)
-      part.compute = part_in(compute_, values_extent());
+    if (rounded() && !small) part.compute = part_in(compute_, values_extent());
     owned_index_.back() = static_cast<std::ptrdiff_t>(owned_.size());
     owned_.push_back(std::move(part));
   }
@@ -162,7 +163,7 @@ void ParameterStore::assign(std::size_t index, const Tensor& host) {
   const bool whole = layout_.holds_whole(bucket_of(index), values_extent());
   if (whole) runtime::backend_of(value).copy(host, value);
   if (const OwnedPart* part = owned_part(index)) {
-    assign_part(index, host, part->master);
+    if (part->master.defined()) assign_part(index, host, part->master);
     if (!whole && part->compute.defined()) assign_part(index, host, part->compute);
   }
   if (on_change_) on_change_();
@@ -173,7 +174,7 @@ Tensor ParameterStore::collect(std::size_t index) const {
   if (stored.quantized.defined()) return runtime::dequantized(stored.quantized);
   if (!trainable()) return stored.parameter.leaf.value;
   const OwnedPart* part = owned_part(index);
-  return collect_part(index, part != nullptr ? part->master : Tensor());
+  return collect_part(index, part != nullptr ? part->weights() : Tensor());
 }
 
 void ParameterStore::assign_part(std::size_t index, const Tensor& host, Tensor part) const {
@@ -187,7 +188,7 @@ Tensor ParameterStore::collect_part(std::size_t index, const Tensor& part) const
   const Shape shape = local_shape(stored.spec, tp().size());
   if (!divided(index)) return dp().rank() == 0 ? part.view(shape) : Tensor();
   const std::string name = "collect " + stored.parameter.name;
-  const Tensor own = part.defined() ? part.to(runtime::Device{}) : part;
+  const Tensor own = part.defined() ? part.to(runtime::Device{}).to(DType::kF32) : part;
   if (dp().rank() != 0) {
     if (own.defined()) dp().send(own, 0, name).wait();
     return {};
@@ -259,23 +260,15 @@ Tensor ParameterStore::owned_grads(const FlatBucket& bucket) const {
 void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
                                 std::span<float> host) {
   const ShardSpec& spec = stored.spec;
-  const PieceSlice slice = slice_of_piece(spec, piece, tp().rank(), tp().size());
-  const Shape logical = spec.pieces[piece].shape;
-  const Shape local = piece_slice_shape(spec, piece, tp().rank(), tp().size());
-  std::vector<float> values(static_cast<std::size_t>(local.elements()));
+  const LogicalRun run = logical_runs(spec, tp().rank(), tp().size())[piece];
+  std::vector<float> values(static_cast<std::size_t>(run.count));
   const std::vector<float>& scales = stored.options.piece_scales;
   const float value = stored.options.init.value * (scales.empty() ? 1.0f : scales[piece]);
-  const runtime::Philox random(seed, "init/" + spec.pieces[piece].name);
-  const std::int64_t width = logical.rank() < 2 ? 1 : logical.elements() / logical[0];
-  const std::int64_t local_width =
-      local.rank() < 2 ? 1 : local.elements() / std::max<std::int64_t>(local[0], 1);
-  const std::int64_t row_begin = spec.pieces[piece].first + (spec.dim == 0 ? slice.begin : 0);
-  const std::int64_t column_begin = spec.dim == 1 ? slice.begin : 0;
+  const runtime::Philox random(seed, "init/" + run.name);
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto row = static_cast<std::int64_t>(i) / local_width + row_begin;
-    const auto column = static_cast<std::int64_t>(i) % local_width + column_begin;
+    const std::int64_t index = run.indices.of(static_cast<std::int64_t>(i));
     const float drawn = stored.options.init.kind == Init::Kind::kNormal
-                            ? random.normal(static_cast<std::uint64_t>(row * width + column))
+                            ? random.normal(static_cast<std::uint64_t>(index))
                             : 1.0f;
     values[i] = drawn * value;
   }
@@ -323,6 +316,26 @@ Shape piece_slice_shape(const ShardSpec& spec, std::size_t piece, int rank, int 
   Shape shape = spec.pieces[piece].shape;
   if (spec.dim >= 0) shape.set(spec.dim, slice_of_piece(spec, piece, rank, ranks).count);
   return shape;
+}
+
+std::vector<LogicalRun> logical_runs(const ShardSpec& spec, int rank, int ranks) {
+  const auto width_of = [](const Shape& shape) {
+    return shape.rank() < 2 ? 1 : shape.elements() / std::max<std::int64_t>(shape[0], 1);
+  };
+  const std::int64_t stored_row = width_of(local_shape(spec, ranks));
+  std::vector<LogicalRun> runs;
+  for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
+    const PieceSlice slice = slice_of_piece(spec, piece, rank, ranks);
+    const Shape local = piece_slice_shape(spec, piece, rank, ranks);
+    const std::int64_t width = width_of(spec.pieces[piece].shape);
+    const std::int64_t row = spec.pieces[piece].first + (spec.dim == 0 ? slice.begin : 0);
+    const std::int64_t column = spec.dim == 1 ? slice.begin : 0;
+    runs.push_back({spec.pieces[piece].name,
+                    slice.local_offset * stored_row,
+                    local.elements(),
+                    {.width = width_of(local), .stride = width, .first = row * width + column}});
+  }
+  return runs;
 }
 
 void insert_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,

@@ -16,6 +16,7 @@
 #include "parallel/comm/communicator.h"
 #include "parallel/layers/flat_layout.h"
 #include "parallel/mesh/shard_spec.h"
+#include "runtime/kernels/element_indices.h"
 #include "runtime/nn/parameter.h"
 #include "runtime/quant/quantized_matrix.h"
 
@@ -78,10 +79,23 @@ struct OwnedPart {
   std::size_t parameter = 0;
   std::int64_t begin = 0;  // within the parameter's elements
   std::int64_t count = 0;
-  runtime::Tensor master{};   // fp32
+  runtime::Tensor master{};   // fp32; undefined without master weights
   runtime::Tensor grad{};     // fp32
   runtime::Tensor compute{};  // the rounded copy; undefined where kernels read the master
+
+  // What the optimizer updates.
+  const runtime::Tensor& weights() const { return master.defined() ? master : compute; }
 };
+
+// What a rank stores of a logical piece: element i, in the order of storage, is element
+// indices(i) of the whole piece, or of the whole tensor that it is a part of.
+struct LogicalRun {
+  std::string name;
+  std::int64_t begin = 0;  // within the stored parameter
+  std::int64_t count = 0;
+  runtime::ElementIndices indices;
+};
+std::vector<LogicalRun> logical_runs(const ShardSpec& spec, int rank, int ranks);
 
 struct StoredParameter {
   runtime::Parameter parameter;
@@ -170,6 +184,9 @@ class ParameterStore {
   void fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
                   std::span<float> host);
   bool rounded() const { return compute_dtype() != runtime::DType::kF32; }
+  bool has_masters() const {
+    return options_.precision.master_weights || compute_dtype() != runtime::DType::kBF16;
+  }
   // What the buffers hold: of masters, of what kernels compute with (the masters where those are
   // not rounded), of gradients.
   Extent masters_extent() const;

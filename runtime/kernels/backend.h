@@ -4,7 +4,7 @@
 //
 // Conventions. All tensors are contiguous, row-major, on this backend's device. Outputs are
 // allocated by the caller and overwritten, unless the name or comment says "accumulates". Compute
-// type `T` is fp32 or bf16: all floating tensors of a call have it unless stated; statistics,
+// type `T` is fp32, bf16 or fp16: all floating tensors of a call have it unless stated; statistics,
 // losses and parameter gradients are fp32. Sums run in a fixed order in fp32 or wider: equal inputs
 // give equal bits, whatever the number of threads (matmul: for an equal number of threads). [n] is
 // the number of tokens; sequences are packed one after the other without padding, `cu_seqlens`
@@ -16,6 +16,7 @@
 #include <span>
 #include <string_view>
 
+#include "runtime/kernels/element_indices.h"
 #include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 
@@ -99,10 +100,11 @@ class Backend {
   // ---- memory and element-wise
 
   virtual void fill(Tensor& out, float value) = 0;
-  // Same element count; converts between fp32, bf16 and fp64, copies integers of equal type.
+  // Same element count; converts between fp32 and bf16, fp16 or fp64, copies integers of equal
+  // type.
   virtual void copy(const Tensor& in, Tensor& out) = 0;
-  // out = a + b. out may be a or b. Mixed fp32/bf16 operands are allowed; the sum is rounded once
-  // to out's type.
+  // out = a + b. out may be a or b. Operands may be fp32 beside 16 bits of one kind; the sum is
+  // rounded once to out's type.
   virtual void add(const Tensor& a, const Tensor& b, Tensor& out) = 0;
   // x *= factor
   virtual void scale(Tensor& x, float factor) = 0;
@@ -121,12 +123,12 @@ class Backend {
   // ---- matrix products
 
   // out[m, n] = op(a)[m, k] · op(b)[k, n] (+ out when accumulate) (+ bias[n]); op transposes the
-  // stored matrix. a and b are both fp32 or both bf16; out is fp32 or bf16; sums run in fp32. bias
-  // (fp32) may be undefined.
+  // stored matrix. a and b have one type T; out has it too, or one of the two is fp32; sums run in
+  // fp32. bias (fp32) may be undefined.
   virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                       Tensor& out, bool accumulate = false, const Tensor& bias = {}) = 0;
   // out[m, out_rows] = a[m, in] · weightᵀ (+ bias[out_rows]); with `transposed` out[m, in] = a[m,
-  // out_rows] · weight, without bias. The weight's values are those of a's type, fp32 or bf16; they
+  // out_rows] · weight, without bias. The weight's values are those of a's type; they
   // exist in pieces that fit a cache. a and out have one type.
   virtual void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                                 Tensor& out, const Tensor& bias = {}) = 0;
@@ -238,8 +240,8 @@ class Backend {
 
   // ---- optimizer and reductions
 
-  // One fused pass over a flat span: master fp32, grad fp32 or bf16, moments fp32; when compute is
-  // defined (bf16) the updated master is also rounded into it. Decoupled weight decay (Loshchilov &
+  // One fused pass over a flat span: master fp32, grad T or fp32, moments fp32; when compute is
+  // defined (T) the updated master is also rounded into it. Decoupled weight decay (Loshchilov &
   // Hutter 2019), bias correction by step.
   virtual void adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
                      Tensor& compute, const AdamWStep& step) = 0;
@@ -247,6 +249,12 @@ class Backend {
   // with the signed map and exp_avg_sq with the unsigned one.
   virtual void adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment& exp_avg,
                           QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) = 0;
+  // Rounds fp32 to bf16, to one of the two neighbours with the probability of being near it, so
+  // that the mean is the number itself: 16 bits of Philox(seed, purpose), drawn by the index of the
+  // element in the whole matrix, are added below bf16's last one, and the rest is cut off. Infinity
+  // and not-a-numbers stay.
+  virtual void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
+                                    const ElementIndices& indices, Tensor& out) = 0;
   // Σ x², in fp64, fixed order.
   virtual double sum_of_squares(const Tensor& x) = 0;
   // True when every element is finite.

@@ -8,7 +8,7 @@ namespace tandem::runtime {
 namespace {
 
 bool is_compute_type(const Tensor& x) {
-  return x.dtype() == DType::kF32 || x.dtype() == DType::kBF16;
+  return is_compute_dtype(x.dtype());
 }
 
 // An fp32 vector of `elements`, or nothing.
@@ -288,15 +288,23 @@ void check_adamw_8bit(const Tensor& master, const Tensor& grad, const QuantizedM
                  moment->maxima.str());
 }
 
+void check_stochastic_rounding(const Tensor& in, const ElementIndices& indices, const Tensor& out) {
+  TANDEM_CHECK(in.dtype() == DType::kF32 && out.dtype() == DType::kBF16 &&
+                   in.elements() == out.elements() && indices.width > 0,
+               "stochastic rounding of {} into {}", in.str(), out.str());
+}
+
 void check_adamw(const Tensor& master, const Tensor& grad, const Tensor& exp_avg,
                  const Tensor& exp_avg_sq, const Tensor& compute) {
   const std::int64_t n = master.elements();
-  TANDEM_CHECK(
-      master.dtype() == DType::kF32 && grad.elements() == n && is_compute_type(grad) &&
-          is_optional_fp32(exp_avg, n) && is_optional_fp32(exp_avg_sq, n) &&
-          (!compute.defined() || (compute.elements() == n && compute.dtype() == DType::kBF16)),
-      "AdamW of {} with gradient {}, moments {} and {}, compute weights {}", master.str(),
-      grad.str(), exp_avg.str(), exp_avg_sq.str(), compute.str());
+  const bool rounded = compute.defined();
+  TANDEM_CHECK(master.dtype() == DType::kF32 && grad.elements() == n && is_compute_type(grad) &&
+                   is_optional_fp32(exp_avg, n) && is_optional_fp32(exp_avg_sq, n) &&
+                   (!rounded || (compute.elements() == n && is_compute_type(compute) &&
+                                 compute.dtype() != DType::kF32 &&
+                                 (grad.dtype() == DType::kF32 || grad.dtype() == compute.dtype()))),
+               "AdamW of {} with gradient {}, moments {} and {}, compute weights {}", master.str(),
+               grad.str(), exp_avg.str(), exp_avg_sq.str(), compute.str());
 }
 
 void check_sample(const Tensor& logits, const SamplingParams& params,

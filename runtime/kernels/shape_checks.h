@@ -50,6 +50,7 @@ void check_quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool
 void check_adamw_8bit(const Tensor& master, const Tensor& grad, const QuantizedMoment& exp_avg,
                       const QuantizedMoment& exp_avg_sq, const Tensor& compute);
 void check_concat(const Tensor& parts, const Tensor& out);
+void check_stochastic_rounding(const Tensor& in, const ElementIndices& indices, const Tensor& out);
 void check_adamw(const Tensor& master, const Tensor& grad, const Tensor& exp_avg,
                  const Tensor& exp_avg_sq, const Tensor& compute);
 void check_sample(const Tensor& logits, const SamplingParams& params,

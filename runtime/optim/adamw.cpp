@@ -6,16 +6,29 @@
 
 namespace tandem::runtime {
 
+namespace {
+
+void update(Tensor& master, const Tensor& grad, AdamW::State& state, Tensor& compute,
+            const AdamWStep& step) {
+  Backend& backend = backend_of(master);
+  if (state.exp_avg.eight_bit())
+    backend.adamw_8bit(master, grad, state.exp_avg.quantized(), state.exp_avg_sq.quantized(),
+                       compute, step);
+  else
+    backend.adamw(master, grad, state.exp_avg.values(), state.exp_avg_sq.values(), compute, step);
+}
+
+}  // namespace
+
 AdamW::AdamW(std::vector<OptimizerSpan> spans, const AdamWOptions& options)
     : spans_(std::move(spans)), options_(options) {
-  TANDEM_CHECK(options.offload_piece % kMomentBlock == 0, "pieces of {} elements",
-               options.offload_piece);
+  TANDEM_CHECK(options.piece % kMomentBlock == 0, "pieces of {} elements", options.piece);
   for (const OptimizerSpan& span : spans_) {
-    const bool eight_bit = options.eight_bit && span.master.elements() >= kSmallest8Bit;
-    const Device device = span.master.device();
-    const Device place = options.offload ? host_memory_of(device) : device;
-    states_.push_back({Moment(span.master, eight_bit, true, place),
-                       Moment(span.master, eight_bit, false, place)});
+    const Tensor& weights = span.weights();
+    const bool eight_bit = options.eight_bit && weights.elements() >= kSmallest8Bit;
+    const Device place = options.offload ? host_memory_of(weights.device()) : weights.device();
+    states_.push_back(
+        {Moment(weights, eight_bit, true, place), Moment(weights, eight_bit, false, place)});
   }
 }
 
@@ -29,38 +42,48 @@ void AdamW::step(double learning_rate, double grad_scale) {
                  .grad_scale = grad_scale,
                  .step = steps_};
   for (std::size_t i = 0; i < spans_.size(); ++i) {
-    step.weight_decay = spans_[i].decay ? options_.weight_decay : 0.0;
-    if (states_[i].exp_avg.device() == spans_[i].master.device())
-      update(spans_[i], states_[i], step);
+    OptimizerSpan& span = spans_[i];
+    step.weight_decay = span.decay ? options_.weight_decay : 0.0;
+    if (span.master.defined() && states_[i].exp_avg.device() == span.master.device())
+      update(span.master, span.grad, states_[i], span.compute, step);
     else
-      update_in_pieces(spans_[i], states_[i], step);
+      update_in_pieces(span, states_[i], step);
   }
 }
 
-void AdamW::update(OptimizerSpan& span, State& state, const AdamWStep& step) {
-  Backend& backend = backend_of(span.master);
-  if (state.exp_avg.eight_bit())
-    backend.adamw_8bit(span.master, span.grad, state.exp_avg.quantized(),
-                       state.exp_avg_sq.quantized(), span.compute, step);
-  else
-    backend.adamw(span.master, span.grad, state.exp_avg.values(), state.exp_avg_sq.values(),
-                  span.compute, step);
-}
-
-void AdamW::update_in_pieces(OptimizerSpan& span, State& state, const AdamWStep& step) {
-  const Device device = span.master.device();
-  const std::int64_t all = span.master.elements(), most = options_.offload_piece;
-  for (std::int64_t begin = 0; begin < all; begin += most) {
-    const std::int64_t count = std::min(most, all - begin);
+void AdamW::update_in_pieces(const OptimizerSpan& span, State& state, const AdamWStep& step) {
+  const Device device = span.weights().device();
+  const std::int64_t n = span.weights().elements();
+  for (std::int64_t begin = 0; begin < n; begin += options_.piece) {
+    const std::int64_t count = std::min(options_.piece, n - begin);
     const auto part = [&](const Tensor& whole) {
       return whole.defined() ? whole.slice(begin, {count}) : Tensor();
     };
-    OptimizerSpan piece{part(span.master), part(span.grad), part(span.compute), span.decay};
+    Tensor compute = part(span.compute), none;
+    Tensor master = span.master.defined() ? part(span.master) : compute.to(DType::kF32);
     State moments{state.exp_avg.piece(begin, count, device),
                   state.exp_avg_sq.piece(begin, count, device)};
-    update(piece, moments, step);
+    update(master, part(span.grad), moments, span.master.defined() ? compute : none, step);
+    if (!span.master.defined()) round(master, span, begin, compute);
     state.exp_avg.put_back(begin, moments.exp_avg);
     state.exp_avg_sq.put_back(begin, moments.exp_avg_sq);
+  }
+}
+
+void AdamW::round(const Tensor& from, const OptimizerSpan& span, std::int64_t begin, Tensor& to) {
+  if (!options_.stochastic_rounding) {
+    backend_of(to).copy(from, to);
+    return;
+  }
+  const std::int64_t end = begin + from.elements();
+  for (const SpanPiece& piece : span.pieces) {
+    const std::int64_t first = std::max(begin, piece.begin),
+                       count = std::min(end, piece.begin + piece.count) - first;
+    if (count <= 0) continue;
+    Tensor target = to.slice(first - begin, {count});
+    backend_of(to).round_stochastically(from.slice(first - begin, {count}), options_.seed,
+                                        fmt::format("rounding/{}/{}", steps_, piece.name),
+                                        piece.indices.from(first - piece.begin), target);
   }
 }
 

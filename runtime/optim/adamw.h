@@ -1,7 +1,10 @@
 // AdamW with decoupled weight decay (Loshchilov & Hutter 2019), one fused pass per span of fp32
-// masters: a whole parameter, or the part of it that this rank updates.
+// masters: a whole parameter, or the part of it that this rank updates. Weights in bf16 without
+// masters are updated in fp32, a piece at a time, and rounded at random by what is cut off (Zamirai
+// et al. 2021), so that updates smaller than their last place are not lost.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "runtime/optim/moment.h"
@@ -17,18 +20,35 @@ struct AdamWOptions {
   bool eight_bit = false;
   // Moments lie in the host's memory, and come to the card piece by piece when they are updated.
   bool offload = false;
-  // Elements on the card at a time; whole blocks of moments in 8 bits.
-  std::int64_t offload_piece = 1 << 24;
+  // Elements at a time, where moments lie elsewhere or weights have no masters; whole blocks of
+  // moments in 8 bits.
+  std::int64_t piece = 1 << 20;
+  // Of weights without masters; else to the nearest. Random numbers are drawn by seed, update and
+  // place in the whole parameter: it does not matter which rank has it.
+  bool stochastic_rounding = true;
+  std::uint64_t seed = 0;
 };
 // Below, bitsandbytes keeps fp32 too.
 inline constexpr std::int64_t kSmallest8Bit = 4096;
 
+// Neighbours in a span that belong to one tensor of the model.
+struct SpanPiece {
+  std::string name;
+  std::int64_t begin = 0;
+  std::int64_t count = 0;
+  ElementIndices indices;
+};
+
 // What one update works on: views of equal sizes.
 struct OptimizerSpan {
-  Tensor master;   // fp32
+  Tensor master;   // fp32; undefined: the weights are `compute` alone
   Tensor grad;     // fp32
   Tensor compute;  // gets the rounded master; undefined where kernels read the master
   bool decay = true;
+  // Where the elements stand in whole tensors; needed without masters.
+  std::vector<SpanPiece> pieces = {};
+
+  const Tensor& weights() const { return master.defined() ? master : compute; }
 };
 
 class AdamW {
@@ -48,8 +68,8 @@ class AdamW {
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
  private:
-  void update(OptimizerSpan& span, State& state, const AdamWStep& step);
-  void update_in_pieces(OptimizerSpan& span, State& state, const AdamWStep& step);
+  void update_in_pieces(const OptimizerSpan& span, State& state, const AdamWStep& step);
+  void round(const Tensor& from, const OptimizerSpan& span, std::int64_t begin, Tensor& to);
 
   std::vector<OptimizerSpan> spans_;
   std::vector<State> states_;

@@ -50,13 +50,13 @@ std::pair<float, Codes> encode(std::span<const float> block, const DynamicMap& m
 
 }  // namespace
 
-Moment::Moment(const Tensor& master, bool eight_bit, bool with_sign, Device device)
+Moment::Moment(const Tensor& weights, bool eight_bit, bool with_sign, Device device)
     : with_sign_(with_sign) {
   if (!eight_bit) {
-    values_ = Tensor::zeros(master.shape(), DType::kF32, device);
+    values_ = Tensor::zeros(weights.shape(), DType::kF32, device);
     return;
   }
-  const std::int64_t n = master.elements();
+  const std::int64_t n = weights.elements();
   quantized_.codes = Tensor::zeros({n}, DType::kU8, device);
   quantized_.maxima = Tensor::zeros({blocks_of(n)}, DType::kF32, device);
 }
@@ -79,6 +79,7 @@ Moment Moment::piece(std::int64_t begin, std::int64_t count, Device device) cons
 }
 
 void Moment::put_back(std::int64_t begin, const Moment& piece) {
+  if (piece.device() == device()) return;
   const auto copy = [&piece](const Tensor& from, const Tensor& to, std::int64_t first) {
     Tensor target = to.slice(first, from.shape());
     backend_of(piece.device()).copy(from, target);

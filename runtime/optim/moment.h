@@ -7,9 +7,9 @@ namespace tandem::runtime {
 
 class Moment {
  public:
-  // Zeros for the elements of `master`, on a device. with_sign: of gradients; else of their
+  // Zeros for the elements of `weights`, on a device. with_sign: of gradients; else of their
   // squares.
-  Moment(const Tensor& master, bool eight_bit, bool with_sign, Device device);
+  Moment(const Tensor& weights, bool eight_bit, bool with_sign, Device device);
 
   bool eight_bit() const { return quantized_.codes.defined(); }
   Tensor& values() { return values_; }
@@ -22,10 +22,10 @@ class Moment {
   void assign(const Tensor& values);
 
   Device device() const;
-  // Elements [begin, begin + count) on another device; in 8 bits, begin is a multiple of
-  // kMomentBlock.
+  // Elements [begin, begin + count) on a device: a copy, or on this one a view. In 8 bits, begin is
+  // a multiple of kMomentBlock.
   Moment piece(std::int64_t begin, std::int64_t count, Device device) const;
-  // Brings such a piece back.
+  // Brings such a copy back; a view is there already.
   void put_back(std::int64_t begin, const Moment& piece);
 
  private:

@@ -13,6 +13,7 @@ import sys
 SUBJECTS = {
     "ops": "ops",
     "optim": "optim",
+    "precision": "precision",
     "quant": "quant",
     "lora": "lora",
     "llama": "llama",

@@ -21,11 +21,12 @@ struct Variant {
   const char* name;
   DType compute;
   models::Recompute recompute;
+  bool master_weights = true;
 };
 
 std::unique_ptr<models::Model> make_model(const Variant& variant, Device device) {
   models::BuildOptions options;
-  options.precision.compute = variant.compute;
+  options.precision = {variant.compute, variant.master_weights};
   options.activations.recompute = variant.recompute;
   options.device = device;
   auto model = models::make_llama(tiny_config(), options);
@@ -83,7 +84,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Variant{"fp32_full", DType::kF32, Recompute::kFull},
                     Variant{"bf16", DType::kBF16, Recompute::kNone},
                     Variant{"bf16_selective", DType::kBF16, Recompute::kSelective},
-                    Variant{"bf16_full", DType::kBF16, Recompute::kFull}),
+                    Variant{"bf16_full", DType::kBF16, Recompute::kFull},
+                    Variant{"bf16_without_masters", DType::kBF16, Recompute::kNone, false},
+                    Variant{"fp16", DType::kF16, Recompute::kNone}),
     [](const auto& info) { return info.param.name; });
 
 // On the meta device, which has a host's memory beside it as a card has.

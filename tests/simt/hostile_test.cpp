@@ -31,7 +31,7 @@ double bound_of(DType dtype) {
 }
 
 TEST_P(HostileShapes, wide_norms) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t width : {4096, 4104, 12289}) {
       const Shape shape{3, width};
       const Tensor x = random_tensor(shape, "x", dtype), dy = random_tensor(shape, "dy", dtype),
@@ -61,7 +61,7 @@ TEST_P(HostileShapes, wide_norms) {
 
 // Windows that begin at an odd element: no 16-byte access is possible.
 TEST_P(HostileShapes, windows_that_are_not_aligned) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : kComputeTypes) {
     const Tensor whole = random_tensor({4096}, "x", dtype), other = random_tensor({4096}, "y");
     const Tensor x = whole.slice(3, {8, 40}), y = other.slice(5, {8, 40});
     const Tensor out = Tensor::zeros({8, 40}, dtype), half = Tensor::zeros({8, 20}, dtype);
@@ -99,7 +99,7 @@ TEST_P(HostileShapes, tokens_beyond_one_search) {
   std::vector<std::int32_t> values;
   for (std::int32_t i = 0; i < n; ++i) values.push_back(i < 3 || i > n - 3 ? 1 : 7 + i % 30);
   const Tensor tokens = Tensor::from(values, {n});
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : kComputeTypes) {
     const Tensor dy = random_tensor({n, width}, "dy", dtype);
     compare(
         "embedding_backward", {random_tensor({40, width}, "dw")},
@@ -160,7 +160,7 @@ TEST_P(HostileShapes, nan_and_infinity_in_logits_to_draw_from) {
 TEST_P(HostileShapes, attention_with_aligned_heads_of_every_size_class) {
   const std::vector<std::int32_t> borders = {0, 5, 75};
   const AttentionShape shape{borders, borders, true, 0.2f, 0};
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t d : {64, 72, 128, 136, 256}) {
       const Tensor qkv = random_tensor({75, 4 * d}, "qkv", dtype),
                    dout = random_tensor({75, 2 * d}, "dout", dtype);
@@ -181,7 +181,7 @@ TEST_P(HostileShapes, attention_with_aligned_heads_of_every_size_class) {
 TEST_P(HostileShapes, decoding_from_long_caches_with_aligned_heads) {
   const std::int64_t capacity = 300;
   const std::vector<std::int32_t> slots = {1, 0}, lengths = {300, 129};
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t d : {64, 256}) {
       const Tensor rows = random_tensor({2, 4 * d}, "q", dtype);
       const Shape shape{2, capacity, 2, d};

@@ -271,6 +271,12 @@ class MirrorBackend final : public Backend {
       backend.adamw_8bit(on(master), on(grad), avg, avg_sq, on(compute), step);
     });
   }
+  void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
+                            const ElementIndices& indices, Tensor& out) override {
+    each("round_stochastically", [&](Backend& backend, Copies& on) {
+      backend.round_stochastically(on(in), seed, purpose, indices, on(out));
+    });
+  }
   double sum_of_squares(const Tensor& x) override {
     return each_value<double>("sum_of_squares", [&](Backend& backend, Copies& on) {
       return backend.sum_of_squares(on(x));

@@ -90,6 +90,8 @@ struct TrainingCase {
   runtime::DType compute = runtime::DType::kF32;
   bool offload = false;  // activations and optimizer
   bool eight_bit = false;
+  bool master_weights = true;
+  train::EngineOptions engine = {};
   std::int64_t layers = 2;
   runtime::Device device = {};
   std::filesystem::path save_to = {};  // where the last step's weights go; empty: nowhere
@@ -99,6 +101,7 @@ struct TrainingTrace {
   std::vector<double> losses;
   std::vector<double> grad_norms;
   std::int64_t resident_bytes = 0;  // of parameters, gradients and optimizer, after the last step
+  std::vector<bool> skipped;        // whether each step's gradient overflowed in fp16
 };
 
 inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
@@ -107,7 +110,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
   options.lay_over(mesh);
   options.device = setup.device;
   options.activations = {setup.recompute, setup.offload};
-  options.precision.compute = setup.compute;
+  options.precision = {setup.compute, setup.master_weights};
   const auto allocated = [&] {
     return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
@@ -120,7 +123,8 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
                         .weight_decay = 0.1,
                         .eight_bit = setup.eight_bit,
                         .offload = setup.offload,
-                        .offload_piece = 2048});
+                        .piece = 2048},
+                       setup.engine);
   const std::int64_t own = setup.global_batch_size / mesh.dp.size();
   TrainingTrace trace;
   for (std::int64_t step = 0; step < setup.steps; ++step) {
@@ -147,6 +151,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     loss = mesh.replicas.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
     trace.losses.push_back(mesh.pp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
     trace.grad_norms.push_back(stats.grad_norm);
+    trace.skipped.push_back(stats.skipped);
   }
   trace.resident_bytes = allocated() - before;
   if (!setup.save_to.empty())

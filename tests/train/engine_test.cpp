@@ -14,11 +14,14 @@ using runtime::Tensor;
 
 constexpr double kBeta1 = 0.9;
 
-Engine make_engine() {
+Engine make_engine(runtime::DType compute = runtime::DType::kF32,
+                   const EngineOptions& options = {}) {
+  models::BuildOptions build;
+  build.precision.compute = compute;
   auto model =
-      models::read_config((test::golden_path("llama_tiny") / "config.json").string())->make({});
+      models::read_config((test::golden_path("llama_tiny") / "config.json").string())->make(build);
   model->parameters().initialize(1);
-  return Engine(std::move(model), parallel::single_rank_mesh(), {.beta1 = kBeta1});
+  return Engine(std::move(model), parallel::single_rank_mesh(), {.beta1 = kBeta1}, options);
 }
 
 // The buffer of parameter `index`, written from now on in this step.
@@ -94,6 +97,71 @@ TEST(Engine, a_gradient_that_is_no_number_is_an_error_and_leaves_the_weights_alo
     }
     EXPECT_EQ(engine.model().parameters().flat_master().to_vector<float>(), before);
     EXPECT_EQ(engine.optimizer().steps(), 0);
+  }
+}
+
+Engine make_fp16_engine(double initial) {
+  return make_engine(runtime::DType::kF16,
+                     {.loss_scale = {.initial = initial, .growth_interval = 2}});
+}
+
+TEST(Engine, fp16_leaves_out_an_update_that_overflows_and_lowers_the_scale) {
+  Engine engine = make_fp16_engine(1024);
+  const auto before = engine.model().parameters().flat_master().to_vector<float>();
+  for (const float bad : {INFINITY, NAN}) {
+    const StepStats stats = engine.step(
+        1, [&](std::int64_t) { gradient(engine, 2)[0] = bad; }, 1e-3, 1.0);
+    EXPECT_TRUE(stats.skipped);
+  }
+  EXPECT_EQ(engine.model().parameters().flat_master().to_vector<float>(), before);
+  EXPECT_EQ(engine.optimizer().steps(), 0);
+  EXPECT_EQ(engine.steps(), 2);
+  EXPECT_EQ(engine.loss_scaler()->scale(), 256);
+  EXPECT_EQ(engine.loss_scaler()->skipped(), 2);
+}
+
+TEST(Engine, fp16_gradients_are_divided_by_the_scale_that_the_loss_had) {
+  Engine engine = make_fp16_engine(512);
+  const StepStats stats = engine.step(
+      1,
+      [&](std::int64_t) {
+        EXPECT_EQ(engine.model().loss_scale(), 512);
+        gradient(engine, 0)[3] = 1024;
+      },
+      1e-3, 0);
+  EXPECT_FALSE(stats.skipped);
+  EXPECT_DOUBLE_EQ(stats.grad_norm, 2);
+  EXPECT_FLOAT_EQ(engine.optimizer().states()[0].exp_avg.values().span<float>()[3],
+                  static_cast<float>((1 - kBeta1) * 2));
+}
+
+TEST(Engine, the_loss_scale_is_state) {
+  const auto step = [](Engine& engine, float value) {
+    engine.step(
+        1, [&](std::int64_t) { gradient(engine, 0)[3] = value; }, 1e-3, 0);
+  };
+  Engine whole = make_fp16_engine(1024), resumed = make_fp16_engine(8);
+  step(whole, INFINITY);
+  step(whole, 1);
+  StateRegistry saved, loaded;
+  whole.register_state(saved);
+  resumed.register_state(loaded);
+  loaded.load(saved.save(), "state.json");
+  step(whole, 1);  // the second good step: the scale grows
+  step(resumed, 1);
+  EXPECT_EQ(whole.loss_scaler()->scale(), 1024);
+  EXPECT_EQ(resumed.loss_scaler()->scale(), 1024);
+  EXPECT_EQ(resumed.loss_scaler()->skipped(), 1);
+}
+
+TEST(Engine, fp16_does_not_lower_the_scale_forever) {
+  Engine engine = make_fp16_engine(1e-6);
+  try {
+    engine.step(
+        1, [&](std::int64_t) { gradient(engine, 2)[0] = NAN; }, 1e-3, 1.0);
+    FAIL() << "accepted";
+  } catch (const runtime::Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("it is not fp16 that cannot hold it"));
   }
 }
 

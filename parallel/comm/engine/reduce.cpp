@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "runtime/base/float16.h"
+
 namespace tandem::parallel {
 
 using runtime::BFloat16;
 using runtime::DType;
+using runtime::Float16;
 
 namespace {
 
@@ -35,7 +38,8 @@ struct Min {
 };
 
 template <typename T>
-using Accumulator = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
+using Accumulator =
+    std::conditional_t<std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>, float, T>;
 
 // sum[i] = ((sum[i] ∘ inputs[0][begin + i]) ∘ …) over the given inputs.
 template <typename Op, typename T>
@@ -85,8 +89,8 @@ void reduce(ReduceOp op, std::span<const void* const> inputs, void* output, std:
 }  // namespace
 
 bool can_reduce(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF64 ||
-         dtype == DType::kI32 || dtype == DType::kI64;
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16 ||
+         dtype == DType::kF64 || dtype == DType::kI32 || dtype == DType::kI64;
 }
 
 void reduce_in_rank_order(DType dtype, ReduceOp op, std::span<const void* const> inputs,
@@ -96,6 +100,8 @@ void reduce_in_rank_order(DType dtype, ReduceOp op, std::span<const void* const>
       return reduce<float>(op, inputs, output, elements);
     case DType::kBF16:
       return reduce<BFloat16>(op, inputs, output, elements);
+    case DType::kF16:
+      return reduce<Float16>(op, inputs, output, elements);
     case DType::kF64:
       return reduce<double>(op, inputs, output, elements);
     case DType::kI32:

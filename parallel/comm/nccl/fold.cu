@@ -6,6 +6,7 @@
 namespace tandem::parallel {
 
 using runtime::cuda::Bf16;
+using runtime::cuda::Fp16;
 
 namespace {
 
@@ -38,11 +39,17 @@ __device__ T widened(T x) {
 __device__ inline float widened(Bf16 x) {
   return runtime::cuda::to_float(x);
 }
+__device__ inline float widened(Fp16 x) {
+  return runtime::cuda::to_float(x);
+}
 template <typename T>
 __device__ void narrow(T& to, T x) {
   to = x;
 }
 __device__ inline void narrow(Bf16& to, float x) {
+  runtime::cuda::assign(to, x);
+}
+__device__ inline void narrow(Fp16& to, float x) {
   runtime::cuda::assign(to, x);
 }
 
@@ -79,6 +86,8 @@ void fold_parts(FoldOp op, const T* parts, int ranks, int own_rank, const T* own
 template void fold_parts(FoldOp, const float*, int, int, const float*, float*, std::int64_t,
                          cudaStream_t);
 template void fold_parts(FoldOp, const Bf16*, int, int, const Bf16*, Bf16*, std::int64_t,
+                         cudaStream_t);
+template void fold_parts(FoldOp, const Fp16*, int, int, const Fp16*, Fp16*, std::int64_t,
                          cudaStream_t);
 template void fold_parts(FoldOp, const double*, int, int, const double*, double*, std::int64_t,
                          cudaStream_t);

@@ -182,6 +182,8 @@ class NcclTransport : public DeviceTransport {
         return fold_as<float>(reduction.op, parts, own, out, bytes);
       case DType::kBF16:
         return fold_as<__nv_bfloat16>(reduction.op, parts, own, out, bytes);
+      case DType::kF16:
+        return fold_as<__half>(reduction.op, parts, own, out, bytes);
       case DType::kF64:
         return fold_as<double>(reduction.op, parts, own, out, bytes);
       case DType::kI32:

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/base/float16.h"
+#include "runtime/base/float8.h"
 
 namespace tandem::runtime::cpu {
 namespace {
@@ -24,6 +25,24 @@ void convert(const Tensor& in, Tensor& out) {
     else
       to[i] = static_cast<Out>(static_cast<float>(from[i]));
   }
+}
+
+// Numbers of 8 bits are read into any type that is computed with, and written from fp32. False
+// where neither is asked for.
+template <typename Eight>
+bool convert_8_bit(const Tensor& in, Tensor& out) {
+  const DType from = in.dtype(), to = out.dtype(), eight = dtype_of<Eight>();
+  if (from == DType::kF32 && to == eight)
+    convert<float, Eight>(in, out);
+  else if (from == eight && to == DType::kF32)
+    convert<Eight, float>(in, out);
+  else if (from == eight && to == DType::kBF16)
+    convert<Eight, BFloat16>(in, out);
+  else if (from == eight && to == DType::kF16)
+    convert<Eight, Float16>(in, out);
+  else
+    return false;
+  return true;
 }
 
 }  // namespace
@@ -63,6 +82,7 @@ void copy_other(const Tensor& in, Tensor& out) {
   if (from == DType::kF16 && to == DType::kBF16) return convert<Float16, BFloat16>(in, out);
   if (from == DType::kF32 && to == DType::kF16) return convert<float, Float16>(in, out);
   if (from == DType::kBF16 && to == DType::kF16) return convert<BFloat16, Float16>(in, out);
+  if (convert_8_bit<Float8E4M3>(in, out) || convert_8_bit<Float8E5M2>(in, out)) return;
   TANDEM_CHECK(false, "copy of {} into {}", in.str(), out.str());
 }
 

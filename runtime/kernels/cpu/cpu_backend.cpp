@@ -26,7 +26,7 @@ namespace tandem::runtime::cpu {
 // ---- memory and element-wise
 
 void CpuBackend::fill(Tensor& out, float value) {
-  if (out.dtype() == DType::kF32 || out.dtype() == DType::kBF16)
+  if (is_compute_dtype(out.dtype()))
     by_type(out.dtype(), [&](auto t) {
       typed<decltype(t)>().fill(pointer<decltype(t)>(out), out.elements(), value);
     });
@@ -36,8 +36,9 @@ void CpuBackend::fill(Tensor& out, float value) {
 
 void CpuBackend::copy(const Tensor& in, Tensor& out) {
   check_same_elements(in, out);
-  const auto native = [](DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; };
-  if (!native(in.dtype()) || !native(out.dtype())) return copy_other(in, out);
+  const bool kernels = is_compute_dtype(in.dtype()) && is_compute_dtype(out.dtype());
+  const bool between_16_bit = in.dtype() != DType::kF32 && out.dtype() != DType::kF32;
+  if (!kernels || between_16_bit) return copy_other(in, out);
   by_types(in.dtype(), out.dtype(), [&](auto a, auto b) {
     mixed<decltype(a), decltype(b)>().convert(pointer<decltype(a)>(in), in.elements(),
                                               pointer<decltype(b)>(out));
@@ -47,14 +48,15 @@ void CpuBackend::copy(const Tensor& in, Tensor& out) {
 void CpuBackend::add(const Tensor& a, const Tensor& b, Tensor& out) {
   check_same_elements(a, b);
   check_same_elements(a, out);
+  if (a.dtype() == DType::kF32 && b.dtype() != DType::kF32) return add(b, a, out);
   by_types(a.dtype(), out.dtype(), [&](auto in, auto to) {
     using In = decltype(in);
     using Out = decltype(to);
     if (b.dtype() == DType::kF32)
-      mixed<In, Out>().add_fp32(pointer<In>(a), pointer<float>(b), a.elements(), pointer<Out>(out));
-    else
-      mixed<In, Out>().add_bf16(pointer<In>(a), pointer<Bf16Bits>(b), a.elements(),
-                                pointer<Out>(out));
+      return mixed<In, Out>().add_fp32(pointer<In>(a), pointer<float>(b), a.elements(),
+                                       pointer<Out>(out));
+    TANDEM_CHECK(b.dtype() == a.dtype(), "{} + {}", a.str(), b.str());
+    mixed<In, Out>().add_same(pointer<In>(a), pointer<In>(b), a.elements(), pointer<Out>(out));
   });
 }
 
@@ -82,9 +84,11 @@ void CpuBackend::gather_rows(const Tensor& x, const Tensor& rows, Tensor& out) {
 void CpuBackend::scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& out) {
   if (out.dtype() == DType::kF32) return embedding_backward(rows, x, 0, out);
   check_scatter(x, rows, out);
-  typed<Bf16Bits>().scatter_add_same(pointer<Bf16Bits>(x), pointer<std::int32_t>(rows),
-                                     rows.elements(), rows_of(out), width_of(x),
-                                     pointer<Bf16Bits>(out));
+  by_type(x.dtype(), [&](auto t) {
+    using T = decltype(t);
+    typed<T>().scatter_add_same(pointer<T>(x), pointer<std::int32_t>(rows), rows.elements(),
+                                rows_of(out), width_of(x), pointer<T>(out));
+  });
 }
 
 // ---- matrix products
@@ -356,11 +360,12 @@ void CpuBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tens
                        Tensor& compute, const AdamWStep& step) {
   check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
   const AdamWTask task = adamw_task(step);
-  by_type(grad.dtype(), [&](auto t) {
-    using T = decltype(t);
-    typed<T>().adamw(pointer<float>(master), pointer<T>(grad), pointer<float>(exp_avg),
-                     pointer<float>(exp_avg_sq), pointer<Bf16Bits>(compute), master.elements(),
-                     task);
+  by_types(grad.dtype(), compute_dtype_of(compute), [&](auto t, auto c) {
+    using Grad = decltype(t);
+    using Compute = decltype(c);
+    mixed<Grad, Compute>().adamw(pointer<float>(master), pointer<Grad>(grad),
+                                 pointer<float>(exp_avg), pointer<float>(exp_avg_sq),
+                                 pointer<Compute>(compute), master.elements(), task);
   });
 }
 

@@ -86,6 +86,8 @@ class CpuBackend final : public Backend {
              Tensor& compute, const AdamWStep& step) override;
   void adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment& exp_avg,
                   QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) override;
+  void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
+                            const ElementIndices& indices, Tensor& out) override;
   double sum_of_squares(const Tensor& x) override;
   bool all_finite(const Tensor& x) override;
 

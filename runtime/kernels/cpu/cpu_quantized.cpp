@@ -70,12 +70,13 @@ void CpuBackend::adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment&
                             QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) {
   check_adamw_8bit(master, grad, exp_avg, exp_avg_sq, compute);
   const AdamWTask task = adamw_task(step);
-  by_type(grad.dtype(), [&](auto t) {
-    using T = decltype(t);
-    typed<T>().adamw_8bit(pointer<float>(master), pointer<T>(grad),
-                          coded(exp_avg, signed_dynamic_map()),
-                          coded(exp_avg_sq, unsigned_dynamic_map()), pointer<Bf16Bits>(compute),
-                          master.elements(), task);
+  by_types(grad.dtype(), compute_dtype_of(compute), [&](auto t, auto c) {
+    using Grad = decltype(t);
+    using Compute = decltype(c);
+    mixed<Grad, Compute>().adamw_8bit(pointer<float>(master), pointer<Grad>(grad),
+                                      coded(exp_avg, signed_dynamic_map()),
+                                      coded(exp_avg_sq, unsigned_dynamic_map()),
+                                      pointer<Compute>(compute), master.elements(), task);
   });
 }
 

@@ -1,7 +1,7 @@
 // The functions that exist once per instruction set (isa/), as a table that is chosen when the
 // program starts. They take plain pointers and sizes: shapes and dtypes are settled before
-// (cpu_backend.cpp). T is float or Bf16Bits. What each one computes is said in kernels/backend.h;
-// parameters are in that order, tensors as pointers.
+// (cpu_backend.cpp). T is float, Bf16Bits or Fp16Bits. What each one computes is said in
+// kernels/backend.h; parameters are in that order, tensors as pointers.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,10 @@
 namespace tandem::runtime::cpu {
 
 using Bf16Bits = std::uint16_t;
+// A struct, so that templates tell it from bf16.
+struct Fp16Bits {
+  std::uint16_t bits;
+};
 
 // [distances, heads], see DistanceBias; no bias where `values` is null.
 struct BiasTask {
@@ -99,12 +103,6 @@ struct TypedKernels {
 
   double (*sum_of_squares)(const T* x, Count n);
   bool (*all_finite)(const T* x, Count n);
-  // compute may be null.
-  void (*adamw)(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16Bits* compute,
-                Count n, const AdamWTask& task);
-  void (*adamw_8bit)(float* master, const T* grad, const CodedMoment& exp_avg,
-                     const CodedMoment& exp_avg_sq, Bf16Bits* compute, Count n,
-                     const AdamWTask& task);
 
   // Rows and columns of a quantized matrix, one row after the other. Columns of nf4 begin and end
   // at blocks.
@@ -129,19 +127,28 @@ struct MixedKernels {
                            std::int64_t first_column, const float* g_logp, const float* entropy,
                            const float* g_entropy, Rows n, Count width, Out* dlogits);
   void (*add_fp32)(const In* a, const float* b, Count n, Out* out);
-  void (*add_bf16)(const In* a, const Bf16Bits* b, Count n, Out* out);
+  void (*add_same)(const In* a, const In* b, Count n, Out* out);
   void (*gemm)(const In* a, bool transpose_a, const In* b, bool transpose_b, Rows m, Count n,
                Count k, Out* out, Count out_row, bool accumulate, const float* bias);
+  // Of a gradient of type In; compute may be null.
+  void (*adamw)(float* master, const In* grad, float* exp_avg, float* exp_avg_sq, Out* compute,
+                Count n, const AdamWTask& task);
+  void (*adamw_8bit)(float* master, const In* grad, const CodedMoment& exp_avg,
+                     const CodedMoment& exp_avg_sq, Out* compute, Count n, const AdamWTask& task);
 };
 
 struct KernelTable {
   bool gemm_wins = false;  // gemm, rather than oneDNN's product
   TypedKernels<float> f32;
   TypedKernels<Bf16Bits> bf16;
+  TypedKernels<Fp16Bits> fp16;
   MixedKernels<float, float> f32_f32;
   MixedKernels<float, Bf16Bits> f32_bf16;
   MixedKernels<Bf16Bits, float> bf16_f32;
   MixedKernels<Bf16Bits, Bf16Bits> bf16_bf16;
+  MixedKernels<float, Fp16Bits> f32_fp16;
+  MixedKernels<Fp16Bits, float> fp16_f32;
+  MixedKernels<Fp16Bits, Fp16Bits> fp16_fp16;
   // e[i] = exp((x[i] − maximum) · factor): the weights of a sampling distribution, 0 for NaN.
   void (*exponentials)(const float* x, std::int64_t n, float maximum, float factor, float* e);
 };

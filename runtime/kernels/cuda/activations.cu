@@ -175,17 +175,24 @@ void gated_backward(Activation activation, const T* gate_up, const T* dy, std::i
 
 template void activation_forward(Activation, const float*, std::int64_t, float*, cudaStream_t);
 template void activation_forward(Activation, const Bf16*, std::int64_t, Bf16*, cudaStream_t);
+template void activation_forward(Activation, const Fp16*, std::int64_t, Fp16*, cudaStream_t);
 template void activation_backward(Activation, const float*, std::int64_t, const float*, float*,
                                   cudaStream_t);
 template void activation_backward(Activation, const Bf16*, std::int64_t, const Bf16*, Bf16*,
+                                  cudaStream_t);
+template void activation_backward(Activation, const Fp16*, std::int64_t, const Fp16*, Fp16*,
                                   cudaStream_t);
 template void gated_forward(Activation, const float*, std::int64_t, std::int64_t, float*,
                             cudaStream_t);
 template void gated_forward(Activation, const Bf16*, std::int64_t, std::int64_t, Bf16*,
                             cudaStream_t);
+template void gated_forward(Activation, const Fp16*, std::int64_t, std::int64_t, Fp16*,
+                            cudaStream_t);
 template void gated_backward(Activation, const float*, const float*, std::int64_t, std::int64_t,
                              float*, cudaStream_t);
 template void gated_backward(Activation, const Bf16*, const Bf16*, std::int64_t, std::int64_t,
                              Bf16*, cudaStream_t);
+template void gated_backward(Activation, const Fp16*, const Fp16*, std::int64_t, std::int64_t,
+                             Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

@@ -7,9 +7,9 @@ namespace tandem::runtime::cuda {
 
 constexpr unsigned kBlock = 256;
 
-template <typename T>
-__global__ void adamw_kernel(float* master, const T* grad, float* exp_avg, float* exp_avg_sq,
-                             Bf16* compute, std::int64_t n, AdamWTask task, bool aligned) {
+template <typename Grad, typename Compute>
+__global__ void adamw_kernel(float* master, const Grad* grad, float* exp_avg, float* exp_avg_sq,
+                             Compute* compute, std::int64_t n, AdamWTask task, bool aligned) {
   const std::int64_t i = global_thread() * kPack, count = n - i;
   if (count <= 0) return;
   const Pack g = load(grad + i, count, aligned);
@@ -29,17 +29,27 @@ __global__ void adamw_kernel(float* master, const T* grad, float* exp_avg, float
   if (compute != nullptr) store(compute + i, p, count, aligned);
 }
 
-template <typename T>
-void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
+template <typename Grad, typename Compute>
+void adamw(float* master, const Grad* grad, float* exp_avg, float* exp_avg_sq, Compute* compute,
            std::int64_t n, const AdamWTask& task, cudaStream_t stream) {
-  launch(adamw_kernel<T>, grid_for(ceil_div(n, kPack), kBlock), kBlock, 0, stream, master, grad,
-         exp_avg, exp_avg_sq, compute, n, task,
+  launch(adamw_kernel<Grad, Compute>, grid_for(ceil_div(n, kPack), kBlock), kBlock, 0, stream,
+         master, grad, exp_avg, exp_avg_sq, compute, n, task,
          aligned16(master, grad, exp_avg, exp_avg_sq, compute));
 }
 
+template void adamw(float*, const float*, float*, float*, float*, std::int64_t, const AdamWTask&,
+                    cudaStream_t);
 template void adamw(float*, const float*, float*, float*, Bf16*, std::int64_t, const AdamWTask&,
                     cudaStream_t);
+template void adamw(float*, const float*, float*, float*, Fp16*, std::int64_t, const AdamWTask&,
+                    cudaStream_t);
+template void adamw(float*, const Bf16*, float*, float*, float*, std::int64_t, const AdamWTask&,
+                    cudaStream_t);
 template void adamw(float*, const Bf16*, float*, float*, Bf16*, std::int64_t, const AdamWTask&,
+                    cudaStream_t);
+template void adamw(float*, const Fp16*, float*, float*, float*, std::int64_t, const AdamWTask&,
+                    cudaStream_t);
+template void adamw(float*, const Fp16*, float*, float*, Fp16*, std::int64_t, const AdamWTask&,
                     cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

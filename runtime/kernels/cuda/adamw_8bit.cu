@@ -47,9 +47,9 @@ __device__ inline void encode(const DeviceMoment& moment, std::int64_t i, bool i
   if (threadIdx.x == 0) moment.maxima[blockIdx.x] = maximum;
 }
 
-template <typename T>
-__global__ void adamw_8bit_kernel(float* master, const T* grad, DeviceMoment exp_avg,
-                                  DeviceMoment exp_avg_sq, Bf16* compute, std::int64_t n,
+template <typename Grad, typename Compute>
+__global__ void adamw_8bit_kernel(float* master, const Grad* grad, DeviceMoment exp_avg,
+                                  DeviceMoment exp_avg_sq, Compute* compute, std::int64_t n,
                                   AdamWTask task) {
   __shared__ float shared[kNeighbours];
   const std::int64_t i = global_thread();
@@ -70,17 +70,27 @@ __global__ void adamw_8bit_kernel(float* master, const T* grad, DeviceMoment exp
   encode(exp_avg_sq, i, inside, v, shared);
 }
 
-template <typename T>
-void adamw_8bit(float* master, const T* grad, const DeviceMoment& exp_avg,
-                const DeviceMoment& exp_avg_sq, Bf16* compute, std::int64_t n,
+template <typename Grad, typename Compute>
+void adamw_8bit(float* master, const Grad* grad, const DeviceMoment& exp_avg,
+                const DeviceMoment& exp_avg_sq, Compute* compute, std::int64_t n,
                 const AdamWTask& task, cudaStream_t stream) {
-  launch(adamw_8bit_kernel<T>, grid_for(n, kNeighbours), kNeighbours, 0, stream, master, grad,
-         exp_avg, exp_avg_sq, compute, n, task);
+  launch(adamw_8bit_kernel<Grad, Compute>, grid_for(n, kNeighbours), kNeighbours, 0, stream, master,
+         grad, exp_avg, exp_avg_sq, compute, n, task);
 }
 
+template void adamw_8bit(float*, const float*, const DeviceMoment&, const DeviceMoment&, float*,
+                         std::int64_t, const AdamWTask&, cudaStream_t);
 template void adamw_8bit(float*, const float*, const DeviceMoment&, const DeviceMoment&, Bf16*,
                          std::int64_t, const AdamWTask&, cudaStream_t);
+template void adamw_8bit(float*, const float*, const DeviceMoment&, const DeviceMoment&, Fp16*,
+                         std::int64_t, const AdamWTask&, cudaStream_t);
+template void adamw_8bit(float*, const Bf16*, const DeviceMoment&, const DeviceMoment&, float*,
+                         std::int64_t, const AdamWTask&, cudaStream_t);
 template void adamw_8bit(float*, const Bf16*, const DeviceMoment&, const DeviceMoment&, Bf16*,
+                         std::int64_t, const AdamWTask&, cudaStream_t);
+template void adamw_8bit(float*, const Fp16*, const DeviceMoment&, const DeviceMoment&, float*,
+                         std::int64_t, const AdamWTask&, cudaStream_t);
+template void adamw_8bit(float*, const Fp16*, const DeviceMoment&, const DeviceMoment&, Fp16*,
                          std::int64_t, const AdamWTask&, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

@@ -193,5 +193,8 @@ template void attention_backward(const AttentionInputs<float>&, const AttentionG
 template void attention_backward(const AttentionInputs<Bf16>&, const AttentionGradients<Bf16>&,
                                  const AttentionTile*, std::int64_t, const AttentionTile*,
                                  std::int64_t, cudaStream_t);
+template void attention_backward(const AttentionInputs<Fp16>&, const AttentionGradients<Fp16>&,
+                                 const AttentionTile*, std::int64_t, const AttentionTile*,
+                                 std::int64_t, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

@@ -94,5 +94,7 @@ template void attention_forward(const AttentionInputs<float>&, const AttentionTi
                                 float*, float*, cudaStream_t);
 template void attention_forward(const AttentionInputs<Bf16>&, const AttentionTile*, std::int64_t,
                                 Bf16*, float*, cudaStream_t);
+template void attention_forward(const AttentionInputs<Fp16>&, const AttentionTile*, std::int64_t,
+                                Fp16*, float*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

@@ -41,9 +41,13 @@ template void add_columns(const float*, std::int64_t, std::int64_t, float, std::
                           std::int64_t, float*, cudaStream_t);
 template void add_columns(const Bf16*, std::int64_t, std::int64_t, float, std::int64_t,
                           std::int64_t, Bf16*, cudaStream_t);
+template void add_columns(const Fp16*, std::int64_t, std::int64_t, float, std::int64_t,
+                          std::int64_t, Fp16*, cudaStream_t);
 template void take_columns(const float*, std::int64_t, std::int64_t, float, std::int64_t,
                            std::int64_t, float*, cudaStream_t);
 template void take_columns(const Bf16*, std::int64_t, std::int64_t, float, std::int64_t,
                            std::int64_t, Bf16*, cudaStream_t);
+template void take_columns(const Fp16*, std::int64_t, std::int64_t, float, std::int64_t,
+                           std::int64_t, Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

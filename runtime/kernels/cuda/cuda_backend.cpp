@@ -4,10 +4,12 @@
 #include <cstring>
 #include <mutex>
 
+#include "runtime/base/float16.h"
 #include "runtime/base/random.h"
 #include "runtime/device/cuda_support.h"
 #include "runtime/kernels/backends.h"
 #include "runtime/kernels/cuda/compute_stream.h"
+#include "runtime/kernels/cuda/rounding.h"
 #include "runtime/kernels/cuda/typed.h"
 #include "runtime/kernels/shape_checks.h"
 
@@ -49,6 +51,8 @@ std::uint64_t bits_of(DType dtype, float value) {
       return bits_as<float>(value);
     case DType::kBF16:
       return bits_as<BFloat16>(value);
+    case DType::kF16:
+      return bits_as<Float16>(value);
     case DType::kF64:
       return bits_as<double>(value);
     case DType::kI64:
@@ -110,6 +114,10 @@ void CudaBackend::copy_on_device(const Tensor& in, Tensor& out) {
     run(float{}, Bf16{});
   else if (from == DType::kBF16 && to == DType::kF32)
     run(Bf16{}, float{});
+  else if (from == DType::kF32 && to == DType::kF16)
+    run(float{}, Fp16{});
+  else if (from == DType::kF16 && to == DType::kF32)
+    run(Fp16{}, float{});
   else
     TANDEM_CHECK(false, "copy of {} into {}", in.str(), out.str());
 }
@@ -137,12 +145,16 @@ void CudaBackend::copy(const Tensor& in, Tensor& out) {
 void CudaBackend::add(const Tensor& a, const Tensor& b, Tensor& out) {
   check_same_elements(a, b);
   check_same_elements(a, out);
+  if (a.dtype() == DType::kF32 && b.dtype() != DType::kF32) return add(b, a, out);
   const Call call(context_, "add", {&a, &b, &out});
-  by_types(a.dtype(), b.dtype(), [&](auto x, auto y) {
-    by_type(out.dtype(), [&](auto z) {
-      cuda::add(pointer<decltype(x)>(a), pointer<decltype(y)>(b), a.elements(),
-                pointer<decltype(z)>(out), context_.stream());
-    });
+  by_types(a.dtype(), out.dtype(), [&](auto in, auto to) {
+    using In = decltype(in);
+    using Out = decltype(to);
+    if (b.dtype() == DType::kF32)
+      return cuda::add(pointer<In>(a), pointer<float>(b), a.elements(), pointer<Out>(out),
+                       context_.stream());
+    TANDEM_CHECK(b.dtype() == a.dtype(), "{} + {}", a.str(), b.str());
+    cuda::add(pointer<In>(a), pointer<In>(b), a.elements(), pointer<Out>(out), context_.stream());
   });
 }
 
@@ -448,11 +460,21 @@ void CudaBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Ten
   check_adamw(master, grad, exp_avg, exp_avg_sq, compute);
   const Call call(context_, "adamw", {&master, &grad});
   const AdamWTask task = adamw_task(step);
-  by_type(grad.dtype(), [&](auto t) {
+  by_types(grad.dtype(), compute_dtype_of(compute), [&](auto t, auto c) {
     cuda::adamw(pointer<float>(master), pointer<decltype(t)>(grad), pointer<float>(exp_avg),
-                pointer<float>(exp_avg_sq), pointer<Bf16>(compute), master.elements(), task,
+                pointer<float>(exp_avg_sq), pointer<decltype(c)>(compute), master.elements(), task,
                 context_.stream());
   });
+}
+
+void CudaBackend::round_stochastically(const Tensor& in, std::uint64_t seed,
+                                       std::string_view purpose, const ElementIndices& indices,
+                                       Tensor& out) {
+  check_stochastic_rounding(in, indices, out);
+  const Call call(context_, "round_stochastically", {&in, &out});
+  const Philox random(seed, purpose);
+  cuda::round_stochastically(pointer<float>(in), in.elements(), random.key(), random.stream(),
+                             indices, pointer<Bf16>(out), context_.stream());
 }
 
 double CudaBackend::sum_of_squares(const Tensor& x) {

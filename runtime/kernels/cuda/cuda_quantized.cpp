@@ -43,9 +43,9 @@ void CudaBackend::adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment
   };
   const DeviceMoment avg = on_device(exp_avg, signed_dynamic_map()),
                      avg_sq = on_device(exp_avg_sq, unsigned_dynamic_map());
-  by_type(grad.dtype(), [&](auto t) {
+  by_types(grad.dtype(), compute_dtype_of(compute), [&](auto t, auto c) {
     cuda::adamw_8bit(pointer<float>(master), pointer<decltype(t)>(grad), avg, avg_sq,
-                     pointer<Bf16>(compute), master.elements(), task, context_.stream());
+                     pointer<decltype(c)>(compute), master.elements(), task, context_.stream());
   });
 }
 

@@ -99,7 +99,10 @@ template void kv_cache_write(const HeadRows<const float>&, const std::int32_t*, 
                              std::int64_t, std::int64_t, float*, cudaStream_t);
 template void kv_cache_write(const HeadRows<const Bf16>&, const std::int32_t*, const std::int32_t*,
                              std::int64_t, std::int64_t, Bf16*, cudaStream_t);
+template void kv_cache_write(const HeadRows<const Fp16>&, const std::int32_t*, const std::int32_t*,
+                             std::int64_t, std::int64_t, Fp16*, cudaStream_t);
 template void attention_decode(const DecodeInputs<float>&, float*, cudaStream_t);
 template void attention_decode(const DecodeInputs<Bf16>&, Bf16*, cudaStream_t);
+template void attention_decode(const DecodeInputs<Fp16>&, Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

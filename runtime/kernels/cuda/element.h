@@ -1,4 +1,4 @@
-// Element types on the device: fp32 and bf16 are computed with in fp32 and moved eight at a time,
+// Element types on the device: all are computed with in fp32 and moved eight at a time,
 // in 16-byte words where the address allows. For .cu files only.
 #pragma once
 
@@ -17,6 +17,9 @@ __device__ inline float to_float(double x) {
 __device__ inline float to_float(Bf16 x) {
   return __bfloat162float(x);
 }
+__device__ inline float to_float(Fp16 x) {
+  return __half2float(x);
+}
 
 __device__ inline void assign(float& to, float x) {
   to = x;
@@ -26,6 +29,9 @@ __device__ inline void assign(double& to, float x) {
 }
 __device__ inline void assign(Bf16& to, float x) {
   to = __float2bfloat16_rn(x);
+}
+__device__ inline void assign(Fp16& to, float x) {
+  to = __float2half_rn(x);
 }
 
 // What is stored of x in type T, as a float.
@@ -58,19 +64,36 @@ __device__ inline Pack load_whole(const Bf16* p) {
   return {{low_half(w.x), high_half(w.x), low_half(w.y), high_half(w.y), low_half(w.z),
            high_half(w.z), low_half(w.w), high_half(w.w)}};
 }
+__device__ inline float fp16_at(unsigned word, int shift) {
+  return __half2float(__ushort_as_half(static_cast<unsigned short>(word >> shift)));
+}
+__device__ inline Pack load_whole(const Fp16* p) {
+  const uint4 w = *reinterpret_cast<const uint4*>(p);
+  return {{fp16_at(w.x, 0), fp16_at(w.x, 16), fp16_at(w.y, 0), fp16_at(w.y, 16), fp16_at(w.z, 0),
+           fp16_at(w.z, 16), fp16_at(w.w, 0), fp16_at(w.w, 16)}};
+}
 __device__ inline void store_whole(float* p, const Pack& x) {
   auto* words = reinterpret_cast<float4*>(p);
   words[0] = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
   words[1] = make_float4(x.v[4], x.v[5], x.v[6], x.v[7]);
 }
-__device__ inline unsigned pair_of(float low, float high) {
-  const unsigned a = __bfloat16_as_ushort(__float2bfloat16_rn(low));
-  const unsigned b = __bfloat16_as_ushort(__float2bfloat16_rn(high));
-  return a | b << 16;
+__device__ inline unsigned bits_of(Bf16 x) {
+  return __bfloat16_as_ushort(x);
 }
-__device__ inline void store_whole(Bf16* p, const Pack& x) {
-  *reinterpret_cast<uint4*>(p) = make_uint4(pair_of(x.v[0], x.v[1]), pair_of(x.v[2], x.v[3]),
-                                            pair_of(x.v[4], x.v[5]), pair_of(x.v[6], x.v[7]));
+__device__ inline unsigned bits_of(Fp16 x) {
+  return __half_as_ushort(x);
+}
+template <typename T>
+__device__ inline unsigned pair_of(float low, float high) {
+  T a, b;
+  assign(a, low);
+  assign(b, high);
+  return bits_of(a) | bits_of(b) << 16;
+}
+template <typename T>
+__device__ inline void store_whole(T* p, const Pack& x) {
+  *reinterpret_cast<uint4*>(p) = make_uint4(pair_of<T>(x.v[0], x.v[1]), pair_of<T>(x.v[2], x.v[3]),
+                                            pair_of<T>(x.v[4], x.v[5]), pair_of<T>(x.v[6], x.v[7]));
 }
 
 // ---- the first `count` elements; the others read as 0 and are not written

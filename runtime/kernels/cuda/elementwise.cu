@@ -77,20 +77,28 @@ void scale(T* x, std::int64_t n, float factor, cudaStream_t stream) {
 }
 
 template void convert(const float*, std::int64_t, Bf16*, cudaStream_t);
+template void convert(const float*, std::int64_t, Fp16*, cudaStream_t);
 template void convert(const Bf16*, std::int64_t, float*, cudaStream_t);
+template void convert(const Fp16*, std::int64_t, float*, cudaStream_t);
 template void convert(const double*, std::int64_t, float*, cudaStream_t);
 template void convert(const double*, std::int64_t, Bf16*, cudaStream_t);
+template void convert(const double*, std::int64_t, Fp16*, cudaStream_t);
 template void convert(const float*, std::int64_t, double*, cudaStream_t);
 template void convert(const Bf16*, std::int64_t, double*, cudaStream_t);
+template void convert(const Fp16*, std::int64_t, double*, cudaStream_t);
 template void add(const float*, const float*, std::int64_t, float*, cudaStream_t);
 template void add(const float*, const float*, std::int64_t, Bf16*, cudaStream_t);
-template void add(const float*, const Bf16*, std::int64_t, float*, cudaStream_t);
-template void add(const float*, const Bf16*, std::int64_t, Bf16*, cudaStream_t);
+template void add(const float*, const float*, std::int64_t, Fp16*, cudaStream_t);
 template void add(const Bf16*, const float*, std::int64_t, float*, cudaStream_t);
+template void add(const Fp16*, const float*, std::int64_t, float*, cudaStream_t);
 template void add(const Bf16*, const float*, std::int64_t, Bf16*, cudaStream_t);
+template void add(const Fp16*, const float*, std::int64_t, Fp16*, cudaStream_t);
 template void add(const Bf16*, const Bf16*, std::int64_t, float*, cudaStream_t);
+template void add(const Fp16*, const Fp16*, std::int64_t, float*, cudaStream_t);
 template void add(const Bf16*, const Bf16*, std::int64_t, Bf16*, cudaStream_t);
+template void add(const Fp16*, const Fp16*, std::int64_t, Fp16*, cudaStream_t);
 template void scale(float*, std::int64_t, float, cudaStream_t);
 template void scale(Bf16*, std::int64_t, float, cudaStream_t);
+template void scale(Fp16*, std::int64_t, float, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

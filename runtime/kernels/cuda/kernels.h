@@ -1,9 +1,10 @@
 // The host side of the kernels: each function launches on `stream` what kernels/backend.h says
-// under its name. Shapes and dtypes are settled before (cuda_backend.cpp); T is float or Bf16.
-// Files are named after the sections here.
+// under its name. Shapes and dtypes are settled before (cuda_backend.cpp); T is float, Bf16 or
+// Fp16. Files are named after the sections here.
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #include <cstdint>
@@ -13,12 +14,13 @@
 namespace tandem::runtime::cuda {
 
 using Bf16 = __nv_bfloat16;
+using Fp16 = __half;
 
 // ---- elementwise.cu
 
 // The low `element_bytes` of `bits` in every element.
 void fill(void* out, std::int64_t n, int element_bytes, std::uint64_t bits, cudaStream_t stream);
-// In and Out: float, double, Bf16; not twice the same.
+// In and Out: float, double, Bf16, Fp16; not twice the same.
 template <typename In, typename Out>
 void convert(const In* in, std::int64_t n, Out* out, cudaStream_t stream);
 template <typename A, typename B, typename Out>
@@ -214,8 +216,8 @@ void quantized_matmul(const T* a, const QuantizedRows& weight, bool transposed, 
 // ---- adamw.cu
 
 // compute may be null.
-template <typename T>
-void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
+template <typename Grad, typename Compute>
+void adamw(float* master, const Grad* grad, float* exp_avg, float* exp_avg_sq, Compute* compute,
            std::int64_t n, const AdamWTask& task, cudaStream_t stream);
 
 // ---- adamw_8bit.cu
@@ -227,9 +229,9 @@ struct DeviceMoment {
   const float* values;
   const float* bounds;
 };
-template <typename T>
-void adamw_8bit(float* master, const T* grad, const DeviceMoment& exp_avg,
-                const DeviceMoment& exp_avg_sq, Bf16* compute, std::int64_t n,
+template <typename Grad, typename Compute>
+void adamw_8bit(float* master, const Grad* grad, const DeviceMoment& exp_avg,
+                const DeviceMoment& exp_avg_sq, Compute* compute, std::int64_t n,
                 const AdamWTask& task, cudaStream_t stream);
 
 // ---- sample.cu

@@ -111,11 +111,17 @@ template void layer_norm_forward(const float*, const float*, const float*, const
 template void layer_norm_forward(const Bf16*, const Bf16*, const float*, const float*, float,
                                  std::int64_t, std::int64_t, Bf16*, Bf16*, float*, float*,
                                  cudaStream_t);
+template void layer_norm_forward(const Fp16*, const Fp16*, const float*, const float*, float,
+                                 std::int64_t, std::int64_t, Fp16*, Fp16*, float*, float*,
+                                 cudaStream_t);
 template void layer_norm_backward(const float*, const float*, const float*, const float*,
                                   const float*, const float*, std::int64_t, std::int64_t, float*,
                                   float*, cudaStream_t);
 template void layer_norm_backward(const Bf16*, const float*, const float*, const float*,
                                   const Bf16*, const Bf16*, std::int64_t, std::int64_t, Bf16*,
+                                  float*, cudaStream_t);
+template void layer_norm_backward(const Fp16*, const float*, const float*, const float*,
+                                  const Fp16*, const Fp16*, std::int64_t, std::int64_t, Fp16*,
                                   float*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

@@ -7,7 +7,7 @@
 
 #include "runtime/device/cuda/status.h"
 #include "runtime/device/cuda/stream.h"
-#include "runtime/kernels/cuda/kernels.h"
+#include "runtime/kernels/cuda/typed.h"
 
 namespace tandem::runtime::cuda {
 namespace {
@@ -46,8 +46,9 @@ struct ProblemHash {
 };
 
 cudaDataType_t data_type(DType dtype) {
-  TANDEM_CHECK(dtype == DType::kF32 || dtype == DType::kBF16, "matmul of {}", name_of(dtype));
-  return dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
+  TANDEM_CHECK(is_compute_dtype(dtype), "matmul of {}", name_of(dtype));
+  if (dtype == DType::kF32) return CUDA_R_32F;
+  return dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_16F;
 }
 
 // Up to 128: more makes no difference to kernels.
@@ -171,8 +172,9 @@ struct Matmul::State {
         "cublasLtMatmul " + p.str());
   }
 
-  // cuBLASLt has no product of fp32 matrices with a bf16 result.
-  void multiply_rounded(Problem p, const void* a, const void* b, const void* bias_values, Bf16* out,
+  // cuBLASLt has no product of fp32 matrices with a result of 16 bits.
+  template <typename Out>
+  void multiply_rounded(Problem p, const void* a, const void* b, const void* bias_values, Out* out,
                         cudaStream_t stream) {
     auto* result = static_cast<float*>(at_least(wide, p.m * p.n * 4));
     if (p.accumulate) convert(out, p.m * p.n, result, stream);
@@ -183,8 +185,9 @@ struct Matmul::State {
   }
 
   // The bias in the type of the result.
+  template <typename Out>
   const void* rounded_bias(const Tensor& source, cudaStream_t stream) {
-    auto* values = static_cast<Bf16*>(at_least(bias, source.elements() * 2));
+    auto* values = static_cast<Out*>(at_least(bias, source.elements() * 2));
     convert(static_cast<const float*>(source.raw()), source.elements(), values, stream);
     return values;
   }
@@ -225,12 +228,16 @@ void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transp
                         alignment_of(from_b),
                         alignment_of(out.raw())};
   const void* bias_values = bias.defined() ? bias.raw() : nullptr;
-  if (a.dtype() == DType::kF32 && out.dtype() == DType::kBF16)
-    return state_->multiply_rounded(problem, from_a, from_b, bias_values,
-                                    static_cast<Bf16*>(out.raw()), stream);
-  if (bias.defined() && out.dtype() == DType::kBF16)
-    bias_values = state_->rounded_bias(bias, stream);
-  state_->multiply(problem, from_a, from_b, bias_values, out.raw(), stream);
+  by_type(out.dtype(), [&](auto t) {
+    using Out = decltype(t);
+    if constexpr (!std::is_same_v<Out, float>) {
+      if (a.dtype() == DType::kF32)
+        return state_->multiply_rounded(problem, from_a, from_b, bias_values, pointer<Out>(out),
+                                        stream);
+      if (bias.defined()) bias_values = state_->rounded_bias<Out>(bias, stream);
+    }
+    state_->multiply(problem, from_a, from_b, bias_values, out.raw(), stream);
+  });
 }
 
 }  // namespace tandem::runtime::cuda

@@ -88,5 +88,7 @@ template void quantized_matmul(const float*, const QuantizedRows&, bool, const f
                                float*, cudaStream_t);
 template void quantized_matmul(const Bf16*, const QuantizedRows&, bool, const float*, std::int64_t,
                                Bf16*, cudaStream_t);
+template void quantized_matmul(const Fp16*, const QuantizedRows&, bool, const float*, std::int64_t,
+                               Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

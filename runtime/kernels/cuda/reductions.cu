@@ -136,9 +136,13 @@ template void column_sum(const float*, std::int64_t, std::int64_t, float*, float
                          cudaStream_t);
 template void column_sum(const Bf16*, std::int64_t, std::int64_t, float*, float*, bool,
                          cudaStream_t);
+template void column_sum(const Fp16*, std::int64_t, std::int64_t, float*, float*, bool,
+                         cudaStream_t);
 template void sum_of_squares(const float*, std::int64_t, double*, double*, cudaStream_t);
 template void sum_of_squares(const Bf16*, std::int64_t, double*, double*, cudaStream_t);
+template void sum_of_squares(const Fp16*, std::int64_t, double*, double*, cudaStream_t);
 template void all_finite(const float*, std::int64_t, int*, cudaStream_t);
 template void all_finite(const Bf16*, std::int64_t, int*, cudaStream_t);
+template void all_finite(const Fp16*, std::int64_t, int*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

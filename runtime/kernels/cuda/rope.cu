@@ -49,5 +49,7 @@ template void rope(const HeadRows<float>&, std::int64_t, const std::int32_t*, st
                    const float*, const float*, bool, int*, cudaStream_t);
 template void rope(const HeadRows<Bf16>&, std::int64_t, const std::int32_t*, std::int64_t,
                    const float*, const float*, bool, int*, cudaStream_t);
+template void rope(const HeadRows<Fp16>&, std::int64_t, const std::int32_t*, std::int64_t,
+                   const float*, const float*, bool, int*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

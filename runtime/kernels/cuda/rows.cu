@@ -119,15 +119,25 @@ template void gather(const float*, const std::int32_t*, std::int64_t, std::int64
                      std::int64_t, float*, cudaStream_t);
 template void gather(const float*, const std::int32_t*, std::int64_t, std::int64_t, std::int64_t,
                      std::int64_t, Bf16*, cudaStream_t);
+template void gather(const float*, const std::int32_t*, std::int64_t, std::int64_t, std::int64_t,
+                     std::int64_t, Fp16*, cudaStream_t);
 template void gather(const Bf16*, const std::int32_t*, std::int64_t, std::int64_t, std::int64_t,
+                     std::int64_t, float*, cudaStream_t);
+template void gather(const Fp16*, const std::int32_t*, std::int64_t, std::int64_t, std::int64_t,
                      std::int64_t, float*, cudaStream_t);
 template void gather(const Bf16*, const std::int32_t*, std::int64_t, std::int64_t, std::int64_t,
                      std::int64_t, Bf16*, cudaStream_t);
+template void gather(const Fp16*, const std::int32_t*, std::int64_t, std::int64_t, std::int64_t,
+                     std::int64_t, Fp16*, cudaStream_t);
 template void scatter_add(const float*, const std::int32_t*, std::int64_t, std::int64_t,
                           std::int64_t, std::int64_t, float*, cudaStream_t);
 template void scatter_add(const Bf16*, const std::int32_t*, std::int64_t, std::int64_t,
                           std::int64_t, std::int64_t, float*, cudaStream_t);
+template void scatter_add(const Fp16*, const std::int32_t*, std::int64_t, std::int64_t,
+                          std::int64_t, std::int64_t, float*, cudaStream_t);
 template void scatter_add(const Bf16*, const std::int32_t*, std::int64_t, std::int64_t,
                           std::int64_t, std::int64_t, Bf16*, cudaStream_t);
+template void scatter_add(const Fp16*, const std::int32_t*, std::int64_t, std::int64_t,
+                          std::int64_t, std::int64_t, Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

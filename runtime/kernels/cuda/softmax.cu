@@ -128,21 +128,33 @@ void softmax_backward(const In* logits, const float* lse, const std::int32_t* ta
 
 template void row_max(const float*, std::int64_t, std::int64_t, float*, cudaStream_t);
 template void row_max(const Bf16*, std::int64_t, std::int64_t, float*, cudaStream_t);
+template void row_max(const Fp16*, std::int64_t, std::int64_t, float*, cudaStream_t);
 template void softmax_sums(const float*, const float*, const std::int32_t*, std::int64_t,
                            std::int64_t, std::int64_t, float*, cudaStream_t);
 template void softmax_sums(const Bf16*, const float*, const std::int32_t*, std::int64_t,
                            std::int64_t, std::int64_t, float*, cudaStream_t);
+template void softmax_sums(const Fp16*, const float*, const std::int32_t*, std::int64_t,
+                           std::int64_t, std::int64_t, float*, cudaStream_t);
 template void softmax_backward(const float*, const float*, const std::int32_t*, std::int64_t,
                                const float*, const float*, const float*, std::int64_t, std::int64_t,
                                float*, cudaStream_t);
 template void softmax_backward(const float*, const float*, const std::int32_t*, std::int64_t,
                                const float*, const float*, const float*, std::int64_t, std::int64_t,
                                Bf16*, cudaStream_t);
+template void softmax_backward(const float*, const float*, const std::int32_t*, std::int64_t,
+                               const float*, const float*, const float*, std::int64_t, std::int64_t,
+                               Fp16*, cudaStream_t);
 template void softmax_backward(const Bf16*, const float*, const std::int32_t*, std::int64_t,
+                               const float*, const float*, const float*, std::int64_t, std::int64_t,
+                               float*, cudaStream_t);
+template void softmax_backward(const Fp16*, const float*, const std::int32_t*, std::int64_t,
                                const float*, const float*, const float*, std::int64_t, std::int64_t,
                                float*, cudaStream_t);
 template void softmax_backward(const Bf16*, const float*, const std::int32_t*, std::int64_t,
                                const float*, const float*, const float*, std::int64_t, std::int64_t,
                                Bf16*, cudaStream_t);
+template void softmax_backward(const Fp16*, const float*, const std::int32_t*, std::int64_t,
+                               const float*, const float*, const float*, std::int64_t, std::int64_t,
+                               Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

@@ -159,6 +159,10 @@ class MetaBackend final : public Backend {
                   QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) override {
     check_adamw_8bit(master, grad, exp_avg, exp_avg_sq, compute);
   }
+  void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
+                            const ElementIndices& indices, Tensor& out) override {
+    check_stochastic_rounding(in, indices, out);
+  }
   double sum_of_squares(const Tensor& x) override { return 0; }
   bool all_finite(const Tensor& x) override { return true; }
 

@@ -105,6 +105,22 @@ TEST(RecipeChecks, ranges_of_plain_values) {
   });
 }
 
+TEST(RecipeChecks, numbers_of_16_bits_suit_what_they_are_used_for) {
+  expect_said({
+      {pretrain_text("      precision: fp32\n      optimizer: {master_weights: false}\n"),
+       "my.yaml:7: 'optimizer.master_weights' false leaves weights in bf16 alone, and needs "
+       "precision: bf16 (it is fp32)"},
+      {pretrain_text("      loss_scale: {backoff_factor: 2}\n"),
+       "my.yaml:6: 'loss_scale.backoff_factor' must be in (0, 1), got 2"},
+      {pretrain_text("      loss_scale: {growth_interval: 0}\n"),
+       "my.yaml:6: 'loss_scale.growth_interval' must be positive, got 0"},
+      {pretrain_text(
+           "      reproducible: layout\n      optimizer: {gradient_reduce_dtype: bf16}\n"),
+       "my.yaml:6: 'reproducible: layout' adds gradients up in fp32; set "
+       "optimizer.gradient_reduce_dtype to fp32"},
+  });
+}
+
 TEST(RecipeChecks, steps_and_epochs_exclude_each_other) {
   expect_said({
       {pretrain_text("      steps: 5\n      epochs: 2\n"),

@@ -115,6 +115,41 @@ TEST(GradientReducer, groups_that_divide_state_add_up_among_each_other) {
     });
 }
 
+// What travels is each rank's gradient in bf16, and the sum in fp32 is rounded once.
+TEST(GradientReducer, sums_in_bf16_are_those_of_rounded_gradients) {
+  const auto rounded = [](float x) { return static_cast<float>(runtime::BFloat16(x)); };
+  for (const ZeroStage zero : kStages)
+    run_ranks_as_threads(3, [&](const Group& dp) {
+      ParameterStore store = toy_store(testing::divided(zero, dp, 250));
+      GradientReducer reducer(store, dp, {}, runtime::DType::kBF16);
+      store.begin_step();
+      reducer.begin_micro_batch(true, true);
+      const auto value = [](std::size_t p, std::size_t i, int rank) {
+        return gradient(p, i, rank) + 0.01f * static_cast<float>(rank + 1);
+      };
+      for (const std::size_t p : all_parameters(store)) {
+        runtime::Leaf& leaf = store.parameters()[p]->parameter.leaf;
+        runtime::accumulate_into(leaf, [&](runtime::Tensor& buffer, bool) {
+          const auto grad = buffer.span<float>();
+          for (std::size_t i = 0; i < grad.size(); ++i) grad[i] = value(p, i, dp.rank());
+        });
+        leaf.on_grad_ready();
+      }
+      reducer.end_micro_batch();
+      for (const std::size_t p : all_parameters(store)) {
+        const OwnedPart* part = store.owned_part(p);
+        if (part == nullptr) continue;
+        const auto grad = part->grad.span<float>();
+        for (std::size_t i = 0; i < grad.size(); ++i) {
+          const std::size_t element = static_cast<std::size_t>(part->begin) + i;
+          float sum = 0;
+          for (int rank = 0; rank < 3; ++rank) sum += rounded(value(p, element, rank));
+          ASSERT_EQ(grad[i], rounded(sum)) << "parameter " << p << " element " << element;
+        }
+      }
+    });
+}
+
 // Whole gradients of a bucket exist while they are made and sent, not longer.
 TEST(GradientReducer, divided_gradients_take_the_memory_of_their_parts) {
   run_ranks_as_threads(2, [](const Group& dp) {

@@ -126,7 +126,7 @@ TEST_P(Activation, empty_batches) {
 }
 
 TEST_P(Activation, rope_turns_only_the_named_heads_and_back_again) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t head_dim : {2, 6, 32, 64, 80}) {
       const std::int64_t n = 7, heads = 3, width = heads * head_dim + 5, half = head_dim / 2;
       const Tensor x = random_tensor({n, width}, "x", dtype),

@@ -248,6 +248,10 @@ TEST_P(Attention, forward_and_gradient_bf16) {
   for (const Case& c : cases()) check(c, DType::kBF16);
 }
 
+TEST_P(Attention, forward_and_gradient_fp16) {
+  for (const Case& c : cases()) check(c, DType::kF16);
+}
+
 TEST_P(Attention, survives_scores_that_overflow_without_a_maximum) {
   const Tensor rows = random_tensor({20, 3 * 16}, "x", DType::kF32, 40.0f);
   const HeadsView q{rows, 0, 1, 16}, k{rows, 16, 1, 16}, v{rows, 32, 1, 16};
@@ -277,7 +281,7 @@ TEST_P(Attention, a_sequence_does_not_see_its_neighbours) {
 }
 
 TEST_P(Attention, bits_do_not_depend_on_threads) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : kComputeTypes) {
     const Tensor rows = random_tensor({300, 8 * 32}, "x", dtype);
     const std::vector<std::int32_t> borders = {0, 20, 199, 300};
     const AttentionShape shape{borders, borders, true, 0.2f, 0};
@@ -311,7 +315,7 @@ KvCacheView make_cache(std::int64_t slots, std::int64_t capacity, const DecodeCa
 TEST_P(Attention, decoding_from_a_cache_equals_the_full_forward) {
   const std::vector<std::int32_t> borders = {0, 1, 34, 151}, slots = {3, 0, 2};
   const std::int64_t n = 151, capacity = 120;
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const DecodeCase& c : {DecodeCase{4, 2, 16, 0},
                                 {1, 1, 8, 0},
                                 {6, 2, 40, 0},
@@ -355,7 +359,7 @@ TEST_P(Attention, decoding_from_a_cache_equals_the_full_forward) {
 TEST_P(Attention, decoding_with_a_bias_equals_the_full_forward) {
   const std::vector<std::int32_t> borders = {0, 5, 45}, slots = {1, 0};
   const std::int64_t n = 45, heads = 4, kv_heads = 2, head_dim = 16, q_width = 64, kv_width = 32;
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : kComputeTypes) {
     const Tensor qkv = random_tensor({n, q_width + 2 * kv_width}, "qkv", dtype);
     const HeadsView q{qkv, 0, heads, head_dim}, k{qkv, q_width, kv_heads, head_dim},
         v{qkv, q_width + kv_width, kv_heads, head_dim};

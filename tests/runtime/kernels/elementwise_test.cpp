@@ -12,12 +12,8 @@ class Elementwise : public KernelTest {};
 // 1, vector lengths and their neighbours, a prime above one block, nothing at all.
 const std::vector<std::int64_t> kSizes = {0, 1, 3, 7, 8, 15, 16, 17, 31, 97, 8191, 8192, 20011};
 
-float rounded(float value, DType dtype) {
-  return dtype == DType::kF32 ? value : static_cast<float>(BFloat16(value));
-}
-
 TEST_P(Elementwise, fill_and_scale) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : kSizes) {
       Tensor x = Tensor::empty({n}, dtype);
       kernels().fill(x, 1.5f);
@@ -62,6 +58,36 @@ TEST_P(Elementwise, conversion_of_random_bits) {
     ASSERT_EQ(out.span<BFloat16>()[i].bits, BFloat16(values[i]).bits) << values[i];
 }
 
+// Every fp16 number there is, against the host's conversion; fp32 ones between, above and below.
+TEST_P(Elementwise, conversion_to_and_from_fp16) {
+  std::vector<float> values;
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    runtime::Float16 number;
+    number.bits = static_cast<std::uint16_t>(bits);
+    const auto value = static_cast<float>(number);
+    if (std::isnan(value)) continue;
+    values.push_back(value);
+    if (std::isfinite(value))
+      for (const float factor : {0.9997f, 1.00024414f, 1.00048828f, 1.001f})
+        values.push_back(value * factor);
+  }
+  for (const float value : {65519.996f, 65520.0f, 1e30f, 2.9e-8f, 2.98023224e-8f, 2.9802325e-8f})
+    values.push_back(value);
+  const auto n = static_cast<std::int64_t>(values.size());
+  const Tensor in = Tensor::from(values, {n});
+  Tensor out = Tensor::empty({n}, DType::kF16), back = Tensor::empty({n}, DType::kF32);
+  kernels().copy(in, out);
+  kernels().copy(out, back);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_EQ(out.span<runtime::Float16>()[i].bits, runtime::Float16(values[i]).bits) << values[i];
+    ASSERT_EQ(back.span<float>()[i], rounded(values[i], DType::kF16)) << values[i];
+  }
+  Tensor nan = Tensor::from(std::vector<float>{NAN, -NAN}, {2}), half = nan.to(DType::kF16);
+  kernels().copy(nan, half);
+  kernels().copy(half, nan);
+  EXPECT_TRUE(std::isnan(nan.span<float>()[0]) && std::isnan(nan.span<float>()[1]));
+}
+
 TEST_P(Elementwise, copy_between_double_and_float) {
   const Tensor in = Tensor::from(std::vector<double>{1.0 / 3.0, -2.0}, {2});
   Tensor single = Tensor::empty({2}, DType::kF32), half = Tensor::empty({2}, DType::kBF16),
@@ -75,10 +101,11 @@ TEST_P(Elementwise, copy_between_double_and_float) {
 }
 
 TEST_P(Elementwise, add_in_every_mix_of_types_rounds_once) {
-  for (const DType ta : {DType::kF32, DType::kBF16})
-    for (const DType tb : {DType::kF32, DType::kBF16})
-      for (const DType to : {DType::kF32, DType::kBF16})
+  for (const DType ta : kComputeTypes)
+    for (const DType tb : kComputeTypes)
+      for (const DType to : kComputeTypes)
         for (const std::int64_t n : kSizes) {
+          if (!may_mix(ta, tb) || !may_mix(ta, to) || !may_mix(tb, to)) continue;
           const Tensor a = random_tensor({n}, "a", ta), b = random_tensor({n}, "b", tb);
           Tensor out = Tensor::empty({n}, to);
           kernels().add(a, b, out);
@@ -100,7 +127,7 @@ TEST_P(Elementwise, add_in_place) {
 TEST_P(Elementwise, dropout_draws_philox_by_global_index) {
   const float p = 0.3f;
   const Philox random(11, "dropout/layer.3");
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::uint64_t first : {0ull, 1ull, 6ull, 4294967290ull})
       for (const std::int64_t n : kSizes) {
         const Tensor x = random_tensor({n}, "x", dtype);
@@ -139,6 +166,72 @@ TEST_P(Elementwise, dropout_of_columns_equals_the_columns_of_the_dropout) {
     }
 }
 
+// Element i of a part of a matrix takes the random number of its place in the whole one.
+TEST_P(Elementwise, stochastic_rounding_draws_by_the_place_in_the_whole_matrix) {
+  const runtime::ElementIndices whole{.width = 300, .stride = 300};
+  const Tensor x = random_tensor({70, 300}, "x");
+  Tensor all = Tensor::empty({70, 300}, DType::kBF16);
+  kernels().round_stochastically(x, 5, "rounding/w", whole, all);
+  const Philox random(5, "rounding/w");
+  for (std::size_t i = 0; i < 70 * 300; ++i) {
+    const std::uint32_t sum =
+        std::bit_cast<std::uint32_t>(x.span<float>()[i]) + (random.bits(i) >> 16);
+    ASSERT_EQ(all.span<BFloat16>()[i].bits, sum >> 16) << i;
+  }
+  // Columns [101, 178) of rows [8, 70), and of those what a replica has from element 13 on.
+  std::vector<float> values;
+  std::vector<std::uint16_t> expected;
+  for (std::size_t row = 8; row < 70; ++row)
+    for (std::size_t column = 101; column < 178; ++column) {
+      values.push_back(x.span<float>()[row * 300 + column]);
+      expected.push_back(all.span<BFloat16>()[row * 300 + column].bits);
+    }
+  const auto n = static_cast<std::int64_t>(values.size());
+  for (const std::int64_t begin : {0, 13, 77}) {
+    const Tensor part = Tensor::from(values, {n}).slice(begin, {n - begin});
+    Tensor out = Tensor::empty({n - begin}, DType::kBF16);
+    kernels().round_stochastically(
+        part, 5, "rounding/w", {.begin = begin, .width = 77, .stride = 300, .first = 8 * 300 + 101},
+        out);
+    for (std::int64_t i = 0; i < n - begin; ++i)
+      ASSERT_EQ(out.span<BFloat16>()[static_cast<std::size_t>(i)].bits,
+                expected[static_cast<std::size_t>(begin + i)])
+          << "element " << i << " from " << begin;
+  }
+}
+
+// The mean of n roundings of x lies within 4 deviations of x: of one, gap · √(p(1 − p)) at most.
+TEST_P(Elementwise, stochastic_rounding_is_unbiased) {
+  const std::int64_t n = 40000;
+  for (const float value : {1.0f + 0x1p-10f, -3.3f, 1e-3f, 0x1.23456p-130f, 1.0f}) {
+    Tensor x = Tensor::empty({n}, DType::kF32), out = Tensor::empty({n}, DType::kBF16);
+    kernels().fill(x, value);
+    kernels().round_stochastically(x, 1, "rounding/mean", {.width = n, .stride = n}, out);
+    const float below = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u),
+                above = std::bit_cast<float>(std::bit_cast<std::uint32_t>(below) + 0x10000u);
+    double sum = 0;
+    for (const double rounded_value : doubles(out)) {
+      ASSERT_TRUE(rounded_value == below || rounded_value == above) << rounded_value;
+      sum += rounded_value;
+    }
+    const double gap = std::abs(static_cast<double>(above) - below),
+                 p = std::abs(static_cast<double>(value) - below) / gap;
+    EXPECT_LE(std::abs(sum / n - value), 4 * gap * std::sqrt(p * (1 - p) / n)) << value;
+  }
+}
+
+TEST_P(Elementwise, stochastic_rounding_keeps_what_is_no_number) {
+  const Tensor x = Tensor::from(std::vector<float>{INFINITY, -INFINITY, NAN, -NAN}, {4});
+  Tensor out = Tensor::empty({4}, DType::kBF16);
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    kernels().round_stochastically(x, seed, "rounding", {.width = 4, .stride = 4}, out);
+    const std::vector<double> values = doubles(out);
+    EXPECT_EQ(values[0], INFINITY);
+    EXPECT_EQ(values[1], -INFINITY);
+    EXPECT_TRUE(std::isnan(values[2]) && std::isnan(values[3]));
+  }
+}
+
 TEST_P(Elementwise, dropout_of_nothing_and_of_everything) {
   const Tensor x = random_tensor({100}, "x");
   Tensor kept = empty_like(x), dropped = empty_like(x);
@@ -168,9 +261,10 @@ TEST_P(Elementwise, no_rows_at_all) {
 }
 
 TEST_P(Elementwise, gather_and_embedding_rows) {
-  for (const DType tw : {DType::kF32, DType::kBF16})
-    for (const DType to : {DType::kF32, DType::kBF16})
+  for (const DType tw : kComputeTypes)
+    for (const DType to : kComputeTypes)
       for (const std::int64_t width : {1, 5, 64, 67}) {
+        if (!may_mix(tw, to)) continue;
         const Tensor weight = random_tensor({13, width}, "w", tw),
                      tokens = random_indices(29, 30, "t");
         Tensor out = Tensor::empty({29, width}, to);
@@ -189,7 +283,7 @@ TEST_P(Elementwise, gather_and_embedding_rows) {
 }
 
 TEST_P(Elementwise, embedding_backward_adds_in_token_order) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t width : {1, 7, 128, 300}) {
       const std::int64_t n = 500;
       const Tensor tokens = random_indices(n, 12, "t"), dy = random_tensor({n, width}, "dy", dtype);
@@ -209,7 +303,7 @@ TEST_P(Elementwise, embedding_backward_adds_in_token_order) {
 }
 
 TEST_P(Elementwise, scatter_add_is_the_transpose_of_gather) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : kComputeTypes) {
     const Tensor rows = Tensor::from(std::vector<std::int32_t>{3, 0, 2}, {3}),
                  x = random_tensor({3, 33}, "x", dtype);
     Tensor out = Tensor::zeros({5, 33}, dtype), back = empty_like(x);
@@ -221,7 +315,7 @@ TEST_P(Elementwise, scatter_add_is_the_transpose_of_gather) {
 }
 
 TEST_P(Elementwise, column_sum) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : {0, 1, 63, 64, 65, 700})
       for (const std::int64_t width : {1, 17, 128, 259}) {
         SCOPED_TRACE(fmt::format("[{}, {}] {}", n, width, name_of(dtype)));
@@ -247,7 +341,7 @@ TEST_P(Elementwise, column_sum) {
 }
 
 TEST_P(Elementwise, sum_of_squares_and_all_finite) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : kSizes) {
       Tensor x = random_tensor({n}, "x", dtype);
       double expected = 0;
@@ -271,11 +365,12 @@ TEST_P(Elementwise, all_finite_accepts_the_largest_numbers) {
 }
 
 TEST_P(Elementwise, adamw_follows_the_formula) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : {1, 37, 9001}) {
       Tensor master = random_tensor({n}, "p"), m = Tensor::zeros({n}, DType::kF32),
              v = Tensor::zeros({n}, DType::kF32);
-      Tensor compute = Tensor::empty({n}, DType::kBF16);
+      const DType rounded_type = dtype == DType::kF32 ? DType::kBF16 : dtype;
+      Tensor compute = Tensor::empty({n}, rounded_type);
       std::vector<double> p = doubles(master), em = doubles(m), ev = doubles(v);
       for (std::int64_t step = 1; step <= 5; ++step) {
         const Tensor grad = random_tensor({n}, fmt::format("g{}", step), dtype);
@@ -300,8 +395,17 @@ TEST_P(Elementwise, adamw_follows_the_formula) {
       EXPECT_TRUE(close("master", master, tensor_of(p, {n}), 1e-6));
       EXPECT_TRUE(close("exp_avg", m, tensor_of(em, {n}), 1e-6));
       EXPECT_TRUE(close("exp_avg_sq", v, tensor_of(ev, {n}), 1e-6));
-      EXPECT_EQ(doubles(compute), doubles(master.to(DType::kBF16)));
+      EXPECT_EQ(doubles(compute), doubles(master.to(rounded_type)));
     }
+}
+
+TEST_P(Elementwise, adamw_rounds_an_fp32_update_into_any_type) {
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    Tensor master = random_tensor({301}, "p"), m = Tensor::zeros({301}, DType::kF32),
+           v = Tensor::zeros({301}, DType::kF32), compute = Tensor::empty({301}, dtype);
+    kernels().adamw(master, random_tensor({301}, "g"), m, v, compute, {.learning_rate = 0.1});
+    EXPECT_EQ(doubles(compute), doubles(master.to(dtype)));
+  }
 }
 
 TEST_P(Elementwise, concat_columns_and_add_dot) {

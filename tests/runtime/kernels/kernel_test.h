@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/float16.h"
 #include "runtime/base/random.h"
 #include "runtime/kernels/backend.h"
 #include "tests/support/golden.h"
@@ -48,7 +49,21 @@ inline std::string name_of_backend(const testing::TestParamInfo<std::string>& in
   return info.param;
 }
 
-// Normal numbers keyed by `purpose`, fp32 or rounded to bf16.
+// What kernels compute with.
+inline const std::vector<DType> kComputeTypes = {DType::kF32, DType::kBF16, DType::kF16};
+// Kernels that read one type and write another: fp32 is one of them.
+inline bool may_mix(DType a, DType b) {
+  return a == b || a == DType::kF32 || b == DType::kF32;
+}
+
+// As `dtype` holds it.
+inline float rounded(float value, DType dtype) {
+  if (dtype == DType::kF32) return value;
+  return dtype == DType::kBF16 ? static_cast<float>(runtime::BFloat16(value))
+                               : static_cast<float>(runtime::Float16(value));
+}
+
+// Normal numbers keyed by `purpose`, fp32 or rounded.
 inline Tensor random_tensor(const Shape& shape, std::string_view purpose, DType dtype = DType::kF32,
                             float scale = 1.0f) {
   const runtime::Philox random(7, purpose);
@@ -74,10 +89,11 @@ inline Tensor tensor_of(const std::vector<double>& values, const Shape& shape) {
   return Tensor::from(std::vector<float>(values.begin(), values.end()), shape);
 }
 
-// 1e-5 for fp32; for bf16 the rounding of results and intermediates (8 bits) relative to the
-// largest value.
+// 1e-5 for fp32; for bf16 and fp16 the rounding of results and intermediates (8 and 11 bits)
+// relative to the largest value.
 inline double tolerance(DType dtype) {
-  return dtype == DType::kF32 ? 1e-5 : 8e-3;
+  if (dtype == DType::kF32) return 1e-5;
+  return dtype == DType::kBF16 ? 8e-3 : 1e-3;
 }
 
 // Every |actual − expected| within `bound` of its element's scale. For results in which larger

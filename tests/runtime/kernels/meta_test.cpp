@@ -229,6 +229,11 @@ const std::map<std::string, Call>& calls() {
          QuantizedMoment avg{a({300}, DType::kU8), a({2})}, avg_sq{a({300}, DType::kU8), a({2})};
          b.adamw_8bit(master, grad, avg, avg_sq, compute, {.learning_rate = 1e-3f});
        }},
+      {"round_stochastically",
+       [](Backend& b, Arguments& a) {
+         Tensor in = a({9}), out = a({9}, DType::kBF16);
+         b.round_stochastically(in, 0, "rounding", {.width = 9}, out);
+       }},
       {"add_columns",
        [](Backend& b, Arguments& a) {
          Tensor x = a({3, 4}), out = a({3, 9});

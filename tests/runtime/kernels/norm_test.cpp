@@ -82,7 +82,7 @@ const std::vector<Case> kCases = {{0, 8, true, true},     {1, 1, false, false},
                                   {71, 130, true, false}, {300, 96, true, true}};
 
 TEST_P(Norm, rms_norm) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const Case& c : kCases) {
       SCOPED_TRACE(fmt::format("[{}, {}] {}", c.n, c.width, name_of(dtype)));
       const Shape shape{c.n, c.width};
@@ -116,7 +116,7 @@ TEST_P(Norm, rms_norm) {
 }
 
 TEST_P(Norm, layer_norm) {
-  for (const DType dtype : {DType::kF32, DType::kBF16})
+  for (const DType dtype : kComputeTypes)
     for (const Case& c : kCases) {
       SCOPED_TRACE(fmt::format("[{}, {}] {}", c.n, c.width, name_of(dtype)));
       const Shape shape{c.n, c.width};

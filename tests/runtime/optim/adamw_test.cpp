@@ -87,6 +87,55 @@ TEST(AdamW, decays_only_what_is_subject_to_decay) {
     EXPECT_NEAR(matrix.master.span<float>()[i], before[i] * (1 - 0.1 * 0.5), 1e-6);
 }
 
+// The place in the whole tensor alone decides how an element is rounded.
+TEST(AdamW, weights_without_masters_are_rounded_alike_whoever_has_them) {
+  const std::int64_t n = 6000;  // more than one block of moments, in 8 bits too
+  const Tensor start = normal_tensor({n}, "p").to(DType::kBF16), gradient = normal_tensor({n}, "g");
+  const auto trained = [&](const std::vector<std::int64_t>& borders, const AdamWOptions& options) {
+    Tensor weights = start.clone();
+    std::vector<OptimizerSpan> spans;
+    for (std::size_t i = 0; i + 1 < borders.size(); ++i) {
+      const std::int64_t begin = borders[i], count = borders[i + 1] - begin;
+      const ElementIndices indices{.width = n, .stride = n, .first = begin};
+      spans.push_back({Tensor(),
+                       gradient.slice(begin, {count}),
+                       weights.slice(begin, {count}),
+                       true,
+                       {{"p", 0, count, indices}}});
+    }
+    AdamW optimizer(std::move(spans), options);
+    for (int step = 0; step < 3; ++step) optimizer.step(1e-3);
+    return weights.to(DType::kF32).to_vector<float>();
+  };
+  const std::vector<float> whole = trained({0, n}, {});
+  EXPECT_EQ(trained({0, 1, 1025, 4096, n}, {}), whole);
+  EXPECT_NE(trained({0, n}, {.seed = 1}), whole);
+  EXPECT_NE(trained({0, n}, {.stochastic_rounding = false}), whole);
+  EXPECT_NE(trained({0, n}, {.eight_bit = true}), whole);
+}
+
+// Steps of a hundredth of bf16's last place move the mean of many weights by what they add up to;
+// rounded to the nearest they move none.
+TEST(AdamW, small_updates_of_weights_without_masters_add_up) {
+  const std::int64_t n = 20000;
+  const auto mean_after = [&](bool stochastic) {
+    Tensor weights = Tensor::empty({n}, DType::kBF16), gradient = Tensor::empty({n}, DType::kF32);
+    backend_of(weights).fill(weights, 1.0f);
+    backend_of(gradient).fill(gradient, -1.0f);
+    AdamW optimizer(
+        {{Tensor(), gradient, weights, false, {{"p", 0, n, {.width = n, .stride = n}}}}},
+        {.stochastic_rounding = stochastic});
+    for (int step = 0; step < 20; ++step) optimizer.step(0x1p-7 / 100);
+    double sum = 0;
+    for (const float value : weights.to(DType::kF32).to_vector<float>()) sum += value;
+    return sum / static_cast<double>(n);
+  };
+  EXPECT_EQ(mean_after(false), 1.0);
+  const double expected = 20 * 0x1p-7 / 100;
+  // The deviation of one weight: 20 steps up with probability 1/100 each.
+  EXPECT_NEAR(mean_after(true) - 1.0, expected, 4 * 0x1p-7 * std::sqrt(20 * 0.01 / n));
+}
+
 TEST(AdamW, a_scale_of_the_gradient_is_a_scaled_gradient) {
   Parameter scaled = make_parameter("a", normal_tensor({33}, "p")),
             plain = make_parameter("b", normal_tensor({33}, "p"));

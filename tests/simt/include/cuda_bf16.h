@@ -10,6 +10,9 @@ struct __nv_bfloat16 {
 inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 x) {
   return x.bits;
 }
+inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short bits) {
+  return {bits};
+}
 inline float __bfloat162float(__nv_bfloat16 x) {
   return __uint_as_float(static_cast<unsigned>(x.bits) << 16);
 }

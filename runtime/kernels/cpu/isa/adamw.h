@@ -7,9 +7,9 @@
 namespace tandem::runtime::cpu::TANDEM_ISA {
 namespace {
 
-template <typename T>
-inline void adamw_vector(float* master, const T* grad, float* exp_avg, float* exp_avg_sq,
-                         Bf16* compute, std::int64_t count, const AdamWTask& task) {
+template <typename Grad, typename Compute>
+inline void adamw_vector(float* master, const Grad* grad, float* exp_avg, float* exp_avg_sq,
+                         Compute* compute, std::int64_t count, const AdamWTask& task) {
   const F32 g = load(grad, count) * task.grad_scale;
   F32 m = load(exp_avg, count);
   m += (g - m) * task.one_minus_beta1;

@@ -263,6 +263,7 @@ void attention_backward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const
 void fill_attention_backward(KernelTable& table) {
   table.f32.attention_backward = attention_backward<float>;
   table.bf16.attention_backward = attention_backward<Bf16>;
+  table.fp16.attention_backward = attention_backward<Fp16>;
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -226,6 +226,7 @@ void attention_forward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const 
 void fill_attention_forward(KernelTable& table) {
   table.f32.attention_forward = attention_forward<float>;
   table.bf16.attention_forward = attention_forward<Bf16>;
+  table.fp16.attention_forward = attention_forward<Fp16>;
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

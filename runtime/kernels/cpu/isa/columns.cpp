@@ -43,6 +43,7 @@ void fill_typed(TypedKernels<T>& kernels) {
 void fill_columns(KernelTable& table) {
   fill_typed(table.f32);
   fill_typed(table.bf16);
+  fill_typed(table.fp16);
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

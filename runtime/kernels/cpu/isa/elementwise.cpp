@@ -52,7 +52,7 @@ template <typename In, typename Out>
 void fill_mixed(MixedKernels<In, Out>& kernels) {
   kernels.convert = convert<In, Out>;
   kernels.add_fp32 = add<In, float, Out>;
-  kernels.add_bf16 = add<In, Bf16, Out>;
+  kernels.add_same = add<In, In, Out>;
 }
 
 }  // namespace
@@ -60,10 +60,14 @@ void fill_mixed(MixedKernels<In, Out>& kernels) {
 void fill_elementwise(KernelTable& table) {
   fill_typed(table.f32);
   fill_typed(table.bf16);
+  fill_typed(table.fp16);
   fill_mixed(table.f32_f32);
   fill_mixed(table.f32_bf16);
   fill_mixed(table.bf16_f32);
   fill_mixed(table.bf16_bf16);
+  fill_mixed(table.f32_fp16);
+  fill_mixed(table.fp16_f32);
+  fill_mixed(table.fp16_fp16);
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -410,6 +410,9 @@ void fill_gemm(KernelTable& table) {
   table.f32_bf16.gemm = gemm<float, Bf16>;
   table.bf16_f32.gemm = gemm<Bf16, float>;
   table.bf16_bf16.gemm = gemm<Bf16, Bf16>;
+  table.f32_fp16.gemm = gemm<float, Fp16>;
+  table.fp16_f32.gemm = gemm<Fp16, float>;
+  table.fp16_fp16.gemm = gemm<Fp16, Fp16>;
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

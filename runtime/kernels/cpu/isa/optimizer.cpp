@@ -8,8 +8,8 @@
 namespace tandem::runtime::cpu::TANDEM_ISA {
 namespace {
 
-template <typename T>
-void adamw(float* master, const T* grad, float* exp_avg, float* exp_avg_sq, Bf16* compute,
+template <typename Grad, typename Compute>
+void adamw(float* master, const Grad* grad, float* exp_avg, float* exp_avg_sq, Compute* compute,
            std::int64_t n, const AdamWTask& task) {
   parallel_blocks(n, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; i += kLanes)
@@ -68,9 +68,13 @@ bool all_finite(const T* x, std::int64_t n) {
 
 template <typename T>
 void fill_typed(TypedKernels<T>& kernels) {
-  kernels.adamw = adamw<T>;
   kernels.sum_of_squares = sum_of_squares<T>;
   kernels.all_finite = all_finite<T>;
+}
+
+template <typename In, typename Out>
+void fill_mixed(MixedKernels<In, Out>& kernels) {
+  kernels.adamw = adamw<In, Out>;
 }
 
 }  // namespace
@@ -78,6 +82,14 @@ void fill_typed(TypedKernels<T>& kernels) {
 void fill_optimizer(KernelTable& table) {
   fill_typed(table.f32);
   fill_typed(table.bf16);
+  fill_typed(table.fp16);
+  fill_mixed(table.f32_f32);
+  fill_mixed(table.f32_bf16);
+  fill_mixed(table.bf16_f32);
+  fill_mixed(table.bf16_bf16);
+  fill_mixed(table.f32_fp16);
+  fill_mixed(table.fp16_f32);
+  fill_mixed(table.fp16_fp16);
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

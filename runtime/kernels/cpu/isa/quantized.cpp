@@ -111,9 +111,9 @@ void encode(const CodedMoment& moment, std::int64_t begin, std::int64_t count,
   moment.maxima[begin / kMomentNeighbours] = maximum;
 }
 
-template <typename T>
-void adamw_8bit(float* master, const T* grad, const CodedMoment& exp_avg,
-                const CodedMoment& exp_avg_sq, Bf16* compute, std::int64_t n,
+template <typename Grad, typename Compute>
+void adamw_8bit(float* master, const Grad* grad, const CodedMoment& exp_avg,
+                const CodedMoment& exp_avg_sq, Compute* compute, std::int64_t n,
                 const AdamWTask& task) {
   parallel_for(ceil_div(n, kMomentNeighbours), 16 * n, [&](std::int64_t block) {
     const std::int64_t begin = block * kMomentNeighbours,
@@ -132,7 +132,11 @@ void adamw_8bit(float* master, const T* grad, const CodedMoment& exp_avg,
 template <typename T>
 void fill_typed(TypedKernels<T>& kernels) {
   kernels.dequantize = dequantize<T>;
-  kernels.adamw_8bit = adamw_8bit<T>;
+}
+
+template <typename In, typename Out>
+void fill_mixed(MixedKernels<In, Out>& kernels) {
+  kernels.adamw_8bit = adamw_8bit<In, Out>;
 }
 
 }  // namespace
@@ -140,6 +144,14 @@ void fill_typed(TypedKernels<T>& kernels) {
 void fill_quantized(KernelTable& table) {
   fill_typed(table.f32);
   fill_typed(table.bf16);
+  fill_typed(table.fp16);
+  fill_mixed(table.f32_f32);
+  fill_mixed(table.f32_bf16);
+  fill_mixed(table.bf16_f32);
+  fill_mixed(table.bf16_bf16);
+  fill_mixed(table.f32_fp16);
+  fill_mixed(table.fp16_f32);
+  fill_mixed(table.fp16_fp16);
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -98,6 +98,7 @@ void fill_typed(TypedKernels<T>& kernels) {
 void fill_rms_norm(KernelTable& table) {
   fill_typed(table.f32);
   fill_typed(table.bf16);
+  fill_typed(table.fp16);
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "runtime/kernels/cpu/kernel_table.h"
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -26,6 +28,7 @@ constexpr int kLanes = 4;
 #endif
 
 using Bf16 = std::uint16_t;
+using Fp16 = Fp16Bits;
 using F32 = float __attribute__((vector_size(kLanes * 4)));
 using I32 = std::int32_t __attribute__((vector_size(kLanes * 4)));
 using U32 = std::uint32_t __attribute__((vector_size(kLanes * 4)));
@@ -77,12 +80,46 @@ inline U16 narrow(F32 x) {
 #endif
 }
 
+inline F32 widen_fp16(U16 x) {
+#if defined(__AVX512F__)
+  return (F32)_mm512_cvtph_ps((__m256i)x);
+#elif defined(__F16C__)
+  return (F32)_mm256_cvtph_ps((__m128i)x);
+#else
+  const U32 bits = __builtin_convertvector(x, U32);
+  const U32 size = (bits & 0x7fffu) << 13;  // the exponent is too small by 112
+  const U32 finite = (U32)((F32)size * 0x1p112f), others = size | 0x7f800000u;
+  return (F32)((size >= 0x0f800000u ? others : finite) | (bits & 0x8000u) << 16);
+#endif
+}
+
+// Rounds to nearest even; what is too large becomes infinite.
+inline U16 narrow_fp16(F32 x) {
+#if defined(__AVX512F__)
+  return (U16)_mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__F16C__)
+  return (U16)_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  const U32 bits = (U32)x, size = bits & 0x7fffffffu;
+  // Below 2^-14 the sum rounds to a multiple of 2^-24.
+  const U32 small = (U32)((F32)size + 0.5f) - 0x3f000000u;
+  const U32 normal = (size - 0x38000000u + 0xfffu + ((size >> 13) & 1u)) >> 13;
+  U32 half = size < 0x38800000u ? small : normal;
+  half = size >= 0x477ff000u ? U32{} + 0x7c00u : half;  // 65520 and more
+  half = size > 0x7f800000u ? U32{} + 0x7e00u : half;
+  return __builtin_convertvector(half | ((bits >> 16) & 0x8000u), U16);
+#endif
+}
+
 inline float to_float(float x) {
   return x;
 }
 inline float to_float(Bf16 x) {
   const std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
   return __builtin_bit_cast(float, bits);
+}
+inline float to_float(Fp16 x) {
+  return widen_fp16(U16{x.bits})[0];
 }
 
 // ---- memory
@@ -97,11 +134,20 @@ inline F32 load(const Bf16* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return widen(v);
 }
+inline F32 load(const Fp16* p) {
+  U16 v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return widen_fp16(v);
+}
 inline void store(float* p, F32 v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 inline void store(Bf16* p, F32 v) {
   const U16 bits = narrow(v);
+  __builtin_memcpy(p, &bits, sizeof bits);
+}
+inline void store(Fp16* p, F32 v) {
+  const U16 bits = narrow_fp16(v);
   __builtin_memcpy(p, &bits, sizeof bits);
 }
 
