@@ -38,12 +38,22 @@ void record_add_norm(std::string_view name, const Tensor& x, const Tensor& resid
 
 // ---- root mean square
 
-auto rms_norm_backward(const Tensor& sum, const Tensor& rstd, Leaf& weight) {
-  return [sum = sum.detach(), rstd, &weight](const Tensor& dy, const Tensor& dsum) {
+// What rows are multiplied by.
+Tensor factors(const Leaf& weight, float offset) {
+  if (offset == 0) return weight.value;
+  Tensor sum = empty_like(weight.value);
+  Backend& backend = backend_of(sum);
+  backend.fill(sum, offset);
+  backend.add(weight.value, sum, sum);
+  return sum;
+}
+
+auto rms_norm_backward(const Tensor& sum, const Tensor& rstd, Leaf& weight, float offset) {
+  return [sum = sum.detach(), rstd, &weight, offset](const Tensor& dy, const Tensor& dsum) {
     Tensor dh = empty_like(sum);
     Tensor scratch = weight.requires_grad ? Tensor() : empty_like(weight.value);
     Tensor& dweight = weight.requires_grad ? weight.grad : scratch;
-    backend_of(sum).rms_norm_backward(sum, weight.value, rstd, dy, dsum, dh, dweight,
+    backend_of(sum).rms_norm_backward(sum, factors(weight, offset), rstd, dy, dsum, dh, dweight,
                                       weight.requires_grad && weight.has_grad);
     if (weight.requires_grad) weight.has_grad = true;
     return dh;
@@ -52,24 +62,25 @@ auto rms_norm_backward(const Tensor& sum, const Tensor& rstd, Leaf& weight) {
 
 }  // namespace
 
-Tensor rms_norm(const Tensor& x, Leaf& weight, float eps) {
+Tensor rms_norm(const Tensor& x, Leaf& weight, float eps, float offset) {
   TANDEM_CHECK(x.shape().rank() == 2 && weight.value.elements() == x.dim(1),
                "rms_norm of {} with weight {}", x.str(), weight.value.str());
   Tensor y = empty_like(x), unused, rstd = row_statistic(x);
-  backend_of(x).rms_norm_forward(x, Tensor(), weight.value, eps, unused, y, rstd);
-  record_norm("rms_norm", x, y, weight, nullptr, rms_norm_backward(x, rstd, weight));
+  backend_of(x).rms_norm_forward(x, Tensor(), factors(weight, offset), eps, unused, y, rstd);
+  record_norm("rms_norm", x, y, weight, nullptr, rms_norm_backward(x, rstd, weight, offset));
   return y;
 }
 
-AddNormOutput add_rms_norm(const Tensor& x, const Tensor& residual, Leaf& weight, float eps) {
+AddNormOutput add_rms_norm(const Tensor& x, const Tensor& residual, Leaf& weight, float eps,
+                           float offset) {
   TANDEM_CHECK(x.shape() == residual.shape() && weight.value.elements() == x.dim(1),
                "add_rms_norm of {} and {}", x.str(), residual.str());
   AddNormOutput output{empty_like(x), empty_like(x)};
   Tensor rstd = row_statistic(x);
-  backend_of(x).rms_norm_forward(x, residual, weight.value, eps, output.sum, output.normalized,
-                                 rstd);
+  backend_of(x).rms_norm_forward(x, residual, factors(weight, offset), eps, output.sum,
+                                 output.normalized, rstd);
   record_add_norm("add_rms_norm", x, residual, output, weight, nullptr,
-                  rms_norm_backward(output.sum, rstd, weight));
+                  rms_norm_backward(output.sum, rstd, weight, offset));
   return output;
 }
 
