@@ -41,6 +41,7 @@ constexpr std::array kFamilies = {
     Family{"mistral", make_llama_like<LlamaVariant::kMistral>},
     Family{"qwen2", make_llama_like<LlamaVariant::kQwen2>},
     Family{"qwen3", make_llama_like<LlamaVariant::kQwen3>},
+    Family{"gemma", make_llama_like<LlamaVariant::kGemma>},
     Family{"gpt2", make_config<Gpt2Config>},
     Family{"bert", make_config<BertConfig>},
     Family{"t5", make_config<T5Config>},

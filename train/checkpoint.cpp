@@ -157,9 +157,9 @@ void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
   });
 }
 
-void load_model_weights(models::Model& model, const fs::path& folder) {
+std::vector<std::size_t> load_model_weights(models::Model& model, const fs::path& folder) {
   const auto weights = models::open_weights(folder);
-  parallel::load_weights(
+  auto missing = parallel::load_weights(
       model.parameters(), *weights,
       {.may_be_missing = [&](const std::string& name) { return model.may_be_missing(name); },
        .others = [&](const std::string& name) { return model.other_names(name); }});
@@ -167,6 +167,7 @@ void load_model_weights(models::Model& model, const fs::path& folder) {
   if (model.adapter() != nullptr)
     parallel::load_weights(model.trained_parameters(), *weights,
                            {.may_be_missing = [](const std::string&) { return true; }});
+  return missing;
 }
 
 }  // namespace tandem::train

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "data/tokenizer/tokenizer.h"
 #include "models/embedding/sentence_transformers.h"
@@ -49,8 +50,9 @@ void load_checkpoint(const CheckpointParts& parts, const std::filesystem::path& 
 void save_model_directory(models::Model& model, const parallel::Mesh& mesh,
                           const data::Tokenizer* tokenizer, const std::filesystem::path& folder,
                           runtime::DType dtype, const models::CompanionFiles& companions = {});
-// Weights only, from a checkpoint, any Hugging Face directory or a GGUF file. A scalar head that
-// the file lacks keeps its initial values.
-void load_model_weights(models::Model& model, const std::filesystem::path& folder);
+// Weights only, from a checkpoint, any Hugging Face directory or a GGUF file. Returns the
+// parameters that the file lacks and may lack (a scalar head), which keep their values.
+std::vector<std::size_t> load_model_weights(models::Model& model,
+                                            const std::filesystem::path& folder);
 
 }  // namespace tandem::train

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -101,26 +101,36 @@ void refuse_unsupported_bpe(const JsonObject& model) {
     model.fail_key("dropout", "is not supported; set it to null");
 }
 
+// Texts do not hold the others: control characters, the first bytes of Unicode's planes without
+// characters, and what is no UTF-8. Vocabularies that were learnt from texts lack some of them.
+bool stands_in_texts(int byte) {
+  if (byte < 0x20) return byte == '\t' || byte == '\n' || byte == '\r';
+  return byte != 0x7f && byte != 0xc0 && byte != 0xc1 && byte != 0xf1 && byte != 0xf2 &&
+         byte <= 0xf4;
+}
+
 std::array<TokenId, 256> read_byte_ids(const JsonObject& model, const Vocabulary& vocabulary,
                                        std::string_view origin) {
   std::array<TokenId, 256> ids;
-  int missing = 0;
+  std::vector<std::string> missing;
+  bool complete = true;
   for (int byte = 0; byte < 256; ++byte) {
     const auto id = vocabulary.find(bytes_to_chars(std::string(1, static_cast<char>(byte))));
-    missing += !id;
+    complete = complete && id;
+    if (!id && stands_in_texts(byte)) missing.push_back(fmt::format("0x{:02X}", byte));
     ids[byte] = id.value_or(kNoToken);
   }
-  if (missing == 0) return ids;
+  if (complete) return ids;
   const TokenId unknown = read_unknown(model, vocabulary);
   std::replace(ids.begin(), ids.end(), kNoToken, unknown);
   for (const char* key : {"fuse_unk", "byte_fallback"})
     if (model.boolean(key, false))
       model.fail_key(key, "is not supported with a byte-level vocabulary that lacks bytes");
-  if (unknown == kNoToken)
+  if (unknown == kNoToken && !missing.empty())
     runtime::log_warning(
-        "{}: {} of 256 bytes have no token and no unk_token stands for them; they are left out "
-        "of the text, as Hugging Face tokenizers does",
-        origin, missing);
+        "{}: no token and no unk_token stands for the bytes {}; characters that have them lose "
+        "them, as with Hugging Face tokenizers",
+        origin, fmt::join(missing, " "));
   return ids;
 }
 

@@ -56,13 +56,13 @@ models::Head head_in(const fs::path& model) {
 std::unique_ptr<models::Model> load_model(const fs::path& path, const models::BuildOptions& options,
                                           std::uint64_t seed) {
   auto model = models::read_model_config(path)->make(options);
-  model->parameters().initialize(seed);
   if (models::Adapter* adapter = model->adapter()) {
     adapter->store().initialize(seed);
     adapter->set_seed(seed);
     adapter->set_base_model(fs::absolute(path).lexically_normal().string());
   }
-  train::load_model_weights(*model, path);
+  for (const std::size_t missing : train::load_model_weights(*model, path))
+    model->parameters().initialize(missing, seed);
   return model;
 }
 

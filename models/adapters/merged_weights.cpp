@@ -42,11 +42,19 @@ class MergedWeights final : public runtime::TensorSource {
     return saved_.contains(std::string(name)) ? adapter_.path() : base_->file_with(name);
   }
   Tensor read(std::string_view name, DType dtype) const override {
-    return read_part(name, 0, 0, info(name).shape.rank() == 0 ? 1 : info(name).shape[0], dtype);
+    const Shape& shape = info(name).shape;
+    return read_block(name, runtime::whole_block(shape), dtype).view(shape);
   }
-  Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count,
+  Tensor read_block(std::string_view name, const runtime::Block& block,
                     DType dtype) const override {
-    return read_part(name, dim, begin, count, dtype);
+    if (const auto saved = saved_.find(std::string(name)); saved != saved_.end())
+      return adapter_.read_block(saved->second, block, dtype);
+    const auto module = modules_.find(std::string(name));
+    if (module == modules_.end()) return base_->read_block(name, block, dtype);
+    Tensor sum = base_->read_block(name, block, DType::kF32);
+    const Tensor update = update_of(module->second, block);
+    runtime::backend_of(sum).add(sum, update, sum);
+    return sum.to(dtype);
   }
 
  private:
@@ -89,35 +97,20 @@ class MergedWeights final : public runtime::TensorSource {
                          info.name, why, base_path_.string());
   }
 
-  Tensor read_part(std::string_view name, int dim, std::int64_t begin, std::int64_t count,
-                   DType dtype) const {
-    if (const auto saved = saved_.find(std::string(name)); saved != saved_.end())
-      return adapter_.read_slice(saved->second, dim, begin, count, dtype);
-    const auto module = modules_.find(std::string(name));
-    if (module == modules_.end() && base_->info(name).shape.rank() == 0)
-      return base_->read(name, dtype);
-    if (module == modules_.end()) return base_->read_slice(name, dim, begin, count, dtype);
-    Tensor sum = base_->read_slice(name, dim, begin, count, DType::kF32);
-    const Tensor update = update_of(module->second, dim, begin, count);
-    runtime::backend_of(sum).add(sum, update, sum);
-    return sum.to(dtype);
-  }
-
-  // alpha/rank · B·A, or that transposed, cut like the weight.
-  Tensor update_of(const std::string& module, int dim, std::int64_t begin,
-                   std::int64_t count) const {
-    const bool cut_rows = (dim == 0) != config_.fan_in_fan_out;  // of B·A
-    const std::string a_name = fmt::format("{}{}", module, kLoraA),
-                      b_name = fmt::format("{}{}", module, kLoraB);
-    const Tensor a = cut_rows ? adapter_.read(a_name, DType::kF32)
-                              : adapter_.read_slice(a_name, 1, begin, count, DType::kF32);
-    const Tensor b = cut_rows ? adapter_.read_slice(b_name, 0, begin, count, DType::kF32)
-                              : adapter_.read(b_name, DType::kF32);
-    const std::int64_t out = b.dim(0), in = a.dim(1);
-    Tensor update =
-        Tensor::empty(config_.fan_in_fan_out ? Shape{in, out} : Shape{out, in}, DType::kF32);
+  // alpha/rank · B·A, or that transposed, of which the weight's block is wanted.
+  Tensor update_of(const std::string& module, const runtime::Block& block) const {
+    const bool turned = config_.fan_in_fan_out;  // the weight is [in, out]
+    const std::int64_t out = turned ? block.column : block.row,
+                       outs = turned ? block.columns : block.rows,
+                       in = turned ? block.row : block.column,
+                       ins = turned ? block.rows : block.columns, rank = config_.lora.rank;
+    const Tensor a =
+        adapter_.read_block(fmt::format("{}{}", module, kLoraA), {0, rank, in, ins}, DType::kF32);
+    const Tensor b =
+        adapter_.read_block(fmt::format("{}{}", module, kLoraB), {out, outs, 0, rank}, DType::kF32);
+    Tensor update = Tensor::empty({block.rows, block.columns}, DType::kF32);
     runtime::Backend& backend = runtime::backend_of(update);
-    if (config_.fan_in_fan_out)
+    if (turned)
       backend.matmul(a, true, b, true, update);
     else
       backend.matmul(b, false, a, false, update);

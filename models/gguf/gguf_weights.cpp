@@ -67,34 +67,6 @@ std::optional<std::string> hugging_face_name(const Parts& parts) {
   return fmt::format("model.layers.{}.{}.{}", parts.layer, *module, parts.kind);
 }
 
-// Rows in Hugging Face's order: the first halves of a head's pairs, then the second halves.
-Tensor with_halves_apart(const Tensor& interleaved, std::int64_t heads) {
-  const std::int64_t rows = interleaved.dim(0), columns = interleaved.elements() / rows;
-  const std::int64_t head = rows / heads, half = head / 2;
-  Tensor result = Tensor::empty(interleaved.shape(), DType::kF32);
-  const float* from = interleaved.data<float>();
-  float* to = result.data<float>();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t in_head = row % head;
-    const std::int64_t source = row - in_head + in_head % half * 2 + in_head / half;
-    std::copy_n(from + source * columns, columns, to + row * columns);
-  }
-  return result;
-}
-
-Tensor slice_of(const Tensor& whole, int dim, std::int64_t begin, std::int64_t count) {
-  Shape shape = whole.shape();
-  std::int64_t outer = 1;
-  for (int i = 0; i < dim; ++i) outer *= shape[i];
-  const std::int64_t stride = whole.elements() / outer, inner = stride / shape[dim];
-  shape.set(dim, count);
-  Tensor result = Tensor::empty(shape, DType::kF32);
-  for (std::int64_t i = 0; i < outer; ++i)
-    std::copy_n(whole.data<float>() + i * stride + begin * inner, count * inner,
-                result.data<float>() + i * count * inner);
-  return result;
-}
-
 }  // namespace
 
 GgufWeights::GgufWeights(runtime::GgufFile file) : file_(std::move(file)) {
@@ -137,26 +109,39 @@ const runtime::TensorInfo& GgufWeights::info(std::string_view name) const {
   return tensors_[index_of(name)];
 }
 
-Tensor GgufWeights::read_whole(std::size_t index) const {
-  const Source& source = sources_[index];
-  const Tensor stored = file_.read(source.name);
-  return source.heads > 0 ? with_halves_apart(stored, source.heads) : stored;
+// Hugging Face has the first halves of a head's rotary pairs, then the second ones; llama.cpp has
+// the two halves of a pair side by side.
+std::int64_t GgufWeights::row_in_file(std::size_t index, std::int64_t row) const {
+  const std::int64_t heads = sources_[index].heads;
+  if (heads == 0) return row;
+  const std::int64_t head = tensors_[index].shape[0] / heads, half = head / 2;
+  const std::int64_t in_head = row % head;
+  return row - in_head + in_head % half * 2 + in_head / half;
 }
 
 Tensor GgufWeights::read(std::string_view name, DType dtype) const {
-  return read_whole(index_of(name)).to(dtype);
+  const Shape& shape = info(name).shape;
+  return read_block(name, runtime::whole_block(shape), dtype).view(shape);
 }
 
-Tensor GgufWeights::read_slice(std::string_view name, int dim, std::int64_t begin,
-                               std::int64_t count, DType dtype) const {
+Tensor GgufWeights::read_block(std::string_view name, const runtime::Block& block,
+                               DType dtype) const {
   const std::size_t index = index_of(name);
   const Shape& shape = tensors_[index].shape;
-  TANDEM_CHECK(dim >= 0 && dim < shape.rank() && begin >= 0 && begin <= shape[dim] - count,
-               "slice [{}, {}) in dimension {} of '{}' {}", begin, begin + count, dim, name,
-               shape.str());
-  if (dim == 0 && sources_[index].heads == 0)
-    return file_.read_rows(sources_[index].name, begin, count).to(dtype);
-  return slice_of(read_whole(index), dim, begin, count).to(dtype);
+  TANDEM_CHECK(lies_within(block, shape), "rows {}+{}, columns {}+{} of '{}' {}", block.row,
+               block.rows, block.column, block.columns, name, shape.str());
+  const std::int64_t width = runtime::whole_block(shape).columns;
+  // Rows that are neighbours in the file too are read together.
+  const std::int64_t together = sources_[index].heads == 0 ? block.rows : 1;
+  Tensor result = Tensor::empty({block.rows, block.columns}, DType::kF32);
+  for (std::int64_t i = 0; i < block.rows; i += together) {
+    const Tensor rows =
+        file_.read_rows(sources_[index].name, row_in_file(index, block.row + i), together);
+    for (std::int64_t row = 0; row < together; ++row)
+      std::copy_n(rows.data<float>() + row * width + block.column, block.columns,
+                  result.data<float>() + (i + row) * block.columns);
+  }
+  return dtype == DType::kF32 ? result : result.to(dtype);
 }
 
 }  // namespace tandem::models

@@ -24,7 +24,7 @@ class GgufWeights final : public runtime::TensorSource {
   const runtime::TensorInfo& info(std::string_view name) const override;
   const std::filesystem::path& file_with(std::string_view) const override { return file_.path(); }
   runtime::Tensor read(std::string_view name, runtime::DType dtype) const override;
-  runtime::Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count,
+  runtime::Tensor read_block(std::string_view name, const runtime::Block& block,
                              runtime::DType dtype) const override;
 
  private:
@@ -34,7 +34,7 @@ class GgufWeights final : public runtime::TensorSource {
   };
 
   std::size_t index_of(std::string_view name) const;
-  runtime::Tensor read_whole(std::size_t index) const;
+  std::int64_t row_in_file(std::size_t index, std::int64_t row) const;
 
   runtime::GgufFile file_;
   std::vector<runtime::TensorInfo> tensors_;

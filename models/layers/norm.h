@@ -9,8 +9,9 @@ namespace tandem::models {
 class Norm {
  public:
   Norm() = default;
-  // Root mean square, weight only.
-  static Norm rms(const Weights& weights, const std::string& name, std::int64_t width, double eps);
+  // Root mean square, weight only; `offset` is what is added to the weight (Gemma's 1).
+  static Norm rms(const Weights& weights, const std::string& name, std::int64_t width, double eps,
+                  float offset = 0);
   // Mean and variance, weight and bias.
   static Norm layer(const Weights& weights, const std::string& name, std::int64_t width,
                     double eps);
@@ -27,6 +28,7 @@ class Norm {
   runtime::Leaf* weight_ = nullptr;
   runtime::Leaf* bias_ = nullptr;  // null: root mean square
   float eps_ = 0;
+  float offset_ = 0;
 };
 
 }  // namespace tandem::models

@@ -18,8 +18,11 @@ struct VariantNames {
   std::string_view model_type;
   std::string_view class_prefix;  // of transformers' classes
 };
-constexpr std::array<VariantNames, 4> kNames = {
-    {{"llama", "Llama"}, {"mistral", "Mistral"}, {"qwen2", "Qwen2"}, {"qwen3", "Qwen3"}}};
+constexpr std::array<VariantNames, 5> kNames = {{{"llama", "Llama"},
+                                                 {"mistral", "Mistral"},
+                                                 {"qwen2", "Qwen2"},
+                                                 {"qwen3", "Qwen3"},
+                                                 {"gemma", "Gemma"}}};
 
 const VariantNames& names_of(LlamaVariant variant) {
   return kNames[static_cast<std::size_t>(variant)];
@@ -140,7 +143,7 @@ void read_rope(const ConfigFile& file, LlamaConfig& config) {
 }
 
 void read_window(const ConfigFile& file, LlamaConfig& config) {
-  if (config.variant == LlamaVariant::kLlama) return;
+  if (config.variant == LlamaVariant::kLlama || config.variant == LlamaVariant::kGemma) return;
   const bool mistral = config.variant == LlamaVariant::kMistral;
   if (!mistral && !file.flag("use_sliding_window", false)) return;
   config.sliding_window = file.integer("sliding_window", 0);
@@ -192,9 +195,17 @@ void add_window(const LlamaConfig& config, json& object) {
 }  // namespace
 
 void LlamaConfig::read(const ConfigFile& file) {
-  file.expect_text("hidden_act", {"silu"});
+  const bool gemma = variant == LlamaVariant::kGemma;
+  if (gemma) {
+    // "gelu" is what the first files said, and never meant.
+    for (const char* key : {"hidden_act", "hidden_activation"})
+      file.expect_text(key, {"gelu_pytorch_tanh", "gelu"});
+    file.expect_flag("use_bidirectional_attention", false);
+  } else {
+    file.expect_text("hidden_act", {"silu"});
+  }
   file.expect_flag("mlp_bias", false);
-  read_common(file, *this);
+  read_common(file, *this, /*tied=*/gemma);
   vocab_size = file.size("vocab_size");
   hidden_size = file.size("hidden_size");
   intermediate_size = file.size("intermediate_size");
@@ -203,10 +214,10 @@ void LlamaConfig::read(const ConfigFile& file) {
   num_key_value_heads = file.integer("num_key_value_heads", num_attention_heads);
   head_dim = file.integer("head_dim", 0);
   if (head_dim == 0 && variant == LlamaVariant::kQwen3) head_dim = 128;
-  max_position_embeddings = file.integer("max_position_embeddings", 2048);
+  if (head_dim == 0 && gemma) head_dim = 256;
+  max_position_embeddings = file.integer("max_position_embeddings", gemma ? 8192 : 2048);
   rms_norm_eps = file.number("rms_norm_eps", 1e-6);
-  if (variant == LlamaVariant::kLlama || variant == LlamaVariant::kQwen3)
-    attention_bias = file.flag("attention_bias", false);
+  if (can_have_attention_bias()) attention_bias = file.flag("attention_bias", false);
   read_rope(file, *this);
   read_window(file, *this);
 }
@@ -229,10 +240,9 @@ std::string LlamaConfig::to_json(Head head) const {
        {"rope_theta", rope_theta},
        {"rope_parameters", rope},
        {"rms_norm_eps", rms_norm_eps},
-       {"hidden_act", "silu"}});
+       {"hidden_act", variant == LlamaVariant::kGemma ? "gelu_pytorch_tanh" : "silu"}});
   if (variant == LlamaVariant::kLlama) object["mlp_bias"] = false;
-  if (variant == LlamaVariant::kLlama || variant == LlamaVariant::kQwen3)
-    object["attention_bias"] = attention_bias;
+  if (can_have_attention_bias()) object["attention_bias"] = attention_bias;
   add_window(*this, object);
   return object.dump(2) + "\n";
 }

@@ -1,5 +1,5 @@
-// The Llama family's sizes, named as in Hugging Face's config.json. Mistral, Qwen2 and Qwen3 are
-// Llama with a few differences, which are fields here.
+// The Llama family's sizes, named as in Hugging Face's config.json. Mistral, Qwen2, Qwen3 and Gemma
+// are Llama with a few differences, which are fields and questions here.
 #pragma once
 
 #include <cstdint>
@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "models/family.h"
+#include "models/layers/feed_forward.h"
 
 namespace tandem::models {
 
-enum class LlamaVariant { kLlama, kMistral, kQwen2, kQwen3 };
+enum class LlamaVariant { kLlama, kMistral, kQwen2, kQwen3, kGemma };
 
 // How rotary frequencies are stretched beyond the context that a model was trained on.
 struct RopeScaling {
@@ -35,12 +36,23 @@ struct LlamaConfig final : FamilyConfig {
   // Whether the window is on, per layer; empty: on all layers.
   std::vector<bool> sliding_layers;
   bool attention_bias = false;  // Qwen2 has it on q, k, v always, and never on the output
+  bool can_have_attention_bias() const {
+    return variant != LlamaVariant::kMistral && variant != LlamaVariant::kQwen2;
+  }
 
   std::int64_t resolved_head_dim() const {
     return head_dim > 0 ? head_dim : hidden_size / num_attention_heads;
   }
   bool has_qkv_bias() const { return attention_bias || variant == LlamaVariant::kQwen2; }
   bool has_qk_norm() const { return variant == LlamaVariant::kQwen3; }
+  // Embeddings come in multiplied by the root of hidden_size.
+  bool scales_embeddings() const { return variant == LlamaVariant::kGemma; }
+  // Gemma's norms multiply by 1 + weight.
+  float norm_offset() const { return variant == LlamaVariant::kGemma ? 1.0f : 0.0f; }
+  // Of the gate: the logistic one (SiLU), or Gemma's GELU in its approximation by tanh.
+  Activation activation() const {
+    return variant == LlamaVariant::kGemma ? Activation::kGeluTanh : Activation::kSilu;
+  }
   // 0: no window.
   std::int64_t window_of_layer(std::int64_t layer) const;
 

@@ -1,6 +1,9 @@
 #include "models/llama/llama.h"
 
+#include <cmath>
+
 #include "models/transformer.h"
+#include "runtime/autograd/ops/elementwise.h"
 
 namespace tandem::models {
 
@@ -8,6 +11,12 @@ using parallel::TensorParallel;
 using runtime::Tensor;
 
 namespace {
+
+// √n as a number of the type that embeddings have, as in transformers.
+float root_in(std::int64_t n, runtime::DType dtype) {
+  const std::vector<float> root = {std::sqrt(static_cast<float>(n))};
+  return Tensor::from(root, {1}).to(dtype).to(runtime::DType::kF32).to_vector<float>()[0];
+}
 
 class Llama final : public Transformer {
  public:
@@ -18,34 +27,38 @@ class Llama final : public Transformer {
                     "model.", {config.num_hidden_layers}),
         rope_(runtime::make_rope_table(config.max_position_embeddings, rope_frequencies(config),
                                        options.device)) {
+    if (config.scales_embeddings())
+      embedding_scale_ = root_in(config.hidden_size, options.precision.compute);
     declare_embedding("model.embed_tokens.weight");
     for (std::int64_t i = 0; i < config.num_hidden_layers; ++i)
       add_block(0,
                 make_block(block_weights(0, i).at(fmt::format("model.layers.{}", i)), config, i));
-    final_norm_ =
-        Norm::rms(last_weights().at("model"), "norm", config.hidden_size, config.rms_norm_eps);
+    final_norm_ = Norm::rms(last_weights().at("model"), "norm", config.hidden_size,
+                            config.rms_norm_eps, config.norm_offset());
     declare_head("lm_head.weight");
     allocate();
   }
 
  private:
   Tensor before_blocks(StackId, const TextInput& text, const TensorParallel& tp) override {
-    return embed(text.tokens, tp);
+    const Tensor embedded = embed(text.tokens, tp);
+    return embedding_scale_ == 1.0f ? embedded : runtime::scale(embedded, embedding_scale_);
   }
   Tensor after_blocks(StackId, const Tensor& h) override { return final_norm_(h); }
 
   Block make_block(const Weights& w, const LlamaConfig& c, std::int64_t index) {
     const std::int64_t h = c.hidden_size;
     Block block;
-    block.attention_norm = Norm::rms(w, "input_layernorm", h, c.rms_norm_eps);
+    block.attention_norm = Norm::rms(w, "input_layernorm", h, c.rms_norm_eps, c.norm_offset());
     block.attention = make_attention(w.at("self_attn"), c, c.window_of_layer(index));
-    block.feed_forward_norm = Norm::rms(w, "post_attention_layernorm", h, c.rms_norm_eps);
+    block.feed_forward_norm =
+        Norm::rms(w, "post_attention_layernorm", h, c.rms_norm_eps, c.norm_offset());
     const Weights mlp = w.at("mlp");
     const std::int64_t inner = c.intermediate_size;
     block.feed_forward = {
         .up = mlp.column("gate_up", {{"gate_proj", inner}, {"up_proj", inner}}, h, false),
         .down = mlp.row("down_proj", h, inner, false),
-        .activation = Activation::kSilu,
+        .activation = c.activation(),
         .gated = true};
     return block;
   }
@@ -68,6 +81,7 @@ class Llama final : public Transformer {
   }
 
   runtime::RopeTable rope_;
+  float embedding_scale_ = 1.0f;
   Norm final_norm_;
 };
 

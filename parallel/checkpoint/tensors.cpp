@@ -29,25 +29,6 @@ Tensor transposed(const Tensor& matrix) {
   return result;
 }
 
-// This rank's slice of one piece, in the piece's own orientation.
-Tensor read_local_slice(const ShardSpec& spec, std::size_t piece, const Group& tp,
-                        const std::string& name, const runtime::TensorSource& file) {
-  const ShardPiece& whole = spec.pieces[piece];
-  const Shape expected = file_shape(spec, piece);
-  const Shape stored = file.info(name).shape;
-  if (stored != expected)
-    throw_error("{}: tensor '{}' has shape {}, the model expects {}", file.file_with(name).string(),
-                name, stored.str(), expected.str());
-  const PieceSlice slice = slice_of_piece(spec, piece, tp.rank(), tp.size());
-  if (whole.shape.rank() == 0) return file.read(name, DType::kF32);
-  const int dim = std::max(spec.dim, 0);
-  TANDEM_CHECK(dim == 0 || whole.first == 0,
-               "'{}' is a part along dimension 0 and divided along {}", whole.name, dim);
-  const Tensor read = file.read_slice(name, whole.transposed ? 1 - dim : dim,
-                                      whole.first + slice.begin, slice.count, DType::kF32);
-  return whole.transposed ? transposed(read) : read;
-}
-
 // The first name under which the file has the tensor; its own where it has none.
 std::string name_in_file(const std::string& name, const std::string& prefix,
                          const runtime::TensorSource& file, const NamesInFiles& names) {
@@ -57,48 +38,75 @@ std::string name_in_file(const std::string& name, const std::string& prefix,
   return name;
 }
 
-// The local tensor of a parameter whose pieces' names begin with `prefix`; undefined where a piece
-// is missing and may be.
-Tensor read_parameter(const ParameterStore& store, std::size_t index, const std::string& prefix,
-                      const runtime::TensorSource& file, const NamesInFiles& names) {
-  const Group& tp = store.tp();
-  const ShardSpec& spec = store.parameters()[index]->spec;
-  Tensor host = Tensor::zeros(local_shape(spec, tp.size()), DType::kF32);
+// The names of a parameter's pieces in the file; empty where one is missing and may be. Throws
+// Error for a tensor that cannot be that piece.
+std::vector<std::string> names_of_pieces(const ShardSpec& spec, const runtime::TensorSource& file,
+                                         const NamesInFiles& names) {
+  std::vector<std::string> result;
   for (std::size_t piece = 0; piece < spec.pieces.size(); ++piece) {
     const std::string& own = spec.pieces[piece].name;
-    const std::string name = prefix + name_in_file(own, prefix, file, names);
+    const std::string name = names.prefix + name_in_file(own, names.prefix, file, names);
     if (!file.contains(name) && names.may_be_missing && names.may_be_missing(own)) return {};
-    const Tensor slice = read_local_slice(spec, piece, tp, name, file);
-    if (!runtime::backend_of(slice).all_finite(slice))
-      throw_error("{}: tensor '{}' holds values that are not finite", file.file_with(name).string(),
-                  name);
-    insert_piece(spec, piece, tp.rank(), tp.size(), slice.span<float>(), host.span<float>());
+    const TensorInfo& stored = file.info(name);
+    const Shape expected = file_shape(spec, piece);
+    if (stored.shape != expected)
+      throw_error("{}: tensor '{}' has shape {}, the model expects {}",
+                  file.file_with(name).string(), name, stored.shape.str(), expected.str());
+    if (!is_floating(stored.dtype))
+      throw_error("{}: tensor '{}' holds {}, the model expects floating-point numbers",
+                  file.file_with(name).string(), name, name_of(stored.dtype));
+    result.push_back(name);
   }
-  return host;
+  return result;
+}
+
+// A block of a piece, in the piece's own orientation.
+Tensor read_piece(const ShardPiece& piece, const std::string& name, runtime::Block block,
+                  const runtime::TensorSource& file) {
+  block.row += piece.first;
+  const runtime::Block turned{block.column, block.columns, block.row, block.rows};
+  const Tensor read = file.read_block(name, piece.transposed ? turned : block, DType::kF32);
+  if (!runtime::backend_of(read).all_finite(read))
+    throw_error("{}: tensor '{}' holds values that are not finite", file.file_with(name).string(),
+                name);
+  return piece.transposed ? transposed(read) : read;
+}
+
+// Reads blocks of the parameter whose pieces have these names.
+BlockValues values_in(const runtime::TensorSource& file, const ShardSpec& spec,
+                      const std::vector<std::string>& names) {
+  return [&](std::size_t piece, const runtime::Block& block) {
+    return read_piece(spec.pieces[piece], names[piece], block, file);
+  };
 }
 
 }  // namespace
 
-void load_weights(ParameterStore& store, const runtime::TensorSource& file,
-                  const NamesInFiles& names) {
+std::vector<std::size_t> load_weights(ParameterStore& store, const runtime::TensorSource& file,
+                                      const NamesInFiles& names) {
+  std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
-    const Tensor host = read_parameter(store, i, names.prefix, file, names);
-    if (host.defined()) store.assign(i, host);
+    const ShardSpec& spec = store.parameters()[i]->spec;
+    const std::vector<std::string> pieces = names_of_pieces(spec, file, names);
+    if (pieces.empty())
+      missing.push_back(i);
+    else
+      store.fill(i, values_in(file, spec, pieces));
   }
+  return missing;
 }
 
 void load_tensor_set(const ParameterStore& store, const TensorSet& set,
                      const runtime::TensorSource& file) {
   for (std::size_t i = 0; i < store.parameters().size(); ++i) {
-    const Tensor host = read_parameter(store, i, set.prefix, file, {});
+    const ShardSpec& spec = store.parameters()[i]->spec;
+    const std::vector<std::string> names = names_of_pieces(spec, file, {.prefix = set.prefix});
     const OwnedPart* own = store.owned_part(i);
-    if (!set.encode) {
-      store.assign_part(i, host, set.tensors[i]);
-    } else if (own != nullptr) {
-      const Tensor part = Tensor::empty({own->count}, DType::kF32, store.device());
-      store.assign_part(i, host, part);
-      set.encode(i, part);
-    }
+    if (own == nullptr) continue;
+    const Tensor part = set.encode ? Tensor::empty({own->count}, DType::kF32, store.device())
+                                   : set.tensors[i];
+    store.fill_part(i, values_in(file, spec, names), part);
+    if (set.encode) set.encode(i, part);
   }
 }
 

@@ -35,10 +35,11 @@ struct NamesInFiles {
   std::function<std::vector<std::string>(const std::string& name)> others = {};
 };
 
-// Read this rank's slices. A missing tensor, a wrong shape or a value that is not finite is an
-// Error naming file and tensor.
-void load_weights(ParameterStore& store, const runtime::TensorSource& file,
-                  const NamesInFiles& names = {});
+// Read what this rank holds, a block at a time. A missing tensor, a wrong shape or type or a value
+// that is not finite is an Error naming file and tensor. Returns the parameters that the file lacks
+// and may lack.
+std::vector<std::size_t> load_weights(ParameterStore& store, const runtime::TensorSource& file,
+                                      const NamesInFiles& names = {});
 void load_tensor_set(const ParameterStore& store, const TensorSet& set,
                      const runtime::TensorSource& file);
 

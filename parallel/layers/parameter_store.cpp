@@ -15,24 +15,35 @@ using runtime::Tensor;
 
 namespace {
 
-// Visits the contiguous runs that a piece's slice shares with the stored tensor: (slice begin,
-// stored begin, length).
-template <typename Visit>
-void for_each_run(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
-                  const Visit& visit) {
-  const PieceSlice slice = slice_of_piece(spec, piece, rank, ranks);
-  const Shape stored = local_shape(spec, ranks);
-  const std::int64_t row =
-      stored.rank() == 0 ? 1 : stored.elements() / std::max<std::int64_t>(stored[0], 1);
-  if (spec.dim == 1) {
-    const std::int64_t rows = spec.pieces[piece].shape[0];
-    const std::int64_t inner = stored.rank() > 2 ? stored.elements() / (stored[0] * stored[1]) : 1;
-    const std::int64_t length = slice.count * inner;
-    for (std::int64_t i = 0; i < rows; ++i)
-      visit(i * length, (slice.local_offset + i) * row, length);
-  } else {
-    visit(0, slice.local_offset * row, slice.count * row);
+// Copies what `values`, which lie from `begin` of a parameter on, have of a replica's part.
+void copy_overlap(const Tensor& values, std::int64_t begin, const OwnedPart& owned, Tensor part) {
+  const std::int64_t first = std::max(begin, owned.begin),
+                     end = std::min(begin + values.elements(), owned.begin + owned.count);
+  if (first >= end) return;
+  Tensor target = part.slice(first - owned.begin, {end - first});
+  runtime::backend_of(part).copy(values.slice(first - begin, {end - first}), target);
+}
+
+bool overlaps(const OwnedPart* owned, std::int64_t begin, std::int64_t count) {
+  return owned != nullptr && begin < owned->begin + owned->count && owned->begin < begin + count;
+}
+
+// Initial values of a block of a piece.
+Tensor drawn(const ParameterOptions& options, const ShardPiece& piece, float scale,
+             const runtime::Block& block, std::uint64_t seed) {
+  const runtime::Philox random(seed, "init/" + piece.name);
+  const std::int64_t width = runtime::whole_block(piece.shape).columns;
+  const float value = options.init.value * scale;
+  Tensor values = Tensor::empty({block.rows, block.columns}, DType::kF32);
+  float* next = values.data<float>();
+  for (std::int64_t row = 0; row < block.rows; ++row) {
+    const std::int64_t first = (piece.first + block.row + row) * width + block.column;
+    for (std::int64_t i = 0; i < block.columns; ++i)
+      *next++ = options.init.kind == Init::Kind::kNormal
+                    ? random.normal(static_cast<std::uint64_t>(first + i)) * value
+                    : value;
   }
+  return values;
 }
 
 }  // namespace
@@ -159,14 +170,43 @@ void ParameterStore::assign(std::size_t index, const Tensor& host) {
   StoredParameter& stored = *parameters_[index];
   if (stored.quantized.defined())
     return assign_quantized(stored.spec, tp(), host, stored.quantized);
-  Tensor& value = stored.parameter.leaf.value;
+  assign_range(index, 0, host);
+}
+
+void ParameterStore::assign_range(std::size_t index, std::int64_t begin, const Tensor& values) {
+  const Tensor& value = parameters_[index]->parameter.leaf.value;
   const bool whole = layout_.holds_whole(bucket_of(index), values_extent());
-  if (whole) runtime::backend_of(value).copy(host, value);
+  if (whole) {
+    Tensor target = value.slice(begin, values.shape());
+    runtime::backend_of(value).copy(values, target);
+  }
   if (const OwnedPart* part = owned_part(index)) {
-    if (part->master.defined()) assign_part(index, host, part->master);
-    if (!whole && part->compute.defined()) assign_part(index, host, part->compute);
+    if (part->master.defined()) copy_overlap(values, begin, *part, part->master);
+    if (!whole && part->compute.defined()) copy_overlap(values, begin, *part, part->compute);
   }
   if (on_change_) on_change_();
+}
+
+bool ParameterStore::holds_values(std::size_t index, std::int64_t begin, std::int64_t count) const {
+  return layout_.holds_whole(bucket_of(index), values_extent()) ||
+         overlaps(owned_part(index), begin, count);
+}
+
+void ParameterStore::fill(std::size_t index, const BlockValues& values) {
+  StoredParameter& stored = *parameters_[index];
+  if (stored.quantized.defined()) return fill_quantized(stored, values);
+  for (const LocalBlock& local : local_blocks(stored.spec, tp().rank(), tp().size()))
+    if (holds_values(index, local.begin, local.block.elements()))
+      assign_range(index, local.begin, values(local.piece, local.block));
+}
+
+void ParameterStore::fill_quantized(StoredParameter& stored, const BlockValues& values) const {
+  Tensor host = Tensor::zeros(local_shape(stored.spec, tp().size()), DType::kF32);
+  for (const LocalBlock& local : local_blocks(stored.spec, tp().rank(), tp().size())) {
+    Tensor target = host.slice(local.begin, {local.block.rows, local.block.columns});
+    runtime::backend_of(host).copy(values(local.piece, local.block), target);
+  }
+  assign_quantized(stored.spec, tp(), host, stored.quantized);
 }
 
 Tensor ParameterStore::collect(std::size_t index) const {
@@ -177,10 +217,11 @@ Tensor ParameterStore::collect(std::size_t index) const {
   return collect_part(index, part != nullptr ? part->weights() : Tensor());
 }
 
-void ParameterStore::assign_part(std::size_t index, const Tensor& host, Tensor part) const {
+void ParameterStore::fill_part(std::size_t index, const BlockValues& values, Tensor part) const {
   const OwnedPart* owned = owned_part(index);
-  if (owned == nullptr) return;
-  runtime::backend_of(part).copy(host.slice(owned->begin, part.shape()), part);
+  for (const LocalBlock& local : local_blocks(parameters_[index]->spec, tp().rank(), tp().size()))
+    if (overlaps(owned, local.begin, local.block.elements()))
+      copy_overlap(values(local.piece, local.block), local.begin, *owned, part);
 }
 
 Tensor ParameterStore::collect_part(std::size_t index, const Tensor& part) const {
@@ -257,33 +298,18 @@ Tensor ParameterStore::owned_grads(const FlatBucket& bucket) const {
   return grad_.slice(layout_.begin_of(bucket, grads_extent()), {layout_.part_elements(bucket)});
 }
 
-void ParameterStore::fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
-                                std::span<float> host) {
-  const ShardSpec& spec = stored.spec;
-  const LogicalRun run = logical_runs(spec, tp().rank(), tp().size())[piece];
-  std::vector<float> values(static_cast<std::size_t>(run.count));
-  const std::vector<float>& scales = stored.options.piece_scales;
-  const float value = stored.options.init.value * (scales.empty() ? 1.0f : scales[piece]);
-  const runtime::Philox random(seed, "init/" + run.name);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::int64_t index = run.indices.of(static_cast<std::int64_t>(i));
-    const float drawn = stored.options.init.kind == Init::Kind::kNormal
-                            ? random.normal(static_cast<std::uint64_t>(index))
-                            : 1.0f;
-    values[i] = drawn * value;
-  }
-  insert_piece(spec, piece, tp().rank(), tp().size(), values, host);
+void ParameterStore::initialize(std::uint64_t seed) {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) initialize(i, seed);
 }
 
-void ParameterStore::initialize(std::uint64_t seed) {
+void ParameterStore::initialize(std::size_t index, std::uint64_t seed) {
   if (device().type == runtime::DeviceType::kMeta) return;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    StoredParameter& stored = *parameters_[i];
-    Tensor host = Tensor::zeros(local_shape(stored.spec, tp().size()), DType::kF32);
-    for (std::size_t piece = 0; piece < stored.spec.pieces.size(); ++piece)
-      fill_piece(stored, piece, seed, host.span<float>());
-    assign(i, host);
-  }
+  const StoredParameter& stored = *parameters_[index];
+  const std::vector<float>& scales = stored.options.piece_scales;
+  fill(index, [&](std::size_t piece, const runtime::Block& block) {
+    return drawn(stored.options, stored.spec.pieces[piece], scales.empty() ? 1.0f : scales[piece],
+                 block, seed);
+  });
 }
 
 StoredParameter* ParameterStore::find(const std::string& name) {
@@ -338,20 +364,12 @@ std::vector<LogicalRun> logical_runs(const ShardSpec& spec, int rank, int ranks)
   return runs;
 }
 
-void insert_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
-                  std::span<const float> slice, std::span<float> stored) {
-  for_each_run(spec, piece, rank, ranks,
-               [&](std::int64_t from, std::int64_t to, std::int64_t length) {
-                 std::copy_n(slice.begin() + from, length, stored.begin() + to);
-               });
-}
-
 void extract_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
                    std::span<const float> stored, std::span<float> slice) {
-  for_each_run(spec, piece, rank, ranks,
-               [&](std::int64_t from, std::int64_t to, std::int64_t length) {
-                 std::copy_n(stored.begin() + to, length, slice.begin() + from);
-               });
+  auto next = slice.begin();
+  for (const LocalBlock& local : local_blocks(spec, rank, ranks))
+    if (local.piece == piece)
+      next = std::copy_n(stored.begin() + local.begin, local.block.elements(), next);
 }
 
 }  // namespace tandem::parallel

@@ -15,7 +15,7 @@
 
 #include "parallel/comm/communicator.h"
 #include "parallel/layers/flat_layout.h"
-#include "parallel/mesh/shard_spec.h"
+#include "parallel/mesh/local_blocks.h"
 #include "runtime/kernels/element_indices.h"
 #include "runtime/nn/parameter.h"
 #include "runtime/quant/quantized_matrix.h"
@@ -96,6 +96,8 @@ struct LogicalRun {
   runtime::ElementIndices indices;
 };
 std::vector<LogicalRun> logical_runs(const ShardSpec& spec, int rank, int ranks);
+// What a block of a piece's logical tensor holds, as fp32 [rows, columns] on the host.
+using BlockValues = std::function<runtime::Tensor(std::size_t piece, const runtime::Block& block)>;
 
 struct StoredParameter {
   runtime::Parameter parameter;
@@ -114,11 +116,15 @@ class ParameterStore {
   // Allocates the flat buffers once all parameters are known. Values are undefined until initialize
   // or a load.
   void allocate();
-  // Draws initial values keyed by (seed, logical name, logical index).
+  // Draws initial values keyed by (seed, logical name, logical index), of all parameters or of one.
   void initialize(std::uint64_t seed);
+  void initialize(std::size_t index, std::uint64_t seed);
   // Sets the parameter's values: masters that this rank holds, and the copy that kernels read.
   // host: fp32 of the parameter's local shape. Collective over tp where it is quantized.
   void assign(std::size_t index, const runtime::Tensor& host);
+  // The same from values that are asked for block by block, those alone that this replica holds:
+  // beside the parameter there is one block in memory (all of it where it is quantized).
+  void fill(std::size_t index, const BlockValues& values);
   // The parameter's fp32 values on the first replica, undefined on the others. Collective over dp
   // where the parameter is divided.
   runtime::Tensor collect(std::size_t index) const;
@@ -131,9 +137,9 @@ class ParameterStore {
   const std::vector<OwnedPart>& owned() const { return owned_; }
   // The parameter's part in owned(); null where this replica owns nothing of it.
   const OwnedPart* owned_part(std::size_t index) const;
-  // As assign() and collect(), for state that a replica has of its part alone (optimizer moments);
+  // As fill() and collect(), for state that a replica has of its part alone (optimizer moments);
   // `part` is undefined where it owns nothing.
-  void assign_part(std::size_t index, const runtime::Tensor& host, runtime::Tensor part) const;
+  void fill_part(std::size_t index, const BlockValues& values, runtime::Tensor part) const;
   runtime::Tensor collect_part(std::size_t index, const runtime::Tensor& part) const;
   // After an update of the owned parts: every replica gets the others' values of what it holds
   // whole. Collective over dp.
@@ -181,8 +187,10 @@ class ParameterStore {
   runtime::DType compute_dtype() const { return options_.precision.compute; }
 
  private:
-  void fill_piece(StoredParameter& stored, std::size_t piece, std::uint64_t seed,
-                  std::span<float> host);
+  // Elements [begin, begin + values.elements()) of the parameter's local tensor.
+  void assign_range(std::size_t index, std::int64_t begin, const runtime::Tensor& values);
+  bool holds_values(std::size_t index, std::int64_t begin, std::int64_t count) const;
+  void fill_quantized(StoredParameter& stored, const BlockValues& values) const;
   bool rounded() const { return compute_dtype() != runtime::DType::kF32; }
   bool has_masters() const {
     return options_.precision.master_weights || compute_dtype() != runtime::DType::kBF16;
@@ -215,14 +223,11 @@ class ParameterStore {
   std::function<void()> on_change_;
 };
 
-// Copies between a rank's stored tensor (host fp32, local_shape) and one logical piece's local
-// slice (contiguous, its `dim` reduced to slice.count). Used by initialisation, checkpoints and
-// Hugging Face files.
-void insert_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
-                  std::span<const float> slice, std::span<float> stored);
+// Copies one logical piece's local slice (contiguous, its `dim` reduced to slice.count) out of a
+// rank's stored tensor (host fp32, local_shape).
 void extract_piece(const ShardSpec& spec, std::size_t piece, int rank, int ranks,
                    std::span<const float> stored, std::span<float> slice);
-// Shape of the slice that insert_piece and extract_piece work on.
+// Shape of that slice.
 runtime::Shape piece_slice_shape(const ShardSpec& spec, std::size_t piece, int rank, int ranks);
 
 }  // namespace tandem::parallel

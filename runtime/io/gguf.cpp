@@ -323,6 +323,8 @@ Tensor GgufFile::read_rows(std::string_view name, std::int64_t begin, std::int64
         info.type.type,
         data.subspan(static_cast<std::size_t>(begin * row), static_cast<std::size_t>(count * row)),
         result.span<float>());
+    file_.forget(
+        data.subspan(static_cast<std::size_t>(begin * row), static_cast<std::size_t>(count * row)));
     return result;
   }
   std::vector<float> whole(static_cast<std::size_t>(info.shape[0]));

@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "runtime/base/error.h"
@@ -39,6 +41,20 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
   return *this;
+}
+
+void MappedFile::forget(std::span<const std::byte> part) const {
+  if (part.empty()) return;
+  // A touched page brings its neighbours along, as far as one large page.
+  constexpr std::uintptr_t kLargePage = 2 << 20;
+  const auto mapped = reinterpret_cast<std::uintptr_t>(bytes_.data());
+  const auto begin = reinterpret_cast<std::uintptr_t>(part.data()) / kLargePage * kLargePage;
+  const auto end = reinterpret_cast<std::uintptr_t>(part.data() + part.size());
+  const std::uintptr_t first = std::max(begin, mapped);
+  const std::uintptr_t last =
+      std::min((end + kLargePage - 1) / kLargePage * kLargePage, mapped + bytes_.size());
+  // It is a hint: what it cannot do costs memory, and nothing else.
+  ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 }  // namespace tandem::runtime

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "runtime/base/error.h"
 #include "runtime/io/text_file.h"
@@ -68,13 +69,8 @@ const TensorInfo& SafetensorsFile::info(std::string_view name) const {
 }
 
 Tensor SafetensorsFile::read(std::string_view name) const {
-  const std::size_t index = index_of(name);
-  const TensorInfo& info = header_.tensors[index];
-  Tensor tensor = Tensor::empty(info.shape, info.dtype);
-  if (info.bytes() > 0)
-    std::memcpy(tensor.raw(), file_.bytes().data() + header_.offsets[index],
-                static_cast<std::size_t>(info.bytes()));
-  return tensor;
+  const Shape& shape = info(name).shape;
+  return read_block(name, whole_block(shape)).view(shape);
 }
 
 Tensor SafetensorsFile::read(std::string_view name, DType dtype) const {
@@ -82,33 +78,32 @@ Tensor SafetensorsFile::read(std::string_view name, DType dtype) const {
   return tensor.dtype() == dtype ? tensor : tensor.to(dtype);
 }
 
-Tensor SafetensorsFile::read_slice(std::string_view name, int dim, std::int64_t begin,
-                                   std::int64_t count) const {
+Tensor SafetensorsFile::read_block(std::string_view name, const Block& block) const {
   const std::size_t index = index_of(name);
   const TensorInfo& info = header_.tensors[index];
-  if (dim < 0 || dim >= info.shape.rank() || begin < 0 || count < 0 ||
-      begin > info.shape[dim] - count)
-    throw_error("{}: tensor '{}' of shape {} has no indices [{}, {}) in dimension {}",
-                path().string(), name, info.shape.str(), begin, begin + count, dim);
-  Shape shape = info.shape;
-  shape.set(dim, count);
-  Tensor tensor = Tensor::empty(shape, info.dtype);
+  if (!lies_within(block, info.shape))
+    throw_error("{}: tensor '{}' of shape {} has no rows [{}, {}) with columns [{}, {})",
+                path().string(), name, info.shape.str(), block.row, block.row + block.rows,
+                block.column, block.column + block.columns);
+  Tensor tensor = Tensor::empty({block.rows, block.columns}, info.dtype);
   if (tensor.bytes() == 0) return tensor;
-  std::int64_t outer = 1;  // runs of contiguous bytes
-  for (int i = 0; i < dim; ++i) outer *= info.shape[i];
-  const std::int64_t stride = info.bytes() / outer;
-  const std::int64_t inner = stride / info.shape[dim];  // bytes of one index of `dim`
-  const std::byte* source = file_.bytes().data() + header_.offsets[index] + begin * inner;
+  const std::int64_t size = size_of(info.dtype);
+  const std::int64_t stride = whole_block(info.shape).columns * size;
+  const std::int64_t begin = header_.offsets[index] + block.row * stride + block.column * size;
+  std::int64_t runs = block.rows, length = block.columns * size;  // of contiguous bytes
+  const std::int64_t touched = (runs - 1) * stride + length;
+  if (length == stride) length *= std::exchange(runs, 1);
+  const auto source =
+      file_.bytes().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(touched));
   auto* target = static_cast<std::byte*>(tensor.raw());
-  for (std::int64_t i = 0; i < outer; ++i)
-    std::memcpy(target + i * count * inner, source + i * stride,
-                static_cast<std::size_t>(count * inner));
+  for (std::int64_t i = 0; i < runs; ++i)
+    std::memcpy(target + i * length, source.data() + i * stride, static_cast<std::size_t>(length));
+  file_.forget(source);
   return tensor;
 }
 
-Tensor SafetensorsFile::read_slice(std::string_view name, int dim, std::int64_t begin,
-                                   std::int64_t count, DType dtype) const {
-  Tensor tensor = read_slice(name, dim, begin, count);
+Tensor SafetensorsFile::read_block(std::string_view name, const Block& block, DType dtype) const {
+  Tensor tensor = read_block(name, block);
   return tensor.dtype() == dtype ? tensor : tensor.to(dtype);
 }
 

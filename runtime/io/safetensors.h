@@ -1,6 +1,7 @@
 // Reading safetensors files and the folders that Hugging Face publishes. A file is memory-mapped:
-// opening it costs its header, reading a slice touches that slice's pages only, so each rank of a
-// tensor-parallel group reads its own part of a checkpoint of any size.
+// opening it costs its header, and reading a block touches that block's pages only and lets them go
+// again, so that each rank of a tensor-parallel group reads its own part of a checkpoint of any
+// size.
 #pragma once
 
 #include <cstdint>
@@ -35,10 +36,10 @@ class SafetensorsFile {
   Tensor read(std::string_view name) const;
   // The same, converted.
   Tensor read(std::string_view name, DType dtype) const;
-  // Indices [begin, begin + count) of dimension `dim`, as stored; the other dimensions are whole.
-  Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count) const;
-  Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count,
-                    DType dtype) const;
+  // A block of it as [rows, columns], as stored, and converted. Throws Error for one that lies
+  // outside.
+  Tensor read_block(std::string_view name, const Block& block) const;
+  Tensor read_block(std::string_view name, const Block& block, DType dtype) const;
 
  private:
   std::size_t index_of(std::string_view name) const;
@@ -70,12 +71,11 @@ class ShardedSafetensors final : public TensorSource {
   Tensor read(std::string_view name, DType dtype) const override {
     return file_of(name).read(name, dtype);
   }
-  Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count) const {
-    return file_of(name).read_slice(name, dim, begin, count);
+  Tensor read_block(std::string_view name, const Block& block) const {
+    return file_of(name).read_block(name, block);
   }
-  Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count,
-                    DType dtype) const override {
-    return file_of(name).read_slice(name, dim, begin, count, dtype);
+  Tensor read_block(std::string_view name, const Block& block, DType dtype) const override {
+    return file_of(name).read_block(name, block, dtype);
   }
 
  private:

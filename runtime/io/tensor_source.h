@@ -1,12 +1,12 @@
-// Where a model's weights come from, whatever the format: tensors by name, read whole or in slices
-// along one dimension, converted on the way.
+// Where a model's weights come from, whatever the format: tensors by name, read whole or in blocks,
+// converted on the way.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <vector>
 
+#include "runtime/base/block.h"
 #include "runtime/io/safetensors_header.h"
 #include "runtime/tensor/tensor.h"
 
@@ -24,9 +24,8 @@ class TensorSource {
   virtual const std::filesystem::path& file_with(std::string_view name) const = 0;
   // A new host tensor.
   virtual Tensor read(std::string_view name, DType dtype) const = 0;
-  // Indices [begin, begin + count) of dimension `dim`; the other dimensions are whole.
-  virtual Tensor read_slice(std::string_view name, int dim, std::int64_t begin, std::int64_t count,
-                            DType dtype) const = 0;
+  // A block of it as [rows, columns]. The block must lie within the tensor.
+  virtual Tensor read_block(std::string_view name, const Block& block, DType dtype) const = 0;
 };
 
 }  // namespace tandem::runtime

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from transformers import (BartConfig, BartForConditionalGeneration, BertConfig, BertForMaskedLM,
-                          BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
+                          BertModel, GemmaConfig, GemmaForCausalLM, GPT2Config, GPT2LMHeadModel,
+                          LlamaConfig, LlamaForCausalLM,
                           MistralConfig, MistralForCausalLM, PreTrainedModel, Qwen2Config,
                           Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, T5Config,
                           T5ForConditionalGeneration)
@@ -41,6 +42,9 @@ LLAMA3_ROPE = {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0,
                "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
 
 
+LINEAR_ROPE = {"rope_type": "linear", "factor": 2.5}
+
+
 @dataclass
 class Case:
     """How one model is made; what it reads follows from its kind."""
@@ -59,6 +63,11 @@ CASES = [
          LlamaConfig(**LLAMA, tie_word_embeddings=True, head_dim=12,
                      rope_parameters={**LLAMA3_ROPE, "rope_theta": 500.0}),
          v4={"rope_theta": 500.0, "rope_scaling": LLAMA3_ROPE}, drop=("rope_parameters",)),
+    Case("linear_rope", LlamaForCausalLM,
+         LlamaConfig(**LLAMA, tie_word_embeddings=False,
+                     rope_parameters={**LINEAR_ROPE, "rope_theta": 10000.0}),
+         v4={"rope_theta": 10000.0, "rope_scaling": {"type": "linear", "factor": 2.5}},
+         drop=("rope_parameters",)),
     Case("mistral_tiny", MistralForCausalLM,
          MistralConfig(**LLAMA, tie_word_embeddings=False, sliding_window=7)),
     Case("qwen2_tiny", Qwen2ForCausalLM,
@@ -66,6 +75,9 @@ CASES = [
                      max_window_layers=1), drop=("layer_types",)),
     Case("qwen3_tiny", Qwen3ForCausalLM,
          Qwen3Config(**LLAMA, tie_word_embeddings=False, head_dim=12)),
+    # As the first files said it: "gelu" means the approximation, and ties go without saying.
+    Case("gemma_tiny", GemmaForCausalLM, GemmaConfig(**LLAMA, head_dim=12),
+         v4={"hidden_act": "gelu", "hidden_activation": None}, drop=("tie_word_embeddings",)),
     Case("gpt2_tiny", GPT2LMHeadModel, GPT2Config(**GPT2, tie_word_embeddings=True)),
     Case("gpt2_untied", GPT2LMHeadModel,
          GPT2Config(**{**GPT2, "n_inner": 40}, activation_function="relu",

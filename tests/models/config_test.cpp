@@ -50,11 +50,11 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"llama_tiny",
                 {{"model_type", "mamba"}},
                 "'model_type' is 'mamba', which is not supported; known: llama, mistral, qwen2, "
-                "qwen3, gpt2, bert, t5, bart"},
+                "qwen3, gemma, gpt2, bert, t5, bart"},
         Refusal{"llama_tiny",
                 {{"model_type", nullptr}},
-                "'model_type' is '', which is not supported; known: llama, mistral, qwen2, qwen3, "
-                "gpt2, bert, t5, bart"},
+                "'model_type' is '', which is not supported; known: llama, mistral, qwen2, "
+                "qwen3, gemma, gpt2, bert, t5, bart"},
         Refusal{"llama_tiny",
                 {{"hidden_act", "gelu"}},
                 "'hidden_act' is 'gelu', which is not supported; known: silu"},
@@ -73,6 +73,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"llama_tiny",
                 {{"rope_parameters", 3}},
                 "'rope_parameters' has the value 3, which is not an object"},
+        Refusal{"gemma_tiny",
+                {{"hidden_act", "silu"}},
+                "'hidden_act' is 'silu', which is not supported; known: gelu_pytorch_tanh, gelu"},
+        Refusal{"gemma_tiny",
+                {{"use_bidirectional_attention", true}},
+                "'use_bidirectional_attention' is true, which is not supported"},
         Refusal{"qwen2_tiny",
                 {{"layer_types", {"full_attention"}}},
                 "'layer_types' names 1 layers, but num_hidden_layers is 2"},

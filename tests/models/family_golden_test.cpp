@@ -143,8 +143,9 @@ TEST_P(FamilyGolden, logits_loss_and_every_gradient_equal_transformers) {
 }
 
 const std::vector<std::string> kNames = {
-    "llama_tiny", "llama_tiny_tied", "llama3_rope", "mistral_tiny", "qwen2_tiny", "qwen3_tiny",
-    "gpt2_tiny",  "gpt2_untied",     "bert_tiny",   "t5_tiny",      "t5_gated",   "bart_tiny"};
+    "llama_tiny", "llama_tiny_tied", "llama3_rope", "linear_rope", "mistral_tiny",
+    "qwen2_tiny", "qwen3_tiny",      "gemma_tiny",  "gpt2_tiny",   "gpt2_untied",
+    "bert_tiny",  "t5_tiny",         "t5_gated",    "bart_tiny"};
 
 std::vector<Case> cases() {
   std::vector<Case> all;

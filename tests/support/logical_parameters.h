@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 
@@ -38,9 +39,13 @@ inline void set_parameter(models::Model& model, const std::string& name,
                           const runtime::Tensor& value) {
   for (const auto& stored : model.parameters().parameters())
     for (std::size_t piece = 0; piece < stored->spec.pieces.size(); ++piece)
-      if (stored->spec.pieces[piece].name == name)
-        return parallel::insert_piece(stored->spec, piece, 0, 1, value.span<float>(),
-                                      stored->parameter.leaf.value.span<float>());
+      if (stored->spec.pieces[piece].name == name) {
+        const runtime::Tensor& all = stored->parameter.leaf.value;
+        const std::int64_t row = parallel::slice_of_piece(stored->spec, piece, 0, 1).local_offset;
+        std::ranges::copy(value.span<float>(), all.span<float>().begin() +
+                                                   row * runtime::whole_block(all.shape()).columns);
+        return;
+      }
   FAIL() << "no parameter " << name;
 }
 

@@ -14,24 +14,35 @@ Tensor row_statistic(const Tensor& x) {
 struct RmsNorm {
   Leaf* weight;
   float eps;
+  float offset;
   Tensor rstd;
   Leaf* bias = nullptr;
 
-  static RmsNorm of(const Tensor& x, Leaf& weight, float eps) {
+  static RmsNorm of(const Tensor& x, Leaf& weight, float eps, float offset) {
     TANDEM_CHECK(x.shape().rank() == 2 && weight.value.elements() == x.dim(1),
                  "rms_norm of {} with weight {}", x.str(), weight.value.str());
-    return {&weight, eps, row_statistic(x)};
+    return {&weight, eps, offset, row_statistic(x)};
+  }
+
+  // What rows are multiplied by.
+  Tensor factors() const {
+    if (offset == 0) return weight->value;
+    Tensor sum = empty_like(weight->value);
+    Backend& backend = backend_of(sum);
+    backend.fill(sum, offset);
+    backend.add(weight->value, sum, sum);
+    return sum;
   }
 
   // sum = x + residual, where there is one.
   void forward(const Tensor& x, const Tensor& residual, Tensor& sum, Tensor& y) {
-    backend_of(x).rms_norm_forward(x, residual, weight->value, eps, sum, y, rstd);
+    backend_of(x).rms_norm_forward(x, residual, factors(), eps, sum, y, rstd);
   }
 
   Tensor backward(const Tensor& rows, const Tensor& dy, const Tensor& dsum) const {
     Tensor dh = empty_like(rows);
     Tensor unused = weight->requires_grad ? Tensor() : empty_like(weight->value);
-    backend_of(rows).rms_norm_backward(rows, weight->value, rstd, dy, dsum, dh,
+    backend_of(rows).rms_norm_backward(rows, factors(), rstd, dy, dsum, dh,
                                        weight->requires_grad ? weight->grad : unused,
                                        weight->requires_grad && weight->has_grad);
     if (weight->requires_grad) weight->has_grad = true;
@@ -120,12 +131,13 @@ AddNormOutput add_and_normalize(std::string_view name, const Tensor& x, const Te
 
 }  // namespace
 
-Tensor rms_norm(const Tensor& x, Leaf& weight, float eps) {
-  return normalize("rms_norm", x, RmsNorm::of(x, weight, eps));
+Tensor rms_norm(const Tensor& x, Leaf& weight, float eps, float offset) {
+  return normalize("rms_norm", x, RmsNorm::of(x, weight, eps, offset));
 }
 
-AddNormOutput add_rms_norm(const Tensor& x, const Tensor& residual, Leaf& weight, float eps) {
-  return add_and_normalize("add_rms_norm", x, residual, RmsNorm::of(x, weight, eps));
+AddNormOutput add_rms_norm(const Tensor& x, const Tensor& residual, Leaf& weight, float eps,
+                           float offset) {
+  return add_and_normalize("add_rms_norm", x, residual, RmsNorm::of(x, weight, eps, offset));
 }
 
 Tensor layer_norm(const Tensor& x, Leaf& weight, Leaf& bias, float eps) {

@@ -231,6 +231,25 @@ std::string error_after(const std::function<void(json&)>& change) {
   return error_of([&] { Tokenizer({.tokenizer_json = document.dump()}, "t.json"); });
 }
 
+// What is logged when a vocabulary is read that has another token in place of this byte's.
+std::string warning_without(char byte) {
+  json document = json::parse(small_tokenizer().files().tokenizer_json);
+  json& vocabulary = document["model"]["vocab"];
+  const std::string token = bytes_to_chars(std::string(1, byte));
+  vocabulary["no byte"] = vocabulary.at(token);
+  vocabulary.erase(token);
+  ::testing::internal::CaptureStderr();
+  const Tokenizer tokenizer({.tokenizer_json = document.dump()}, "t.json");
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode(std::string("a") + byte + "b", kPlain)), "ab");
+  return ::testing::internal::GetCapturedStderr();
+}
+
+TEST(Tokenizer, a_byte_without_a_token_is_left_out_and_told_of_where_texts_have_it) {
+  EXPECT_EQ(warning_without('\x04'), "");
+  EXPECT_THAT(warning_without('~'),
+              HasSubstr("t.json: no token and no unk_token stands for the bytes 0x7E; characters"));
+}
+
 json split_with(const json& pattern, const std::string& behavior) {
   return {{"type", "Split"}, {"pattern", pattern}, {"behavior", behavior}, {"invert", false}};
 }

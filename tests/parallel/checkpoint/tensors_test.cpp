@@ -224,7 +224,10 @@ std::string error_with(const std::string& name, const std::optional<Tensor>& rep
     std::vector<runtime::TensorInfo> infos;
     for (runtime::TensorInfo info : good.tensors()) {
       if (info.name == name && !replacement) continue;
-      if (info.name == name) info.shape = replacement->shape();
+      if (info.name == name) {
+        info.shape = replacement->shape();
+        info.dtype = replacement->dtype();
+      }
       infos.push_back(info);
     }
     runtime::SafetensorsWriter writer(path, infos);
@@ -253,6 +256,8 @@ TEST(Tensors, what_does_not_fit_is_named_by_file_and_tensor) {
             ": tensor 'norm.weight' holds values that are not finite");
   bad.span<float>()[11] = std::numeric_limits<float>::infinity();
   EXPECT_THAT(error_with("norm.weight", bad), HasSubstr("'norm.weight' holds values that are not"));
+  EXPECT_EQ(error_with("norm.weight", Tensor::zeros({12}, DType::kI32)),
+            ": tensor 'norm.weight' holds int32, the model expects floating-point numbers");
 }
 
 TEST(Tensors, a_fresh_head_may_be_missing) {

@@ -42,6 +42,7 @@ const Case kCases[] = {
     {"length_beyond_file", with_length(1000, "{}"),
      "header length 1000 is beyond the end of the file"},
     {"length_beyond_limit", with_length(~0ull, "{}"), "beyond the limit"},
+    {"length_of_2_to_the_63", with_length(1ull << 63, "{}"), "beyond the limit"},
     {"not_json", file_of("this is not json", 0), "not JSON"},
     {"cut_json", file_of(R"({"w":{"dtype":"F32")", 0), "not JSON"},
     {"not_utf8", file_of("{\"\xff\xfe\":{}}", 0), "not JSON"},
@@ -139,6 +140,9 @@ TEST(HostileIndex, is_refused) {
   EXPECT_THAT(index_error(R"({"weight_map":{"w":"../s.safetensors"}})"),
               HasSubstr("is not a file name"));
   EXPECT_THAT(index_error(R"({"weight_map":{"w":"none.safetensors"}})"), HasSubstr("no such file"));
+  // One that names itself leads nowhere: an index is no shard.
+  EXPECT_THAT(index_error(R"({"weight_map":{"w":"model.safetensors.index.json"}})"),
+              HasSubstr("model.safetensors.index.json: header length"));
   EXPECT_THAT(index_error(R"({"weight_map":{"v":"s.safetensors"}})"),
               HasSubstr("tensor 'v' is not in"));
   const TemporaryFolder empty;

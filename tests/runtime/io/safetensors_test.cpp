@@ -98,37 +98,44 @@ TEST(Safetensors, reads_convert) {
             Tensor::from(std::vector<BFloat16>{BFloat16(1.5f), BFloat16(-3.0f)}, {2}));
   const SafetensorsFile file(folder / "m.safetensors");
   EXPECT_EQ(file.read("w", DType::kF32).to_vector<float>(), (std::vector<float>{1.5f, -3.0f}));
-  EXPECT_EQ(file.read_slice("w", 0, 1, 1, DType::kF32).to_vector<float>(),
+  EXPECT_EQ(file.read_block("w", {1, 1, 0, 1}, DType::kF32).to_vector<float>(),
             std::vector<float>{-3.0f});
   EXPECT_EQ(file.read("w").dtype(), DType::kBF16);
 }
 
-TEST(Safetensors, slices_are_the_same_part_of_the_whole) {
+// Every block of a tensor, which is a matrix of its first dimension by the others.
+TEST(Safetensors, blocks_are_the_same_part_of_the_whole) {
   const TemporaryFolder folder;
-  write_one(folder / "m.safetensors", "w", counting({2, 3, 4}));
+  write_one(folder / "m.safetensors", "w", counting({3, 2, 2}));
   const SafetensorsFile file(folder / "m.safetensors");
-  for (int dim = 0; dim < 3; ++dim) {
-    const std::int64_t size = file.info("w").shape[dim];
-    for (std::int64_t begin = 0; begin <= size; ++begin) {
-      for (std::int64_t count = 0; begin + count <= size; ++count) {
-        const Tensor slice = file.read_slice("w", dim, begin, count);
-        Shape shape{2, 3, 4};
-        shape.set(dim, count);
-        ASSERT_EQ(slice.shape(), shape);
-        std::vector<float> expected;
-        for (std::int64_t i = 0; i < 24; ++i) {
-          const std::int64_t at[3] = {i / 12, i / 4 % 3, i % 4};
-          if (at[dim] >= begin && at[dim] < begin + count)
-            expected.push_back(static_cast<float>(i));
+  for (Block b; b.row <= 3; ++b.row)
+    for (b.rows = 0; b.row + b.rows <= 3; ++b.rows)
+      for (b.column = 0; b.column <= 4; ++b.column)
+        for (b.columns = 0; b.column + b.columns <= 4; ++b.columns) {
+          const Tensor block = file.read_block("w", b);
+          ASSERT_EQ(block.shape(), (Shape{b.rows, b.columns}));
+          std::vector<float> expected;
+          for (std::int64_t i = 0; i < 12; ++i)
+            if (i / 4 >= b.row && i / 4 < b.row + b.rows && i % 4 >= b.column &&
+                i % 4 < b.column + b.columns)
+              expected.push_back(static_cast<float>(i));
+          EXPECT_EQ(block.to_vector<float>(), expected);
         }
-        EXPECT_EQ(slice.to_vector<float>(), expected)
-            << "dim " << dim << " [" << begin << ", +" << count << ")";
-      }
-    }
-  }
 }
 
-TEST(Safetensors, slices_and_names_out_of_range_name_file_and_tensor) {
+TEST(Safetensors, vectors_have_one_column_and_scalars_one_element) {
+  const TemporaryFolder folder;
+  write_one(folder / "v.safetensors", "v", counting({5}));
+  write_one(folder / "s.safetensors", "s", Tensor::from(std::vector<float>{7}, {}));
+  EXPECT_EQ(
+      SafetensorsFile(folder / "v.safetensors").read_block("v", {2, 2, 0, 1}).to_vector<float>(),
+      (std::vector<float>{2, 3}));
+  EXPECT_EQ(
+      SafetensorsFile(folder / "s.safetensors").read_block("s", {0, 1, 0, 1}).to_vector<float>(),
+      std::vector<float>{7});
+}
+
+TEST(Safetensors, blocks_and_names_out_of_range_name_file_and_tensor) {
   const TemporaryFolder folder;
   write_one(folder / "m.safetensors", "w", counting({2, 3}));
   const SafetensorsFile file(folder / "m.safetensors");
@@ -141,8 +148,10 @@ TEST(Safetensors, slices_and_names_out_of_range_name_file_and_tensor) {
     }
     return "no error";
   };
-  EXPECT_EQ(message([&] { file.read_slice("w", 1, 2, 2); }),
-            path + ": tensor 'w' of shape [2, 3] has no indices [2, 4) in dimension 1");
+  EXPECT_EQ(message([&] {
+              file.read_block("w", {0, 2, 2, 2});
+            }),
+            path + ": tensor 'w' of shape [2, 3] has no rows [0, 2) with columns [2, 4)");
   EXPECT_EQ(message([&] { file.read("v"); }), path + ": no tensor 'v'");
 }
 
@@ -167,7 +176,7 @@ TEST(ShardedSafetensors, splits_by_size_and_finds_through_the_index) {
   EXPECT_EQ(weights.file_of("c").path().filename(), "model-00002-of-00003.safetensors");
   EXPECT_EQ(weights.read("d").to_vector<float>(), std::vector<float>{100});
   EXPECT_EQ(weights.read("a").to_vector<float>(), (std::vector<float>{400, 401, 402, 403}));
-  EXPECT_EQ(weights.read_slice("c", 0, 8, 1).to_vector<float>(), std::vector<float>{208});
+  EXPECT_EQ(weights.read_block("c", {8, 1, 0, 1}).to_vector<float>(), std::vector<float>{208});
   EXPECT_THAT(read_text_file(folder / "model.safetensors.index.json"),
               testing::HasSubstr("\"total_size\": 72"));
 }
