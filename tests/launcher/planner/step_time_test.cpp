@@ -3,6 +3,9 @@
 #include "launcher/planner/step_time.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "launcher/planner/device_model.h"
 #include "parallel/comm/planned.h"
@@ -204,6 +207,26 @@ TEST(FindDevice, knows_devices_by_name_and_says_which) {
   const std::string error = test::error_of([] { find_device("h10"); });
   EXPECT_THAT(error, HasSubstr("no device or file 'h10' (did you mean 'h100'?)"));
   EXPECT_THAT(error, HasSubstr("known are cpu, a100, b200, h100, h200, l40s"));
+}
+
+TEST(FindDevice, reads_what_was_written_and_says_what_is_wrong_with_it) {
+  const std::string file =
+      (std::filesystem::temp_directory_path() / ("device_" + std::to_string(::getpid()) + ".yaml"))
+          .string();
+  DeviceModel device = round_device();
+  device.network_us = 12.5;
+  device.overlaps_transfers = false;
+  write_device(device, file);
+  const DeviceModel again = find_device(file);
+  EXPECT_EQ(again.name, "round");
+  EXPECT_EQ(again.network_us, 12.5);
+  EXPECT_EQ(again.ranks_per_node, 2);
+  EXPECT_FALSE(again.overlaps_transfers);
+  device.memory_gb_per_s = 0;
+  write_device(device, file);
+  EXPECT_THAT(test::error_of([&] { find_device(file); }),
+              HasSubstr(":8: 'memory_gb_per_s' must be more than 0, got 0"));
+  std::filesystem::remove(file);
 }
 
 }  // namespace
