@@ -18,6 +18,7 @@ constexpr const char* kFooter = R"(Examples:
   ./trainer recipes/rlhf.yaml seed=7 pretrain.steps=100
   ./trainer validate recipes/rlhf.yaml --ranks 8
   ./trainer plan recipes/rlhf.yaml --ranks 8
+  ./trainer plan recipes/rlhf.yaml --ranks 64 --device h100 --search
   ./trainer generate --model runs/rlhf/ppo --prompt "The film was"
   ./trainer generate --model model.gguf --chat --prompt "Who are you?" --system "Be brief."
   ./trainer generate --model my-model --input prompts.jsonl --output answers.jsonl --num-beams 4
@@ -129,7 +130,7 @@ class Parser {
 
   void add_plan() {
     plan_app_ =
-        app_.add_subcommand("plan", "say how much memory a recipe needs, without running it");
+        app_.add_subcommand("plan", "say what memory and time a recipe needs, without running it");
     plan_app_->add_option("recipe", plan_.recipe, "the recipe")->required()->type_name("RECIPE");
     plan_app_->add_option("overrides", plan_.overrides, "changes to keys of the recipe")
         ->type_name("key=value");
@@ -147,6 +148,23 @@ class Parser {
         ->add_option("--plot", plan_.plot,
                      "also draw memory and the schedules of pipelines into this SVG file")
         ->type_name("FILE");
+    add_plan_of_time();
+  }
+
+  void add_plan_of_time() {
+    plan_app_
+        ->add_option("--device", plan_.device,
+                     "also predict how long updates take on a100, b200, h100, h200, l40s, on this "
+                     "machine (cpu, which takes a second to measure), or on what a file describes")
+        ->type_name("NAME|FILE");
+    plan_app_
+        ->add_option("--save-device", plan_.save_device,
+                     "write the description of the device, to be read again or changed")
+        ->type_name("FILE");
+    plan_app_->add_flag("--search", plan_.search,
+                        "look for the fastest layouts that fit, whatever the recipe's");
+    plan_app_->add_option("--stage", plan_.stage, "search for this stage alone")
+        ->type_name("STAGE");
   }
 
   void add_generate() {

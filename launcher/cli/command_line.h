@@ -96,6 +96,10 @@ struct PlanCommand {
   std::optional<std::int64_t> ranks;  // none: as many as were started
   double memory_gb = 0;               // of each rank; 0: nothing is refused
   std::string plot;                   // an SVG file; empty: none
+  std::string device;                 // whose times to predict (device_model.h); empty: none
+  std::string save_device;            // a file for what was measured; empty: none
+  bool search = false;                // the fastest layouts instead
+  std::string stage;                  // whose; empty: all stages
 };
 
 // Writes docs/recipes.md.

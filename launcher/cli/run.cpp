@@ -1,12 +1,10 @@
-// trainer RECIPE, trainer validate, trainer plan, trainer docs.
+// trainer RECIPE, trainer validate, trainer docs.
 #include "launcher/stages/run.h"
 
 #include <cstdio>
 #include <filesystem>
 
 #include "launcher/cli/verbs.h"
-#include "launcher/planner/memory_plan.h"
-#include "launcher/planner/plan_picture.h"
 #include "launcher/planner/refusal.h"
 #include "launcher/recipe/checks.h"
 #include "launcher/recipe/recipe.h"
@@ -47,20 +45,6 @@ void execute(const ValidateCommand& command, const parallel::Group& world) {
                 recipe.stages.size(),
                 ranks ? fmt::format(" on {} rank{}", *ranks, *ranks == 1 ? "" : "s").c_str()
                       : " (with --ranks N, layouts and placement are checked too)");
-}
-
-void execute(const PlanCommand& command, const parallel::Group& world) {
-  const std::int64_t ranks = command.ranks.value_or(world.size());
-  const Recipe recipe = load_recipe(command.recipe, command.overrides, ranks);
-  require_valid(recipe, ranks);
-  MemoryPlanner planner(
-      recipe, recipe.device == "cpu" ? runtime::DeviceType::kCPU : runtime::DeviceType::kCUDA);
-  const std::vector<StageMemory> plans = planner.plan_all();
-  if (world.rank() == 0) std::fputs(render(plans).c_str(), stdout);
-  const auto limit = static_cast<std::int64_t>(command.memory_gb * 1e9);
-  if (world.rank() == 0 && !command.plot.empty())
-    runtime::write_file_atomically(command.plot, picture_of(plans, limit));
-  if (limit > 0) require_memory_of_each_rank(planner, plans, limit);
 }
 
 void execute(const DocsCommand& command, const parallel::Group& world) {

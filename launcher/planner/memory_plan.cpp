@@ -10,6 +10,7 @@
 #include "data/batch.h"
 #include "data/context_part.h"
 #include "data/datasets/pairs.h"
+#include "launcher/planner/step_time.h"
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/text_noise.h"
 #include "launcher/stages/training_stage.h"
@@ -84,7 +85,8 @@ constexpr auto kNothing = [](models::Model&) {};
 
 class RolePlanner {
  public:
-  explicit RolePlanner(MemoryPlanner& planner) : planner_(planner) {}
+  RolePlanner(MemoryPlanner& planner, bool records_steps)
+      : planner_(planner), records_steps_(records_steps) {}
 
   // One update of two micro-batches, if a step has as many, and what happens between updates.
   struct Training {
@@ -93,7 +95,10 @@ class RolePlanner {
     LayoutConfig layout;
     models::BuildOptions options;
     train::OptimizerConfig optimizer;
+    std::int64_t micro_batch_size = 1;
     std::int64_t micro_batches = 1;
+    std::int64_t length = 0;  // of a text
+    std::int64_t tokens = 0;  // of a micro-batch
     train::Reproducible reproducible = train::Reproducible::kRun;
     ModelUse micro_batch{};
     ModelUse generate = kNothing;
@@ -118,13 +123,25 @@ class RolePlanner {
     train::Engine engine(std::move(model), mesh, optimizer,
                          engine_options(job.optimizer, {}, job.reproducible));
     memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
+    const std::int64_t few = micro_batches_to_run(job);
+    std::optional<StepRecorder> recorder;
+    if (records_steps_) recorder.emplace();
     memory.activations = gauge.transient([&] {
       engine.step(
-          job.reproducible == train::Reproducible::kLayout
-              ? job.micro_batches
-              : std::min(job.micro_batches, telling_micro_batches(job.layout)),
-          [&](std::int64_t) { job.micro_batch(engine.model()); }, 1e-3, 1.0);
+          few,
+          [&](std::int64_t) {
+            if (recorder) recorder->begin_micro_batch();
+            job.micro_batch(engine.model());
+          },
+          1e-3, 1.0);
     });
+    if (recorder) {
+      StepTrace trace = recorder->take();
+      trace.micro_batches = few;
+      trace.stage = engine.mesh().pp.rank();
+      memory.step = step_of(job, engine, std::move(trace));
+      recorder.reset();
+    }
     memory.generation = gauge.transient([&] { job.generate(engine.model()); });
     return memory;
   }
@@ -142,7 +159,39 @@ class RolePlanner {
   }
 
  private:
+  std::int64_t micro_batches_to_run(const Training& job) const {
+    if (job.reproducible == train::Reproducible::kLayout) return job.micro_batches;
+    std::int64_t telling = telling_micro_batches(job.layout);
+    if (records_steps_)
+      telling = std::max(telling, traced_micro_batches(job.layout.pipeline_shape()));
+    return std::min(job.micro_batches, telling);
+  }
+
+  RoleStep step_of(const Training& job, train::Engine& engine, StepTrace trace) {
+    return {.pipeline = job.layout.pipeline_shape(),
+            .micro_batch_size = job.micro_batch_size,
+            .micro_batches = job.micro_batches,
+            .tokens = job.tokens * job.micro_batches * job.layout.data_parallel,
+            .flops_per_token = flops_per_token(job, engine.model()),
+            .precision = job.options.precision.compute,
+            .trace = std::move(trace)};
+  }
+
+  // By the whole model, of which a stage of a pipeline has a part.
+  double flops_per_token(const Training& job, const models::Model& model) {
+    // A frozen weight has no gradient, a third of its arithmetic.
+    const double frozen = job.options.lora.enabled() ? 2.0 / 3 : 1;
+    if (job.layout.pipeline_parallel == 1)
+      return frozen * model.training_flops_per_token(job.length);
+    models::BuildOptions whole;
+    whole.head = job.options.head;
+    whole.labels = job.options.labels;
+    whole.trainable = false;
+    return frozen * build(job.from, whole)->training_flops_per_token(job.length);
+  }
+
   MemoryPlanner& planner_;
+  bool records_steps_;
 };
 
 // What a role works on at a time: see rl::kRoleBatchTokens.
@@ -180,8 +229,9 @@ data::NoiseVocabulary vocabulary_on_paper() {
 class StagePlanner {
  public:
   // As seen by a rank of the pipeline's stage `pipeline_stage`.
-  StagePlanner(MemoryPlanner& planner, const Stage& stage, std::int64_t pipeline_stage)
-      : planner_(planner), stage_(stage), pipeline_stage_(pipeline_stage) {}
+  StagePlanner(MemoryPlanner& planner, const Stage& stage, std::int64_t pipeline_stage,
+               bool records_steps)
+      : planner_(planner, records_steps), stage_(stage), pipeline_stage_(pipeline_stage) {}
 
   StageMemory plan() {
     memory_.stage = stage_.name;
@@ -229,7 +279,10 @@ class StagePlanner {
             .layout = stage.layout,
             .options = tuned_options(stage, mesh, head),
             .optimizer = stage.train.optimizer,
+            .micro_batch_size = micro_,
             .micro_batches = share(own, micro_),
+            .length = stage.train.sequence_length,
+            .tokens = micro_ * stage.train.sequence_length,
             .reproducible = stage.train.reproducible};
   }
 
@@ -251,6 +304,7 @@ class StagePlanner {
     const data::Batch micro_batch =
         data::context_part(whole, 0, static_cast<int>(stage.layout.context_parallel));
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
+    job.tokens = whole.read_count();
     job.micro_batch = [&](models::Model& model) { train::token_loss(model, micro_batch, 1, true); };
     if (kind != models::ModelKind::kEncoder) job.generate = samples(stage);
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
@@ -258,6 +312,7 @@ class StagePlanner {
 
   void add(const RewardStage& stage) {
     RolePlanner::Training job = training(stage, models::Head::kScalar);
+    job.tokens *= 2;
     job.micro_batch = [&](models::Model& model) {
       train::reward_loss(model, full_batch(2 * micro_, stage.train.sequence_length), 1, {}, false,
                          true);
@@ -282,6 +337,7 @@ class StagePlanner {
     RolePlanner::Training job = training(stage, models::Head::kHiddenStates);
     const data::Batch texts =
         full_batch(data::texts_per_sample(stage.data) * micro_, stage.train.sequence_length);
+    job.tokens = texts.token_count();
     const models::Pooling pooling = stage.contrastive.pooling_for(models::Pooling::kMean);
     job.micro_batch = [&](models::Model& model) {
       train::with_embeddings(model, texts, pooling,
@@ -293,6 +349,7 @@ class StagePlanner {
   void add(const DpoStage& stage) {
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     const data::Batch pairs = full_batch(2 * micro_, stage.train.sequence_length);
+    job.tokens *= 2;
     job.micro_batch = [&](models::Model& model) {
       const std::vector<float> reference(static_cast<std::size_t>(2 * micro_), 0.0f);
       train::dpo_step(model, pairs, reference, 1, {0.1, 0.0}, true);
@@ -335,7 +392,10 @@ class StagePlanner {
             .layout = layout,
             .options = role_options(stage, role, planned(layout), head),
             .optimizer = role == Role::kPolicy ? stage.ppo.optimizer : stage.ppo.critic_optimizer,
-            .micro_batches = share(own, micro_)};
+            .micro_batch_size = micro_,
+            .micro_batches = share(own, micro_),
+            .length = stage.ppo.prompt_length + stage.ppo.response_length,
+            .tokens = micro_ * (stage.ppo.prompt_length + stage.ppo.response_length)};
   }
 
   void add_policy(const PpoStage& stage, std::int64_t length) {
@@ -431,9 +491,6 @@ class StagePlanner {
 
 }  // namespace
 
-namespace {
-
-// Of a stage's model; 1 where its layout has no pipeline, or it has no such model.
 std::int64_t pipeline_stages(const Stage& stage) {
   return std::visit(
       [](const auto& config) {
@@ -442,8 +499,6 @@ std::int64_t pipeline_stages(const Stage& stage) {
       },
       stage.config);
 }
-
-}  // namespace
 
 double StageMemory::pipeline_wait() const {
   return parallel::simulate_pipeline(pipeline, micro_batches, 1, 2).bubble;
@@ -475,10 +530,14 @@ MemoryPlanner::MemoryPlanner(const Recipe& recipe, DeviceType device)
 StageMemory MemoryPlanner::plan(const Stage& stage) {
   StageMemory largest;
   for (std::int64_t rank = 0; rank < pipeline_stages(stage); ++rank) {
-    StageMemory plan = StagePlanner(*this, stage, rank).plan();
+    StageMemory plan = StagePlanner(*this, stage, rank, false).plan();
     if (rank == 0 || plan.peak_of_a_rank() > largest.peak_of_a_rank()) largest = std::move(plan);
   }
   return largest;
+}
+
+StageMemory MemoryPlanner::plan_with_steps(const Stage& stage, int pipeline_stage) {
+  return StagePlanner(*this, stage, pipeline_stage, true).plan();
 }
 
 std::vector<StageMemory> MemoryPlanner::plan_all() {

@@ -4,14 +4,27 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "launcher/planner/step_trace.h"
 #include "launcher/recipe/recipe.h"
 #include "launcher/stages/context.h"
 #include "models/family.h"
 
 namespace tandem::launcher {
+
+// An update of a role that is trained, as one rank sees it.
+struct RoleStep {
+  parallel::PipelineShape pipeline;
+  std::int64_t micro_batch_size = 1;
+  std::int64_t micro_batches = 1;  // of this rank
+  std::int64_t tokens = 0;         // of all ranks
+  double flops_per_token = 0;      // of the model's formulas, forward and backward
+  runtime::DType precision = runtime::DType::kF32;
+  StepTrace trace;  // of a few of the micro-batches (step_time.h)
+};
 
 // Bytes on each rank of one role.
 struct RoleMemory {
@@ -26,6 +39,7 @@ struct RoleMemory {
   // generated (keys and values included).
   std::int64_t activations = 0;
   std::int64_t generation = 0;
+  std::optional<RoleStep> step = {};  // where that was asked for
 
   std::int64_t held() const { return parameters + gradients + optimizer; }
   std::int64_t transient() const { return activations > generation ? activations : generation; }
@@ -69,6 +83,8 @@ class MemoryPlanner {
   bool offloads() const { return device_ == runtime::DeviceType::kCUDA; }
   // A stage of the recipe, or one that was changed; no roles for a stage without a model.
   StageMemory plan(const Stage& stage);
+  // As a rank of stage `pipeline_stage` of its model's pipeline sees it, with the updates.
+  StageMemory plan_with_steps(const Stage& stage, int pipeline_stage);
   std::vector<StageMemory> plan_all();
   // The sizes of the model that a key such as `from` means: of a stage of the recipe (which ends in
   // a model like the one it starts from), a directory, or, when empty, the recipe's model. The
@@ -82,6 +98,9 @@ class MemoryPlanner {
   RunContext context_;
   runtime::DeviceType device_;
 };
+
+// Stages of the pipeline that a stage's model is, 1 where it is none.
+std::int64_t pipeline_stages(const Stage& stage);
 
 // Changes to keys of a stage, cheapest first, any one of which (or, last, all together) brings the
 // need of a rank to at most `limit` bytes; at most three. "pretrain.layout.zero_stage=1", or

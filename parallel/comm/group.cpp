@@ -23,6 +23,11 @@ void check_peer(int peer, const Communicator& c, std::string_view name) {
                c.name(), c.size(), peer);
 }
 
+// Whether a tensor goes nowhere, and nobody needs to know: groups on paper do.
+bool stays(const Tensor& tensor, const Communicator& c) {
+  return tensor.is_meta() && !c.on_paper();
+}
+
 template <typename T>
 T reduce_scalar(const Group& group, T value, ReduceOp op, std::string_view name) {
   Tensor tensor = Tensor::from(std::vector<T>{value}, {1});
@@ -55,26 +60,26 @@ const std::string& Group::name() const {
 }
 
 Work Group::all_reduce(Tensor& tensor, ReduceOp op, std::string_view name) const {
-  if (tensor.is_meta()) return {};
+  if (stays(tensor, checked())) return {};
   return checked().all_reduce(tensor, op, name);
 }
 
 Work Group::reduce_scatter(const Tensor& input, Tensor& output, ReduceOp op,
                            std::string_view name) const {
   check_parts(output, input, checked(), name);
-  if (input.is_meta()) return {};
+  if (stays(input, checked())) return {};
   return checked().reduce_scatter(input, output, op, name);
 }
 
 Work Group::all_gather(const Tensor& input, Tensor& output, std::string_view name) const {
   check_parts(input, output, checked(), name);
-  if (input.is_meta()) return {};
+  if (stays(input, checked())) return {};
   return checked().all_gather(input, output, name);
 }
 
 Work Group::broadcast(Tensor& tensor, int root, std::string_view name) const {
   check_peer(root, checked(), name);
-  if (tensor.is_meta()) return {};
+  if (stays(tensor, checked())) return {};
   return checked().broadcast(tensor, root, name);
 }
 
@@ -82,7 +87,7 @@ Work Group::send(const Tensor& tensor, int peer, std::string_view name) const {
   check_peer(peer, checked(), name);
   TANDEM_CHECK(peer != rank(), "'{}': rank {} of group '{}' sends to itself", name, peer,
                this->name());
-  if (tensor.is_meta()) return {};
+  if (stays(tensor, checked())) return {};
   return checked().send(tensor, peer, name);
 }
 
@@ -90,7 +95,7 @@ Work Group::recv(Tensor& tensor, int peer, std::string_view name) const {
   check_peer(peer, checked(), name);
   TANDEM_CHECK(peer != rank(), "'{}': rank {} of group '{}' receives from itself", name, peer,
                this->name());
-  if (tensor.is_meta()) return {};
+  if (stays(tensor, checked())) return {};
   return checked().recv(tensor, peer, name);
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "parallel/comm/planned.h"
 #include "runtime/base/error.h"
 
 namespace tandem::parallel {
@@ -48,6 +49,7 @@ constexpr AxisRange kPipeline{0, 0}, kReplicas{1, 2};
 struct Place {
   std::int64_t position;
   std::int64_t color;
+  std::int64_t stride;  // ranks between neighbours of the group
 };
 
 Place place_along(const LayoutConfig& layout, AxisRange range, std::int64_t rank) {
@@ -55,18 +57,18 @@ Place place_along(const LayoutConfig& layout, AxisRange range, std::int64_t rank
   std::int64_t stride = 1, size = 1;
   for (std::size_t i = range.last + 1; i < axes.size(); ++i) stride *= axes[i].size;
   for (std::size_t i = range.first; i <= range.last; ++i) size *= axes[i].size;
-  return {rank / stride % size, rank / (stride * size) * stride + rank % stride};
+  return {rank / stride % size, rank / (stride * size) * stride + rank % stride, stride};
 }
 
 // Of consecutive ranks of `group`, `size` together: the ones around this rank; and those that stand
-// where it stands in the others.
-Group neighbours(const Group& group, int size) {
-  if (group.on_paper()) return planned_group(group.rank() % size, size, "zero");
+// where it stands in the others. `stride`: that of `group`.
+Group neighbours(const Group& group, int size, int stride) {
+  if (group.on_paper()) return planned_group(group.rank() % size, size, "zero", stride);
   return group.split(group.rank() / size, "zero");
 }
-Group counterparts(const Group& group, int size) {
+Group counterparts(const Group& group, int size, int stride) {
   if (group.on_paper())
-    return planned_group(group.rank() / size, group.size() / size, "zero_copies");
+    return planned_group(group.rank() / size, group.size() / size, "zero_copies", stride * size);
   return group.split(group.rank() % size, "zero_copies");
 }
 
@@ -84,8 +86,9 @@ Mesh assemble(const LayoutConfig& layout, Group world, MakeGroup make_group) {
   mesh.zero = mesh.replicas;
   const auto together = static_cast<int>(layout.zero_group_size);
   if (together > 0 && together < mesh.replicas.size()) {
-    mesh.zero = neighbours(mesh.replicas, together);
-    mesh.zero_copies = counterparts(mesh.replicas, together);
+    const auto stride = static_cast<int>(layout.tensor_parallel);
+    mesh.zero = neighbours(mesh.replicas, together, stride);
+    mesh.zero_copies = counterparts(mesh.replicas, together, stride);
   }
   return mesh;
 }
@@ -160,8 +163,9 @@ Mesh planned_mesh(const LayoutConfig& layout, int rank) {
   const auto ranks = static_cast<int>(layout.ranks());
   return assemble(
       layout, planned_group(rank, ranks, "world"), [&](AxisRange range, const Axis& axis) {
-        const auto position = static_cast<int>(place_along(layout, range, rank).position);
-        return planned_group(position, static_cast<int>(axis.size), axis.name);
+        const Place place = place_along(layout, range, rank);
+        return planned_group(static_cast<int>(place.position), static_cast<int>(axis.size),
+                             axis.name, static_cast<int>(place.stride));
       });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "parallel/pipeline/simulation.h"
 #include "runtime/base/error.h"
 
 namespace tandem::parallel {
@@ -83,11 +84,10 @@ namespace {
 // When each action of each part has ended, as far as the simulation has come.
 class Simulation {
  public:
-  Simulation(const PipelineShape& shape, std::int64_t micro_batches, double forward_seconds,
-             double backward_seconds)
+  Simulation(const PipelineShape& shape, std::int64_t micro_batches, const PipelineSeconds& seconds)
       : shape_(shape),
         micro_batches_(micro_batches),
-        seconds_{forward_seconds, backward_seconds},
+        seconds_(seconds),
         ranks_(static_cast<std::size_t>(shape.stages)) {
     const auto cells = static_cast<std::size_t>(shape.parts() * micro_batches);
     for (auto& ends : ends_) ends.resize(cells);
@@ -103,14 +103,14 @@ class Simulation {
         while (advance(stage)) moved = true;
     SimulatedStep step;
     step.actions = std::move(actions_);
+    double busy = 0;
     for (const Rank& rank : ranks_) {
       TANDEM_CHECK(rank.next == rank.actions.size(), "the schedule's ranks wait for each other");
       step.seconds = std::max(step.seconds, rank.time);
       step.held.push_back(rank.most_held);
+      busy += rank.busy;
     }
-    const double busy =
-        static_cast<double>(micro_batches_ * shape_.chunks) * (seconds_[0] + seconds_[1]);
-    step.bubble = step.seconds > 0 ? 1 - busy / step.seconds : 0;
+    if (step.seconds > 0) step.bubble = 1 - busy / shape_.stages / step.seconds;
     return step;
   }
 
@@ -118,7 +118,7 @@ class Simulation {
   struct Rank {
     std::vector<PipelineAction> actions;
     std::size_t next = 0;
-    double time = 0;
+    double time = 0, busy = 0;
     std::int64_t held = 0, most_held = 0;
   };
 
@@ -129,10 +129,12 @@ class Simulation {
 
   // When what an action needs is there; nothing while that is not known.
   std::optional<double> ready(const PipelineAction& action, int part) {
-    if (action.kind == Kind::kForward)
-      return part == 0 ? 0.0 : end_of(Kind::kForward, part - 1, action.micro_batch);
-    return part == shape_.parts() - 1 ? end_of(Kind::kForward, part, action.micro_batch)
-                                      : end_of(Kind::kBackward, part + 1, action.micro_batch);
+    const bool forward = action.kind == Kind::kForward;
+    if (forward && part == 0) return 0.0;
+    if (!forward && part == shape_.parts() - 1)
+      return end_of(Kind::kForward, part, action.micro_batch);
+    const auto sent = end_of(action.kind, forward ? part - 1 : part + 1, action.micro_batch);
+    return sent ? std::optional(*sent + seconds_.message) : std::nullopt;
   }
 
   bool advance(int stage) {
@@ -143,8 +145,9 @@ class Simulation {
     const auto start = ready(action, part);
     if (!start) return false;
     const bool backward = action.kind == Kind::kBackward;
-    const double begin = std::max(rank.time, *start);
-    rank.time = begin + seconds_[backward];
+    const double begin = std::max(rank.time, *start), seconds = seconds_.action(stage, action);
+    rank.time = begin + seconds;
+    rank.busy += seconds;
     actions_.push_back({stage, action, begin, rank.time});
     rank.held += backward ? -1 : 1;
     rank.most_held = std::max(rank.most_held, rank.held);
@@ -155,8 +158,8 @@ class Simulation {
 
   PipelineShape shape_;
   std::int64_t micro_batches_;
-  double seconds_[2];                           // forward, backward
-  std::vector<std::optional<double>> ends_[2];  // likewise; by part and micro-batch
+  const PipelineSeconds& seconds_;
+  std::vector<std::optional<double>> ends_[2];  // forward, backward; by part and micro-batch
   std::vector<Rank> ranks_;
   std::vector<SimulatedAction> actions_;
 };
@@ -164,8 +167,16 @@ class Simulation {
 }  // namespace
 
 SimulatedStep simulate_pipeline(const PipelineShape& shape, std::int64_t micro_batches,
+                                const PipelineSeconds& seconds) {
+  return Simulation(shape, micro_batches, seconds).run();
+}
+
+SimulatedStep simulate_pipeline(const PipelineShape& shape, std::int64_t micro_batches,
                                 double forward_seconds, double backward_seconds) {
-  return Simulation(shape, micro_batches, forward_seconds, backward_seconds).run();
+  return simulate_pipeline(shape, micro_batches, {.action = [=](int, const PipelineAction& action) {
+                             return action.kind == Kind::kForward ? forward_seconds
+                                                                  : backward_seconds;
+                           }});
 }
 
 std::pair<std::int64_t, std::int64_t> blocks_of_part(std::int64_t blocks, int parts, int part) {

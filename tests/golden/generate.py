@@ -18,6 +18,7 @@ SUBJECTS = {
     "lora": "lora",
     "llama": "llama",
     "families": "families",
+    "flops": "flops",
     "beams": "beams",
     "trl_losses": "trl_losses",
     "ppo": "ppo",

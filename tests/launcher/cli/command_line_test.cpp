@@ -46,6 +46,20 @@ TEST(CommandLine, tokenize_takes_texts_or_reads_them) {
   EXPECT_EQ(parsed<InspectCommand>({"inspect", "m.gguf"}).model, "m.gguf");
 }
 
+TEST(CommandLine, plan_predicts_times_and_searches_where_it_is_asked_to) {
+  const auto plain = parsed<PlanCommand>({"plan", "r.yaml", "seed=7"});
+  EXPECT_THAT(plain.overrides, testing::ElementsAre("seed=7"));
+  EXPECT_EQ(plain.device, "");
+  EXPECT_FALSE(plain.search);
+  const auto full = parsed<PlanCommand>({"plan", "r.yaml", "--ranks", "64", "--device", "h100",
+                                         "--search", "--stage", "sft", "--save-device", "d.yaml"});
+  EXPECT_EQ(full.ranks, 64);
+  EXPECT_EQ(full.device, "h100");
+  EXPECT_TRUE(full.search);
+  EXPECT_EQ(full.stage, "sft");
+  EXPECT_EQ(full.save_device, "d.yaml");
+}
+
 TEST(CommandLine, embed_takes_the_models_own_pooling_or_another) {
   const auto plain = parsed<EmbedCommand>({"embed", "--model", "m", "--input", "t.txt"});
   EXPECT_EQ(plain.pooling, std::nullopt);

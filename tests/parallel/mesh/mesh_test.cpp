@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "parallel/comm/planned.h"
 #include "parallel/comm/threads/threads.h"
 #include "runtime/base/error.h"
 
@@ -125,6 +126,58 @@ TEST(Mesh, planned_mesh_is_the_real_one) {
       EXPECT_EQ(a->size(), b->size()) << a->name();
     }
   });
+}
+
+class Transfers final : public TransferObserver {
+ public:
+  std::int64_t on_start(const Transfer& transfer) override {
+    started.push_back(transfer);
+    return static_cast<std::int64_t>(started.size()) - 1;
+  }
+  void on_wait(std::int64_t transfer) override { waited.push_back(transfer); }
+  std::vector<Transfer> started;
+  std::vector<std::int64_t> waited;
+};
+
+TEST(Mesh, planned_groups_say_what_moves_and_how_far) {
+  LayoutConfig l = layout(2, 4, 2, 3);
+  l.zero_group_size = 2;
+  const Mesh mesh = planned_mesh(l, 0);
+  runtime::Tensor tensor =
+      runtime::Tensor::empty({48}, runtime::DType::kF32, {runtime::DeviceType::kMeta, 0});
+  runtime::Tensor part = tensor.slice(0, {24});
+  Transfers transfers;
+  {
+    const TransferObserverScope scope(&transfers);
+    for (const Group* group :
+         {&mesh.tp, &mesh.cp, &mesh.dp, &mesh.pp, &mesh.replicas, &mesh.zero, &mesh.zero_copies})
+      group->all_reduce(tensor, ReduceOp::kSum, "sum").wait();
+    Work late = mesh.cp.all_gather(part, tensor, "gather");
+    mesh.cp.reduce_scatter(tensor, part, ReduceOp::kSum, "scatter").wait();
+    late.wait();
+  }
+  const auto expect = [&](std::size_t index, OperationKind kind, const char* group, int ranks,
+                          int stride) {
+    const Transfer& t = transfers.started.at(index);
+    EXPECT_EQ(t.kind, kind) << group;
+    EXPECT_EQ(t.group, group);
+    EXPECT_EQ(t.ranks, ranks) << group;
+    EXPECT_EQ(t.stride, stride) << group;
+    EXPECT_EQ(t.bytes, 48 * 4) << group << ": of the whole";
+  };
+  using Op = OperationKind;
+  expect(0, Op::kAllReduce, "tp", 3, 1);
+  expect(1, Op::kAllReduce, "cp", 2, 3);
+  expect(2, Op::kAllReduce, "dp", 4, 6);
+  expect(3, Op::kAllReduce, "pp", 2, 24);
+  expect(4, Op::kAllReduce, "replicas", 8, 3);
+  expect(5, Op::kAllReduce, "zero", 2, 3);
+  expect(6, Op::kAllReduce, "zero_copies", 4, 6);
+  expect(7, Op::kAllGather, "cp", 2, 3);
+  expect(8, Op::kReduceScatter, "cp", 2, 3);
+  EXPECT_EQ(transfers.waited, (std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 8, 7}));
+  mesh.tp.all_reduce(tensor, ReduceOp::kSum, "unobserved").wait();
+  EXPECT_EQ(transfers.started.size(), 9u);
 }
 
 TEST(Mesh, refuses_a_layout_that_does_not_fit) {

@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "parallel/pipeline/simulation.h"
 #include "runtime/base/error.h"
 
 namespace tandem::parallel {
@@ -139,6 +140,20 @@ TEST(PipelineSchedule, blocks_are_dealt_in_order_the_larger_parts_first) {
   for (int part = 0; part < 4; ++part) parts.push_back(blocks_of_part(10, 4, part));
   using Range = std::pair<std::int64_t, std::int64_t>;
   EXPECT_THAT(parts, ElementsAre(Range{0, 3}, Range{3, 6}, Range{6, 8}, Range{8, 10}));
+}
+
+TEST(PipelineSchedule, a_step_is_as_slow_as_its_slowest_stage_and_its_messages) {
+  const PipelineShape shape{ScheduleKind::k1F1B, 2, 1};
+  const PipelineSeconds uneven{[](int stage, const PipelineAction& action) {
+                                 const double forward = stage == 0 ? 3 : 1;
+                                 return action.kind == Kind::kForward ? forward : 2 * forward;
+                               },
+                               0.5};
+  const SimulatedStep one = simulate_pipeline(shape, 1, uneven);
+  EXPECT_DOUBLE_EQ(one.seconds, 3 + 0.5 + 1 + 2 + 0.5 + 6);
+  EXPECT_DOUBLE_EQ(one.bubble, 1 - (9.0 + 3) / 2 / 13);
+  // The first stage has 9 s of work for each micro-batch; only the first one's way is waited for.
+  EXPECT_DOUBLE_EQ(simulate_pipeline(shape, 20, uneven).seconds, 20 * 9 + 1);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "runtime/base/error.h"
 #include "runtime/device/cuda_support.h"
 #include "runtime/kernels/backend.h"
+#include "runtime/kernels/kernel_work.h"
 
 namespace tandem::runtime {
 namespace {
@@ -400,6 +401,67 @@ TEST(MetaBackend, computes_nothing_and_says_so_harmlessly) {
   std::vector<std::int32_t> tokens = {7, 7, 7};
   backend.sample(x, kGreedy, {}, tokens);
   EXPECT_EQ(tokens, std::vector<std::int32_t>(3, 0));
+}
+
+class Works final : public KernelObserver {
+ public:
+  void on_kernel(const KernelWork& work) override { all.push_back(work); }
+  std::vector<KernelWork> all;
+};
+
+std::vector<KernelWork> works_of(const Call& call) {
+  Works works;
+  const KernelObserverScope scope(&works);
+  Arguments arguments({DeviceType::kMeta, 0}, -1, Change::kNone);
+  call(backend_of({DeviceType::kMeta, 0}), arguments);
+  return works.all;
+}
+
+TEST(MetaBackend, says_of_every_kernel_once_what_it_moves) {
+  for (const auto& [name, call] : calls()) {
+    std::vector<KernelWork> works = works_of(call);
+    // Zeros are filled in on the meta device, too.
+    std::erase_if(works, [](const KernelWork& work) { return work.operations == 0; });
+    if (name == "kv_cache_write") continue;  // moves without arithmetic
+    ASSERT_EQ(works.size(), 1u) << name;
+    EXPECT_GT(works[0].bytes, 0) << name;
+  }
+}
+
+TEST(MetaBackend, counts_the_operations_of_the_formulas) {
+  const auto work_of = [](const std::string& name) { return works_of(calls().at(name)).back(); };
+  const KernelWork product = work_of("matmul"), accumulated = work_of("matmul_transposed");
+  EXPECT_EQ(product, (KernelWork{KernelWork::Kind::kMatmul, DType::kF32, 2 * 3 * 4 * 5,
+                                 4 * (12 + 20 + 15 + 5)}));
+  EXPECT_EQ(accumulated.operations, 2 * 3 * 4 * 5);
+  EXPECT_EQ(accumulated.bytes, 4 * (12 + 20 + 15 + 15)) << "reads what it adds to";
+  // Two texts of 2 and 3 tokens: 1 + 2 + 1 + 2 + 3 pairs, two heads of size 4.
+  EXPECT_EQ(work_of("attention_forward").operations, 2 * 2 * 9 * 8);
+  EXPECT_EQ(work_of("attention_backward").operations, 5 * 2 * 9 * 8);
+  EXPECT_EQ(work_of("attention_forward").kind, KernelWork::Kind::kAttention);
+  EXPECT_EQ(work_of("add").bytes, 3 * 4 * 12);
+}
+
+TEST(KernelWork, pairs_are_those_that_a_mask_lets_through) {
+  const auto counted = [](int queries, int keys, bool causal, int window) {
+    int pairs = 0;
+    for (int q = 0; q < queries; ++q)
+      for (int k = 0; k < keys; ++k) {
+        const int back = q + keys - queries - k;  // how far the key is behind the query
+        if (!causal || (back >= 0 && (window == 0 || back < window))) ++pairs;
+      }
+    return pairs;
+  };
+  for (const int queries : {1, 3, 8})
+    for (const int keys : {1, 3, 8, 11})
+      for (const bool causal : {false, true})
+        for (const int window : {0, 1, 4, 20}) {
+          if (!causal && window > 0) continue;  // no kernel has that
+          const std::vector<std::int32_t> q = {0, queries}, k = {0, keys};
+          const AttentionShape shape{q, k, causal, 1.0f, window};
+          EXPECT_EQ(visible_pairs(shape), counted(queries, keys, causal, window))
+              << queries << " " << keys << " " << causal << " " << window;
+        }
 }
 
 TEST(CudaBackend, is_an_error_that_says_what_is_missing) {
