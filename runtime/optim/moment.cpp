@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 
+#include "runtime/device/holder.h"
 #include "runtime/quant/dynamic_map.h"
 #include "runtime/quant/quantize.h"
 
@@ -47,6 +48,7 @@ std::pair<float, Codes> encode(std::span<const float> block, const DynamicMap& m
 }  // namespace
 
 Moment::Moment(const Tensor& master, bool eight_bit, bool with_sign) : with_sign_(with_sign) {
+  const AllocatingFor scope(Holder::kMoments);
   if (!eight_bit) {
     values_ = zeros_like(master);
     return;
