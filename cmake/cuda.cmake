@@ -52,3 +52,15 @@ if(TANDEM_WITH_CUDA AND TANDEM_NCCL_INCLUDE_DIR)
 elseif(TANDEM_WITH_CUDA)
   message(STATUS "No nccl.h (package libnccl-dev): GPUs will exchange tensors by way of the host")
 endif()
+
+# cuDNN likewise: its headers, and its header-only frontend, which tools/setup/cudnn_frontend.sh fetches into
+# build/cudnn-frontend. Without them runtime/kernels/cuda/no_cudnn is built, and attention runs on Tandem's own kernels.
+find_path(TANDEM_CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} /usr/local/cuda/include)
+find_path(TANDEM_CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${CMAKE_SOURCE_DIR}/build/cudnn-frontend/include)
+set(TANDEM_WITH_CUDNN OFF)
+if(TANDEM_WITH_CUDA AND TANDEM_CUDNN_INCLUDE_DIR AND TANDEM_CUDNN_FRONTEND_INCLUDE_DIR)
+  set(TANDEM_WITH_CUDNN ON)
+elseif(TANDEM_WITH_CUDA)
+  message(STATUS "No cuDNN headers (package cudnn9-cuda-13 or nvidia-cudnn) or no frontend "
+                 "(tools/setup/cudnn_frontend.sh): attention will run on Tandem's own kernels")
+endif()

@@ -49,14 +49,41 @@ copy_libraries() { # copy_libraries FOLDER PROGRAM…
   done < <(libraries_of "$@")
 }
 
+# path_of LIBRARY [VARIABLE]: where the loader finds it, or what the variable names; nothing where it is not here.
+path_of() {
+  if [[ -n ${2:-} && -n ${!2:-} ]]; then
+    echo "${!2}"
+  else
+    ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }'
+  fi
+}
+
 # NCCL is opened by name when ranks have GPUs of their own, so ldd does not list it.
 copy_nccl() { # copy_nccl FOLDER
-  local path=${TANDEM_NCCL_LIBRARY:-$(ldconfig -p | awk '/libnccl\.so\.2 / { print $NF; exit }')}
+  local path
+  path=$(path_of libnccl.so.2 TANDEM_NCCL_LIBRARY)
   if [[ -n $path ]]; then
     cp -L "$path" "$1/libnccl.so.2"
   else
     say "no libnccl.so.2 here (TANDEM_NCCL_LIBRARY names one): GPUs will exchange tensors by way of the host"
   fi
+}
+
+# Nor cuDNN, which itself opens the libraries beside it, of which attention takes these, and the compiler of kernels.
+copy_cudnn() { # copy_cudnn FOLDER
+  local path name compiler
+  path=$(path_of libcudnn.so.9 TANDEM_CUDNN_LIBRARY)
+  if [[ -z $path ]]; then
+    say "no libcudnn.so.9 here (TANDEM_CUDNN_LIBRARY names one): attention will run on Tandem's own kernels"
+    return
+  fi
+  cp -L "$path" "$1/libcudnn.so.9"
+  for name in graph heuristic engines_precompiled engines_runtime_compiled; do
+    cp -L "$(dirname "$path")/libcudnn_$name.so.9" "$1/"
+  done
+  for compiler in $(ldconfig -p | awk '$1 ~ /^libnvrtc(-builtins)?\.so\.[0-9.]+$/ { print $1 }' | sort -u); do
+    cp -L "$(path_of "$compiler")" "$1/$compiler"
+  done
 }
 
 # Programs look for libraries beside themselves and in lib/; libraries beside themselves.
@@ -92,7 +119,10 @@ main() {
   mkdir -p "$folder/lib"
   cp "$build/launcher/trainer" "$folder/"
   copy_libraries "$folder/lib" "${programs[@]}"
-  if [[ -z $thin ]]; then copy_nccl "$folder/lib"; fi
+  if [[ -z $thin ]]; then
+    copy_nccl "$folder/lib"
+    copy_cudnn "$folder/lib"
+  fi
   cp -r recipes docs README.md LICENSE "$folder/"
   if [[ -n $with_tests ]]; then
     mkdir -p "$folder"/{bin,bench,tools,tests/golden}

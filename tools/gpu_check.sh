@@ -48,11 +48,12 @@ skip() { # skip PART WHY
   printf '{"part": %s, "skipped": %s}\n' "$(text "$1")" "$(text "$2")" >>"$parts"
 }
 
-# part NAME COMMAND…: standard output into $work/out. False, and noted with the last line of standard error, where it
-# fails or there is no time.
+# part NAME COMMAND…: standard output into $work/out; of $most seconds where that is set. False, and noted with the last
+# line of standard error, where it fails or there is no time.
 part() {
   local name=$1 left=$((budget - SECONDS)) status=0
   shift
+  if [[ -n ${most:-} ]] && ((most < left)); then left=$most; fi
   if ((left < 5)); then
     skip "$name" "no time left"
     return 1
@@ -69,6 +70,14 @@ part() {
 
 # The lines of JSON in $work/out, as parts with this name.
 keep() { grep '^{' "$work/out" | sed "s|^{|{\"part\": $(text "$1"), |" >>"$parts"; }
+
+# What a bundle without CUDA's libraries (--thin) does not find by itself may lie in PyTorch's packages.
+find_libraries() {
+  local folders
+  folders=$("${PEER_PYTHON:-python3}" -c 'import glob, os, nvidia
+print(":".join(d for p in nvidia.__path__ for d in glob.glob(os.path.join(p, "*", "lib"))))' 2>/dev/null) || return 0
+  export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders
+}
 
 find_programs() {
   if [[ -d bin ]]; then
@@ -102,7 +111,7 @@ peak_tflops() {
 
 run_tests() {
   local last
-  part "tests" "$tests" --gtest_brief=1 || { tail -n 20 "$work/out" >&2; return 0; }
+  most=200 part "tests" "$tests" --gtest_brief=1 || { tail -n 20 "$work/out" >&2; return 0; }
   if last=$(grep -m 1 'no test could run: ' "$work/out"); then
     skip "tests" "$last"
   else
@@ -151,6 +160,10 @@ run_kernels() {
       keep "kernels"
     fi
   done
+  if TANDEM_CUDNN_LIBRARY=none part "kernels: attention without cuDNN" "$bin/bench_kernels" --device "$device" \
+    --precision bf16 --shape "$shape" --only attention --json 1; then
+    keep "kernels without cuDNN"
+  fi
 }
 
 # with_mfu: adds model_tflops and, where the card's peak is known, mfu to the line in $work/out.
@@ -165,13 +178,6 @@ with_mfu() {
   mv "$work/out.new" "$work/out"
 }
 
-peer() { # peer PROGRAM OPTION…
-  local program=$1
-  shift
-  if [[ -z $python ]]; then return; fi
-  if part "peer: $program $2" "$python" "bench/peers/$program" "$@"; then keep "peer"; fi
-}
-
 # "model batch sequence", bf16.
 training_cases() {
   if [[ -n $tiny ]]; then
@@ -184,33 +190,68 @@ llama-58m 64 512
 bench/models/llama-1b 8 2048
 bench/models/qwen2.5-0.5b 8 2048
 bench/models/qwen2.5-1.5b 4 2048
+bench/models/qwen2.5-7b-8layers 4 2048
 CASES
+}
+
+training_options() { # training_options MODEL BATCH SEQUENCE: into options
+  options=(--model "$1" --device "$device" --precision bf16 --batch "$2" --seq "$3" --steps 10 --warmup 3)
+  if [[ -n $tiny ]]; then options+=(--steps 1 --warmup 1); fi
 }
 
 run_training() {
   local model batch seq options
   while read -r model batch seq; do
-    options=(--model "$model" --device "$device" --precision bf16 --batch "$batch" --seq "$seq" --steps 10 --warmup 3)
-    if [[ -n $tiny ]]; then options+=(--steps 1 --warmup 1); fi
+    training_options "$model" "$batch" "$seq"
     if part "training: $model" "$bin/bench_train" "${options[@]}"; then
       with_mfu
       keep "training"
     fi
-    peer train_torch.py "${options[@]}"
   done < <(training_cases)
+}
+
+# "model batch"
+decoding_cases() {
+  if [[ -n $tiny ]]; then
+    echo "llama-58m 1"
+    return
+  fi
+  printf '%s\n' "llama-58m 1" "llama-58m 64" "bench/models/llama-1b 1" "bench/models/llama-1b 64"
+}
+
+decoding_options() { # decoding_options MODEL BATCH: into options
+  options=(--model "$1" --device "$device" --precision bf16 --batch "$2" --prompt 128 --new 128 --steps 2 --warmup 1)
+  if [[ -n $tiny ]]; then options+=(--prompt 4 --new 4 --steps 1); fi
 }
 
 run_decoding() {
   local model batch options
-  for model in llama-58m bench/models/llama-1b; do
-    for batch in 1 64; do
-      options=(--model "$model" --device "$device" --precision bf16 --batch "$batch" --prompt 128 --new 128 --steps 2 --warmup 1)
-      if [[ -n $tiny ]]; then options+=(--prompt 4 --new 4 --batch 1 --steps 1); fi
-      if part "decoding: $model, $batch at a time" "$bin/bench_generate" "${options[@]}"; then keep "decoding"; fi
-      if ((batch > 1)); then peer generate_hf.py "${options[@]}"; fi
-      if [[ -n $tiny ]]; then return; fi
-    done
+  while read -r model batch; do
+    decoding_options "$model" "$batch"
+    if part "decoding: $model, $batch at a time" "$bin/bench_generate" "${options[@]}"; then keep "decoding"; fi
+  done < <(decoding_cases)
+}
+
+peer() { # peer NAME PROGRAM OPTION…
+  local name=$1 program=$2
+  shift 2
+  if most=90 part "peer: $name" "$python" "bench/peers/$program" "$@"; then keep "peer"; fi
+}
+
+# After all of ours, so that a slow peer costs nothing else: compiled ones first, which are the ones to beat.
+run_peers() {
+  local model batch seq options compile
+  if [[ -z $python ]]; then return; fi
+  for compile in --compile ""; do
+    while read -r model batch seq; do
+      training_options "$model" "$batch" "$seq"
+      peer "training $model ${compile:-eager}" train_torch.py "${options[@]}" $compile
+    done < <(training_cases)
   done
+  while read -r model batch; do
+    decoding_options "$model" "$batch"
+    if ((batch > 1)); then peer "decoding $model" generate_hf.py "${options[@]}"; fi
+  done < <(decoding_cases)
 }
 
 find_peer() {
@@ -232,16 +273,16 @@ write_document() {
   } >"$output"
 }
 
+find_libraries
 find_programs
 name=$(card)
 peak=$(peak_tflops "$name")
 find_peer
-run_tests
-run_recipe
-run_kernels
-run_training
-run_decoding
-write_document
+# The document is there after every step, should this script be stopped.
+for step in run_tests run_recipe run_kernels run_training run_decoding run_peers; do
+  "$step"
+  write_document
+done
 note "$output, after $SECONDS s"
 # The figures are there in any case; the exit code says whether what must hold does.
 ! grep -qE '"part": "tests", "skipped": "exit code|"agree": false' "$parts"

@@ -4,12 +4,14 @@
 
 #include "parallel/layers/quantized_weights.h"
 #include "runtime/base/random.h"
+#include "runtime/device/holder.h"
 #include "runtime/kernels/backend.h"
 #include "runtime/quant/quantize.h"
 
 namespace tandem::parallel {
 
 using runtime::DType;
+using runtime::Holder;
 using runtime::Shape;
 using runtime::Tensor;
 
@@ -94,7 +96,8 @@ Extent ParameterStore::values_extent() const {
 }
 
 void ParameterStore::allocate_buffers() {
-  const auto zeros = [&](std::int64_t elements, DType dtype) {
+  const auto zeros = [&](std::int64_t elements, DType dtype, Holder holder = Holder::kWeights) {
+    const runtime::AllocatingFor scope(holder);
     return Tensor::zeros({elements}, dtype, device());
   };
   const std::int64_t small = layout_.elements() - layout_.small_begin();
@@ -104,7 +107,7 @@ void ParameterStore::allocate_buffers() {
     return;
   }
   master_ = zeros(has_masters() ? layout_.elements(masters_extent()) : small, DType::kF32);
-  grad_ = zeros(layout_.elements(grads_extent()), DType::kF32);
+  grad_ = zeros(layout_.elements(grads_extent()), DType::kF32, Holder::kGradients);
 }
 
 Tensor ParameterStore::view_in(const Tensor& buffer, Extent extent, std::size_t index,

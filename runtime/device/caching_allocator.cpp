@@ -1,6 +1,7 @@
 #include "runtime/device/caching_allocator.h"
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -23,17 +24,39 @@ std::int64_t block_size(std::int64_t bytes) {
   return round_up(bytes, step);
 }
 
-// "4 x 512 MiB, 1 x 300 MiB": the sizes that hold most, largest total first.
-std::string biggest_holders(const std::map<std::int64_t, int>& live) {
-  std::vector<std::pair<std::int64_t, int>> holders(live.begin(), live.end());
-  std::ranges::sort(holders, [](const auto& a, const auto& b) {
-    return a.first * a.second > b.first * b.second;
-  });
+using Sizes = std::map<std::int64_t, int>;
+
+double mebibytes(std::int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+// "4 x 512.0 MiB, 1 x 300.0 MiB": the sizes that hold most, largest total first.
+std::string biggest_sizes(const Sizes& live) {
+  std::vector<std::pair<std::int64_t, int>> sizes(live.begin(), live.end());
+  std::ranges::sort(
+      sizes, [](const auto& a, const auto& b) { return a.first * a.second > b.first * b.second; });
   std::string text;
-  for (std::size_t i = 0; i < std::min<std::size_t>(5, holders.size()); ++i)
-    text += fmt::format("{}{} x {:.1f} MiB", i == 0 ? "" : ", ", holders[i].second,
-                        static_cast<double>(holders[i].first) / (1 << 20));
-  return text.empty() ? "nothing" : text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, sizes.size()); ++i)
+    text += fmt::format("{}{} x {:.1f} MiB", i == 0 ? "" : ", ", sizes[i].second,
+                        mebibytes(sizes[i].first));
+  return text;
+}
+
+struct Holding {
+  Holder holder;
+  std::int64_t bytes = 0;
+};
+
+// Largest first.
+std::vector<Holding> holdings_of(const std::map<Holder, Sizes>& live) {
+  std::vector<Holding> holdings;
+  for (const auto& [holder, sizes] : live) {
+    Holding holding{holder};
+    for (const auto& [bytes, count] : sizes) holding.bytes += bytes * count;
+    if (holding.bytes > 0) holdings.push_back(holding);
+  }
+  std::ranges::sort(holdings, std::greater<>(), &Holding::bytes);
+  return holdings;
 }
 
 }  // namespace
@@ -64,10 +87,11 @@ void* CachingAllocator::allocate(std::int64_t bytes) {
     }
     if (pointer == nullptr) out_of_memory(bytes);
     accounting_.stats.reserved_bytes += size;
-    sizes_[pointer] = size;
+    blocks_[pointer].size = size;
   }
   accounting_.add(bytes);
-  ++live_[bytes];
+  blocks_[pointer].holder = current_holder();
+  ++live_[current_holder()][bytes];
   return pointer;
 }
 
@@ -75,9 +99,11 @@ void CachingAllocator::deallocate(void* pointer, std::int64_t bytes) noexcept {
   if (pointer == nullptr) return;
   std::lock_guard lock(mutex_);
   accounting_.remove(bytes);
-  if (const auto count = live_.find(bytes); count != live_.end() && --count->second == 0)
-    live_.erase(count);
-  cached_.emplace(sizes_.at(pointer), pointer);
+  const Block& block = blocks_.at(pointer);
+  Sizes& live = live_.at(block.holder);
+  if (const auto count = live.find(bytes); count != live.end() && --count->second == 0)
+    live.erase(count);
+  cached_.emplace(block.size, pointer);
 }
 
 void CachingAllocator::release_cached() {
@@ -88,17 +114,23 @@ void CachingAllocator::release_cached() {
 void CachingAllocator::release_cached_locked() {
   for (const auto& [size, pointer] : cached_) {
     to_system(pointer);
-    sizes_.erase(pointer);
+    blocks_.erase(pointer);
     accounting_.stats.reserved_bytes -= size;
   }
   cached_.clear();
 }
 
 void CachingAllocator::out_of_memory(std::int64_t bytes) const {
+  const std::vector<Holding> holdings = holdings_of(live_);
+  std::string table;
+  for (const Holding& holding : holdings)
+    table += fmt::format("\n  {:>10.1f} MiB  {}, most of it in {}", mebibytes(holding.bytes),
+                         name_of(holding.holder), biggest_sizes(live_.at(holding.holder)));
   throw_environment_error(
-      "out of memory on {}: {} MiB more were asked for with {} MiB in use, most of it in {}; use a "
-      "smaller micro_batch_size, recompute: full, or a larger layout",
-      place(), bytes >> 20, accounting_.stats.allocated_bytes >> 20, biggest_holders(live_));
+      "out of memory on {}: {:.1f} MiB more were asked for with {:.1f} MiB in use{}{}\n  {}",
+      place(), mebibytes(bytes), mebibytes(accounting_.stats.allocated_bytes),
+      table.empty() ? "" : ":", table,
+      remedy_for(holdings.empty() ? Holder::kActivations : holdings.front().holder));
 }
 
 MemoryStats CachingAllocator::stats() const {

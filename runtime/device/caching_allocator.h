@@ -8,6 +8,7 @@
 #include <string>
 
 #include "runtime/device/device.h"
+#include "runtime/device/holder.h"
 
 namespace tandem::runtime {
 
@@ -34,14 +35,20 @@ class CachingAllocator : public Allocator {
   virtual std::string place() const = 0;
 
  private:
+  struct Block {
+    std::int64_t size;
+    Holder holder;  // of a live one
+  };
+
   void release_cached_locked();
   [[noreturn]] void out_of_memory(std::int64_t bytes) const;
 
   mutable std::mutex mutex_;
   Accounting accounting_;
   std::multimap<std::int64_t, void*> cached_;
-  std::map<void*, std::int64_t> sizes_;  // all blocks
-  std::map<std::int64_t, int> live_;     // requested size → how many are in use
+  std::map<void*, Block> blocks_;  // all
+  // By holder: requested size → how many are in use.
+  std::map<Holder, std::map<std::int64_t, int>> live_;
 };
 
 }  // namespace tandem::runtime

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 
+#include "runtime/device/holder.h"
 #include "runtime/quant/dynamic_map.h"
 #include "runtime/quant/quantize.h"
 
@@ -52,6 +53,7 @@ std::pair<float, Codes> encode(std::span<const float> block, const DynamicMap& m
 
 Moment::Moment(const Tensor& weights, bool eight_bit, bool with_sign, Device device)
     : with_sign_(with_sign) {
+  const AllocatingFor scope(Holder::kMoments);
   if (!eight_bit) {
     values_ = Tensor::zeros(weights.shape(), DType::kF32, device);
     return;

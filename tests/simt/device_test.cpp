@@ -59,7 +59,8 @@ TEST_F(CudaDevice, a_full_card_gives_its_cache_back_before_it_gives_up) {
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kEnvironment);
     EXPECT_THAT(error.what(), testing::HasSubstr("out of memory on cuda:0"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("3 MiB more were asked for with 7 MiB in use"));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("3.0 MiB more were asked for with 7.0 MiB in use"));
     EXPECT_THAT(error.what(), testing::HasSubstr("1 x 7.0 MiB"));
   }
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);

@@ -9,6 +9,9 @@ targets=()
 if [[ -n ${2:-} ]]; then targets=(--target "$2"); fi
 
 if [[ ! -f build/$preset/build.ninja ]]; then
+  if have nvcc || [[ -x /usr/local/cuda/bin/nvcc ]]; then
+    tools/setup/cudnn_frontend.sh || say "building without cuDNN: attention on GPUs will run on Tandem's own kernels"
+  fi
   cmake --preset "$preset" >&2 || die "configuring failed (CMake's message stands above)"
 fi
 cmake --build --preset "$preset" "${targets[@]}" >&2 ||

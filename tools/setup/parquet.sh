@@ -21,15 +21,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 say "fetching Apache Arrow $version (50 MB) into $out"
-python3 -m pip --version >/dev/null 2>&1 || apt_install ca-certificates python3 python3-pip
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --python-version 3.11 \
-  --platform "manylinux_2_28_$machine" --dest "$work" "pyarrow==$version" </dev/null >&2 ||
-  die "pip could not download pyarrow==$version (its own message stands above); is the network there?"
-wheel=$(echo "$work"/pyarrow-*.whl)
-[[ $(sha256sum <"$wheel" | cut -d ' ' -f 1) == "$expected" ]] ||
-  die "$(basename "$wheel") is not the file that was expected: its SHA-256 is not $expected"
-
-python3 -m zipfile -e "$wheel" "$work/wheel"
+unpack_wheel "pyarrow==$version" "$expected" "$work/wheel"
 rm -rf "$out" "$out.part"
 mkdir -p "$out.part/lib"
 cp -r "$work/wheel/pyarrow/include" "$out.part/include"

@@ -8,6 +8,7 @@
 #include "runtime/device/cuda/staging.h"
 #include "runtime/device/cuda/status.h"
 #include "runtime/device/cuda/stream.h"
+#include "runtime/kernels/cuda/cudnn/attention.h"
 #include "runtime/kernels/cuda/matmul.h"
 #include "runtime/tensor/tensor.h"
 
@@ -21,6 +22,7 @@ class Context {
   cudaStream_t stream() const { return stream_.get(); }
   Staging& staging() { return staging_; }
   Matmul& matmul() { return matmul_; }
+  CudnnAttention& cudnn() { return cudnn_; }
   std::recursive_mutex& mutex() { return mutex_; }
 
   // Valid until the next call of scratch: the kernels of one Backend call share it.
@@ -53,6 +55,7 @@ class Context {
   DeviceMemory scratch_;
   PinnedMemory fault_{sizeof(int)};
   Matmul matmul_;
+  CudnnAttention cudnn_{index_};
 };
 
 // One call of the backend: the device is current, other threads wait, errors name the call.

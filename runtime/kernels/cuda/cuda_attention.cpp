@@ -1,7 +1,11 @@
 // The attention part of CudaBackend.
 #include <algorithm>
+#include <mutex>
+#include <set>
 #include <vector>
 
+#include "runtime/base/log.h"
+#include "runtime/kernels/cuda/attention_engine.h"
 #include "runtime/kernels/cuda/cuda_backend.h"
 #include "runtime/kernels/cuda/typed.h"
 #include "runtime/kernels/shape_checks.h"
@@ -46,13 +50,79 @@ std::int64_t count_of(const std::vector<AttentionTile>& tiles) {
   return static_cast<std::int64_t>(tiles.size());
 }
 
+// Whether cuDNN attends; where it might but does not, the log says once why.
+bool takes_cudnn(const AttentionChoice& choice, const CudnnSupport& cudnn, const HeadsView& q) {
+  if (choice.engine == AttentionEngine::kCudnn) return true;
+  static std::mutex mutex;
+  static std::set<std::string_view> said;
+  const std::lock_guard lock(mutex);
+  if (cudnn.version > 0 && q.rows.dtype() == DType::kBF16 && q.rows.dim(0) > 0 &&
+      said.insert(choice.reason).second)
+    log_info("attention of {} heads of {} runs on Tandem's own kernels: {}", q.heads, q.head_dim,
+             choice.reason);
+  return false;
+}
+
+// First element of these heads in a sequence's first row.
+Bf16* heads_at(const HeadsView& heads, std::int64_t row) {
+  return pointer<Bf16>(heads.rows) + row * heads.rows.dim(1) + heads.offset;
+}
+
 }  // namespace
+
+// lse changes its order on the way: cuDNN's is [rows, heads].
+bool CudaBackend::cudnn_forward(const AttentionCall& call, Tensor& out, Tensor& lse) {
+  CudnnAttention& cudnn = context_.cudnn();
+  if (!takes_cudnn(choose_forward(cudnn.support(), call), cudnn.support(), call.q)) return false;
+  const std::int64_t n = call.q.rows.dim(0), heads = call.q.heads;
+  const SequenceGroup all{0, static_cast<std::int64_t>(call.shape.cu_seqlens_q.size()) - 1};
+  const CudnnProblem problem = problem_of(call, all);
+  const std::vector<std::int32_t> lists = cudnn_lists(problem, call.shape, all);
+  const CudnnTensors tensors = {.q = heads_at(call.q, 0),
+                                .k = heads_at(call.k, 0),
+                                .v = heads_at(call.v, 0),
+                                .out = out.raw(),
+                                .lse = context_.scratch<float>(n * heads),
+                                .lists = context_.upload(std::span(lists))};
+  if (!cudnn.forward(problem, tensors, context_.stream())) return false;
+  cuda::concat_columns(tensors.lse, heads, 1, n, pointer<float>(lse), context_.stream());
+  return true;
+}
+
+bool CudaBackend::cudnn_backward(const AttentionCall& call, const Tensor& out, const Tensor& lse,
+                                 const Tensor& dout) {
+  CudnnAttention& cudnn = context_.cudnn();
+  if (!takes_cudnn(choose_backward(cudnn.support(), call), cudnn.support(), call.q)) return false;
+  const std::int64_t n = call.q.rows.dim(0), heads = call.q.heads, width = heads * call.q.head_dim;
+  auto* rows_of_lse = context_.scratch<float>(n * heads);
+  cuda::concat_columns(pointer<float>(lse), n, 1, heads, rows_of_lse, context_.stream());
+  for (const SequenceGroup& group : sequence_groups(call, cudnn.support().workspace)) {
+    const auto first = static_cast<std::size_t>(group.first);
+    const std::int64_t query = call.shape.cu_seqlens_q[first], key = call.shape.cu_seqlens_k[first];
+    if (call.shape.cu_seqlens_q[first + static_cast<std::size_t>(group.count)] == query) continue;
+    const CudnnProblem problem = problem_of(call, group);
+    const std::vector<std::int32_t> lists = cudnn_lists(problem, call.shape, group);
+    const CudnnTensors tensors = {.q = heads_at(call.q, query),
+                                  .k = heads_at(call.k, key),
+                                  .v = heads_at(call.v, key),
+                                  .out = pointer<Bf16>(out) + query * width,
+                                  .lse = rows_of_lse,
+                                  .dout = pointer<Bf16>(dout) + query * width,
+                                  .dq = heads_at(call.dq, query),
+                                  .dk = heads_at(call.dk, key),
+                                  .dv = heads_at(call.dv, key),
+                                  .lists = context_.upload(std::span(lists))};
+    if (!cudnn.backward(problem, tensors, context_.stream())) return false;
+  }
+  return true;
+}
 
 void CudaBackend::attention_forward(const HeadsView& q, const HeadsView& k, const HeadsView& v,
                                     const AttentionShape& shape, Tensor& out, Tensor& lse) {
   check_attention(q, k, v, shape, out, lse);
   check_head_dim(q.head_dim);
   const Call call(context_, "attention_forward", {&q.rows, &k.rows, &out});
+  if (cudnn_forward({q, k, v, shape}, out, lse)) return;
   const std::vector<AttentionTile> tiles = tiles_of(shape, q.head_dim, false);
   const AttentionTile* uploaded = context_.upload(std::span<const AttentionTile>(tiles));
   by_type(out.dtype(), [&](auto t) {
@@ -70,6 +140,7 @@ void CudaBackend::attention_backward(const HeadsView& q, const HeadsView& k, con
   check_attention(dq, dk, dv, shape, dout, lse);
   check_head_dim(q.head_dim);
   const Call call(context_, "attention_backward", {&q.rows, &k.rows, &out});
+  if (cudnn_backward({q, k, v, shape, dq, dk, dv}, out, lse, dout)) return;
   std::vector<AttentionTile> tiles = tiles_of(shape, q.head_dim, false);
   const std::int64_t query_tiles = count_of(tiles);
   const std::vector<AttentionTile> key_tiles = tiles_of(shape, q.head_dim, true);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "runtime/kernels/backend.h"
+#include "runtime/kernels/cuda/attention_engine.h"
 #include "runtime/kernels/cuda/context.h"
 #include "runtime/kernels/cuda/kernels.h"
 
@@ -108,6 +109,10 @@ class CudaBackend final : public Backend {
   void gate_backward(const char* name, Activation activation, const Tensor& gate_up,
                      const Tensor& dy, Tensor& dgate_up);
   void add_rows(const Tensor& x, const Tensor& rows, std::int64_t first_row, Tensor& out);
+  // False where cuDNN does not take the call.
+  bool cudnn_forward(const AttentionCall& call, Tensor& out, Tensor& lse);
+  bool cudnn_backward(const AttentionCall& call, const Tensor& out, const Tensor& lse,
+                      const Tensor& dout);
 
   Context context_;
 };

@@ -10,6 +10,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/device/device.h"
+#include "runtime/device/holder.h"
 
 namespace tandem::runtime {
 namespace {
@@ -122,6 +123,34 @@ TEST_F(HostAllocator, an_impossible_request_is_an_environment_error_and_changes_
   }
   EXPECT_EQ(allocator().stats().allocated_bytes, before.allocated_bytes);
   EXPECT_EQ(allocator().stats().reserved_bytes, before.reserved_bytes);
+}
+
+TEST_F(HostAllocator, an_error_about_memory_is_a_table_of_who_has_it) {
+  void *weights, *moments, *activations = allocator().allocate(3 << 20);
+  {
+    const AllocatingFor outer(Holder::kWeights);
+    {
+      const AllocatingFor scope(Holder::kMoments);
+      moments = allocator().allocate(16 << 20);
+    }
+    weights = allocator().allocate(8 << 20);
+  }
+  std::string error;
+  try {
+    allocator().allocate(std::int64_t{1} << 60);
+  } catch (const Error& thrown) {
+    error = thrown.what();
+  }
+  EXPECT_THAT(error,
+              testing::HasSubstr("\n        16.0 MiB  moments of the optimizer, most of it in "
+                                 "1 x 16.0 MiB\n         8.0 MiB  weights, most of it in 1 x "
+                                 "8.0 MiB\n"));
+  EXPECT_THAT(error, testing::HasSubstr("activations and workspaces"));
+  EXPECT_THAT(error,
+              testing::EndsWith("(layout: zero_stage: 1), or use a smaller micro_batch_size"));
+  allocator().deallocate(weights, 8 << 20);
+  allocator().deallocate(moments, 16 << 20);
+  allocator().deallocate(activations, 3 << 20);
 }
 
 TEST_F(HostAllocator, threads_may_allocate_at_the_same_time) {
