@@ -103,8 +103,8 @@ void load_tensor_set(const ParameterStore& store, const TensorSet& set,
     const std::vector<std::string> names = names_of_pieces(spec, file, {.prefix = set.prefix});
     const OwnedPart* own = store.owned_part(i);
     if (own == nullptr) continue;
-    const Tensor part = set.encode ? Tensor::empty({own->count}, DType::kF32, store.device())
-                                   : set.tensors[i];
+    const Tensor part =
+        set.encode ? Tensor::empty({own->count}, DType::kF32, store.device()) : set.tensors[i];
     store.fill_part(i, values_in(file, spec, names), part);
     if (set.encode) set.encode(i, part);
   }
