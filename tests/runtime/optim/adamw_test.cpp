@@ -89,7 +89,7 @@ TEST(AdamW, decays_only_what_is_subject_to_decay) {
 
 // The place in the whole tensor alone decides how an element is rounded.
 TEST(AdamW, weights_without_masters_are_rounded_alike_whoever_has_them) {
-  const std::int64_t n = 6000;  // more than one block of moments, in 8 bits too
+  const std::int64_t n = (1 << 20) + 6000;  // more than exist in fp32 at a time
   const Tensor start = normal_tensor({n}, "p").to(DType::kBF16), gradient = normal_tensor({n}, "g");
   const auto trained = [&](const std::vector<std::int64_t>& borders, const AdamWOptions& options) {
     Tensor weights = start.clone();
