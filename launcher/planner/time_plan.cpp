@@ -98,7 +98,7 @@ std::string render(const std::vector<StageTime>& stages, const DeviceModel& devi
       text += fmt::format(
           "{:<24}{:<20}{:>6}{:>12}{:>12}{:>12}{:>13}{:>12}{:>12}{:>8}\n",
           stage.roles.size() == 1 ? stage.stage : stage.stage + " " + role.role, role.layout,
-          role.ranks, format_seconds(step.seconds), fmt::format("{:.4g}", role.tokens_per_second()),
+          role.ranks, format_seconds(step.seconds), fmt::format("{:.0f}", role.tokens_per_second()),
           fmt::format("{:.1f} %", 100 * role.mfu), format_seconds(step.of_a_rank.transfers),
           share(step.of_a_rank.waits), share(step.bubble), role.micro_batch_size);
     }

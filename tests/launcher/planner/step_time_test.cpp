@@ -186,6 +186,13 @@ TEST(StepTime, a_pipeline_waits_at_its_beginning_and_end) {
   }
 }
 
+TEST(StepTime, the_update_of_a_pipeline_comes_once) {
+  StepTrace first = first_stage();
+  first.events.emplace_back(product(0.5));
+  const StepTrace last = last_stage();
+  EXPECT_DOUBLE_EQ(step_time({&first, &last}, kTwoStages, 8, round_device()).seconds, 27.5);
+}
+
 TEST(StepTime, messages_of_a_pipeline_take_time) {
   const StepTrace first = first_stage(0.25), last = last_stage(0.25);
   const StepTime alone = step_time({&first, &last}, kTwoStages, 1, round_device());
