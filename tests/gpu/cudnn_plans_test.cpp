@@ -69,7 +69,7 @@ TEST_F(CudnnPlans, are_refused_for_head_sizes_that_we_do_not_give_it) {
 }
 
 TEST_F(CudnnPlans, are_there_for_every_head_size) {
-  for (const std::int64_t head_dim : {8, 64, 80, 128, 256})
+  for (const std::int64_t head_dim : {64, 128, 256})
     expect_plans(fmt::format("head size {}", head_dim).c_str(), problem(16, 8, head_dim));
 }
 
@@ -85,11 +85,9 @@ TEST_F(CudnnPlans, are_there_for_every_mask) {
   expect_plans("no mask", p);
 }
 
-TEST_F(CudnnPlans, are_there_for_one_short_text_and_for_many) {
+TEST_F(CudnnPlans, are_there_for_many_short_texts) {
   CudnnProblem p = problem(12, 12, 64);
-  p.sequences = 1, p.max_q = p.max_k = p.total_q = p.total_k = 64;
-  expect_plans("one", p);
-  p.sequences = 256, p.total_q = p.total_k = 16384;
+  p.sequences = 256, p.max_q = p.max_k = 64, p.total_q = p.total_k = 16384;
   expect_plans("many", p);
 }
 

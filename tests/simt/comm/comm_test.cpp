@@ -96,6 +96,7 @@ class NcclFailure : public ::testing::Test {
   void TearDown() override {
     test::set_nccl_trouble(NcclTrouble::kNone);
     simt::set_stalled(false);
+    test::world().set_deadline(kTestDeadline);  // of the next test, not of a failure that is wanted
     test::world().barrier("after a failure");
   }
 
