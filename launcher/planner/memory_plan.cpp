@@ -250,8 +250,7 @@ class StagePlanner {
     // Both texts as long as they may be.
     const std::vector<data::TokenId> text(static_cast<std::size_t>(stage.train.sequence_length), 0);
     data::BatchBuilder batch;
-    for (std::int64_t i = 0; i < stage.train.micro_batch(); ++i)
-      batch.add_pair(text, text, 0, i);
+    for (std::int64_t i = 0; i < stage.train.micro_batch(); ++i) batch.add_pair(text, text, 0, i);
     add_tokens(stage, batch.take(), kind);
   }
 
