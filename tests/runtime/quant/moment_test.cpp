@@ -20,7 +20,7 @@ TEST(AdamW8Bit, twenty_steps_equal_bitsandbytes) {
   const Tensor start = golden.read("adam8/param"), grads = golden.read("adam8/grads"),
                params = golden.read("adam8/params");
   Tensor master = start.clone(), compute;
-  Moment exp_avg(master, true, true), exp_avg_sq(master, true, false);
+  Moment exp_avg(master, true, true, Device{}), exp_avg_sq(master, true, false, Device{});
   const std::int64_t size = master.elements();
   for (std::int64_t step = 0; step < grads.dim(0); ++step) {
     backend_of(master).adamw_8bit(master, grads.rows(step, 1).view({size}), exp_avg.quantized(),
@@ -82,7 +82,7 @@ TEST(AdamW8Bit, continued_from_decoded_moments_gives_the_same_bits) {
 
 TEST(AdamW8Bit, numbers_from_elsewhere_get_the_nearest_codes) {
   const Tensor values = numbers(300, "moments");
-  Moment moment(values, true, true);
+  Moment moment(values, true, true, Device{});
   moment.assign(values);
   const auto decoded = moment.decoded().to_vector<float>();
   const auto original = values.to_vector<float>();
