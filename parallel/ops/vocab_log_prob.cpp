@@ -16,10 +16,10 @@ using runtime::Tensor;
 
 namespace {
 
-// Bytes of fp32 logits held at a time: few enough to stay near the last-level cache, enough rows
-// for full GEMM speed.
+// Bytes of fp32 logits held at a time: few enough to stay near the last-level cache, but enough rows
+// for full GEMM speed, and for the output matrix's whole gradient to go to memory and back rarely.
 constexpr std::int64_t kChunkBytes = 32 << 20;
-constexpr std::int64_t kMinChunkRows = 64;
+constexpr std::int64_t kMinChunkRows = 256;
 
 std::int64_t chunk_rows(std::int64_t vocab_rows) {
   return std::max(kMinChunkRows, kChunkBytes / (4 * std::max<std::int64_t>(vocab_rows, 1)));
