@@ -196,9 +196,7 @@ RoleTime time_of(const Recipe& recipe) {
   return plan_time(planner, recipe.stages[0], find_device("h100")).roles.at(0);
 }
 
-// One H100, bf16, 1,024 tokens in a text: what llmq, a native trainer, publishes. Nearer to the
-// lower bound: our output matrix takes 64 tokens at a time at this vocabulary, and its gradient
-// travels to memory and back for each of them.
+// One H100, bf16, 1,024 tokens in a text: what llmq, a native trainer, publishes.
 TEST(TimePlan, lies_near_what_is_published_for_one_h100) {
   const std::map<std::string, double> published = {{"qwen2.5-0.5b", 149e3},
                                                    {"qwen2.5-1.5b", 58.7e3}};
@@ -213,13 +211,13 @@ TEST(TimePlan, lies_near_what_is_published_for_one_h100) {
                          "micro_batch_size: 16, "
                          "sequence_length: 1024, samples: {count: 0}}\n",
                      "plan.yaml", {}, 1));
-    EXPECT_GT(time.tokens_per_second(), 0.4 * tokens_per_second) << name;
+    EXPECT_GT(time.tokens_per_second(), 0.75 * tokens_per_second) << name;
     EXPECT_LT(time.tokens_per_second(), 1.1 * tokens_per_second) << name;
   }
 }
 
 // Llama-3.1 8B on eight H100, texts of 8,192 tokens: torchtitan's 5,762 tokens per second and card
-// as it is, 6,667 compiled.
+// as it is, 6,667 compiled. A roofline knows no clock that falls under load, nor Python.
 TEST(TimePlan, lies_near_what_is_published_for_eight_h100) {
   const RoleTime time = time_of(parse_recipe(
       "name: plan\nrun_dir: /nowhere\nprecision: bf16\ntokenizer_from: nowhere\n"
@@ -231,7 +229,7 @@ TEST(TimePlan, lies_near_what_is_published_for_eight_h100) {
       "layout: {zero_stage: 3}, samples: {count: 0}}\n",
       "plan.yaml", {}, 8));
   EXPECT_GT(time.tokens_per_second() / 8, 5762 / 1.5);
-  EXPECT_LT(time.tokens_per_second() / 8, 6667 * 1.5);
+  EXPECT_LT(time.tokens_per_second() / 8, 6667 * 1.6);
 }
 
 TEST(TimePlan, is_shown_as_a_table) {
