@@ -137,6 +137,17 @@ TEST(Convert, pickled_weights_are_refused_with_the_remedy) {
   EXPECT_THAT(error, HasSubstr("save_pretrained"));
 }
 
+// ---- embed
+
+TEST(Embed, a_place_for_the_output_is_asked_for_before_texts_are_read) {
+  const TemporaryFolder folder;
+  EmbedCommand command;
+  command.model = kGolden + "embedding_tiny";
+  command.input = "absent.txt";
+  command.output = folder / "absent" / "out.jsonl";
+  EXPECT_THAT(error_of(command), HasSubstr("there is no folder"));
+}
+
 // ---- inspect
 
 TEST(Inspect, counts_parameters_by_part_and_type) {
