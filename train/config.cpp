@@ -55,7 +55,9 @@ void ScheduleConfig::visit_fields(FieldVisitor& v) {
 
 void SamplesConfig::visit_fields(FieldVisitor& v) {
   v.field({"count", "texts generated at each evaluation; 0 generates none", "texts"}, count);
-  v.field({"max_new_tokens", "longest text", "tokens"}, max_new_tokens);
+  v.field({"max_new_tokens",
+           "longest text; a prompt that leaves no room for it loses its beginning", "tokens"},
+          max_new_tokens);
   v.field({"temperature", "divides the logits; 0 always takes the likeliest token"}, temperature);
   v.field({"top_k", "samples among the likeliest k tokens; 0 among all", "tokens"}, top_k);
   v.field({"top_p", "samples among the likeliest tokens that together have this probability"},

@@ -52,9 +52,7 @@ std::vector<std::string> matches(const std::string& pattern) {
     if (fs::is_regular_file(found.gl_pathv[i])) files.emplace_back(found.gl_pathv[i]);
   ::globfree(&found);
   std::ranges::sort(files);
-  if (files.empty())
-    throw_error("{}: no file matches; set the data's path in the recipe to files that exist",
-                pattern);
+  if (files.empty()) throw_error("{}: no file matches; name files that exist", pattern);
   return files;
 }
 
@@ -71,14 +69,11 @@ std::vector<std::string> data_files(const DataConfig& config) {
   if (fs::is_directory(status)) return files_in(config.path, config.format);
   if (fs::is_regular_file(status)) return {config.path};
   if (fs::exists(status))
-    throw_error(
-        "{}: not a regular file; set the data's path in the recipe to a text, JSONL or Parquet "
-        "file",
-        config.path);
+    throw_error("{}: not a regular file; name a text, JSONL or Parquet file", config.path);
   if (config.path.find_first_of("*?[") != std::string::npos) return matches(config.path);
   throw_error(
-      "{}: no such file; set the data's path in the recipe to an existing text, JSONL or Parquet "
-      "file, a folder of them, or a pattern",
+      "{}: no such file; name an existing text, JSONL or Parquet file, a folder of them, or a "
+      "pattern",
       config.path);
 }
 

@@ -126,11 +126,16 @@ std::array<TokenId, 256> read_byte_ids(const JsonObject& model, const Vocabulary
   for (const char* key : {"fuse_unk", "byte_fallback"})
     if (model.boolean(key, false))
       model.fail_key(key, "is not supported with a byte-level vocabulary that lacks bytes");
-  if (unknown == kNoToken && !missing.empty())
+  if (unknown == kNoToken && !missing.empty()) {
+    constexpr std::size_t kShown = 8;
+    const std::string others =
+        missing.size() > kShown ? fmt::format(" and {} others", missing.size() - kShown) : "";
+    missing.resize(std::min(missing.size(), kShown));
     runtime::log_warning(
-        "{}: no token and no unk_token stands for the bytes {}; characters that have them lose "
+        "{}: no token and no unk_token stands for the bytes {}{}; characters that have them lose "
         "them, as with Hugging Face tokenizers",
-        origin, fmt::join(missing, " "));
+        origin, fmt::join(missing, " "), others);
+  }
   return ids;
 }
 

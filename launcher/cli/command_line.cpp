@@ -1,10 +1,13 @@
 #include "launcher/cli/command_line.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 
 #include "launcher/cli/generate_options.h"
+#include "launcher/cli/option_values.h"
 #include "launcher/cli/version.h"
 #include "launcher/recipe/suggest.h"
 
@@ -30,30 +33,35 @@ constexpr const char* kFooter = R"(Examples:
 
 Exit codes: 0 done, 2 an error that one line explains, 130 interrupted after saving. docs/recipes.md lists every key of a recipe.)";
 
-const std::map<std::string, runtime::DType> kDTypes = {{"fp32", runtime::DType::kF32},
-                                                       {"bf16", runtime::DType::kBF16}};
+const NamedValues<runtime::DType> kDTypes = {{"fp32", runtime::DType::kF32},
+                                             {"bf16", runtime::DType::kBF16}};
 
-CLI::Option* add_dtype(CLI::App& app, const std::string& name, runtime::DType& value,
-                       const std::string& help) {
-  return app.add_option(name, value, help + " (fp32, bf16)")
-      ->transform(CLI::CheckedTransformer(kDTypes))
-      ->default_str("bf16")
-      ->type_name("TYPE");
-}
+const NamedValues<runtime::DType> kStoredDTypes = {{"fp32", runtime::DType::kF32},
+                                                   {"bf16", runtime::DType::kBF16},
+                                                   {"fp16", runtime::DType::kF16}};
 
-const std::map<std::string, runtime::DType> kStoredDTypes = {{"fp32", runtime::DType::kF32},
-                                                             {"bf16", runtime::DType::kBF16},
-                                                             {"fp16", runtime::DType::kF16}};
-
-const std::map<std::string, models::Pooling> kPoolings = [] {
-  std::map<std::string, models::Pooling> poolings;
+const NamedValues<models::Pooling> kPoolings = [] {
+  NamedValues<models::Pooling> poolings;
   for (const std::string_view name : models::kPoolingNames)
-    poolings.emplace(name, static_cast<models::Pooling>(poolings.size()));
+    poolings.emplace_back(name, static_cast<models::Pooling>(poolings.size()));
   return poolings;
 }();
 
 constexpr const char* kModelHelp =
     "a stage's folder, a checkpoint, a Hugging Face directory, or a GGUF file";
+
+// Of its groups too, which CLI11 keeps as nameless verbs.
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  for (const CLI::App* group :
+       app.get_subcommands([](const CLI::App* verb) { return verb->get_name().empty(); })) {
+    const std::vector<std::string> more = option_names(*group);
+    names.insert(names.end(), more.begin(), more.end());
+  }
+  return names;
+}
 
 class Parser {
  public:
@@ -87,7 +95,25 @@ class Parser {
 
   CLI::App& app() { return app_; }
 
+  std::string message(const CLI::ParseError& error) const {
+    const std::vector<std::string> unknown = app_.remaining(true);
+    if (unknown.empty()) return error.what();
+    return fmt::format("unknown argument '{}'{}", unknown.front(),
+                       suggestion(unknown.front(), option_names(verb())));
+  }
+
+  // What prints the help of what was typed: "trainer embed --help" once a verb is known.
+  std::string help_command() const {
+    return "trainer " + (&verb() == &app_ ? "" : verb().get_name() + " ") + "--help";
+  }
+
  private:
+  // The verb that was typed, or the whole program.
+  const CLI::App& verb() const {
+    const std::vector<CLI::App*> verbs = app_.get_subcommands();
+    return verbs.empty() ? app_ : *verbs.front();
+  }
+
   Command command() {
     if (validate_app_->parsed()) return validate_;
     if (plan_app_->parsed()) return plan_;
@@ -109,7 +135,7 @@ class Parser {
            "--ranks", ranks_,
            "start this many ranks on this machine (without: those of mpirun or srun, or one)")
         ->type_name("N")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
   }
 
   void add_validate() {
@@ -123,7 +149,7 @@ class Parser {
         ->add_option("--ranks", validate_.ranks,
                      "also check that it fits this number of ranks (default: the number started)")
         ->type_name("N")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     validate_app_->add_flag("--print", validate_.print,
                             "print the recipe with every key filled in");
   }
@@ -138,12 +164,12 @@ class Parser {
         ->add_option("--ranks", plan_.ranks,
                      "on this number of ranks (default: the number started)")
         ->type_name("N")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     plan_app_
         ->add_option("--memory-gb", plan_.memory_gb,
                      "memory of each rank in GB: say what to change where a stage needs more")
         ->type_name("GB")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     plan_app_
         ->add_option("--plot", plan_.plot,
                      "also draw memory and the schedules of pipelines into this SVG file")
@@ -174,7 +200,8 @@ class Parser {
     add_ranks(g);
     g.add_option("--model", generate_.model, kModelHelp)->required()->type_name("DIR");
     add_generate_options(g, generate_);
-    add_dtype(g, "--precision", generate_.precision, "numbers to compute with");
+    add_named(g, "--precision", generate_.precision, kDTypes, "numbers to compute with")
+        ->default_str("bf16");
     g.add_option("--device", generate_.device, "auto, cpu, cuda (a GPU for each rank) or cuda:N")
         ->capture_default_str();
   }
@@ -197,27 +224,26 @@ class Parser {
         ->type_name("TEXT");
     e.add_option("--top", embed_.top, "texts that are printed for each query")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     add_embedding(e);
   }
 
   // How the embeddings are made.
   void add_embedding(CLI::App& e) {
-    e.add_option(
-         "--pooling", embed_.pooling,
-         "mean, cls, lasttoken or max (default: as the model's modules.json says, else mean)")
-        ->transform(CLI::CheckedTransformer(kPoolings))
-        ->type_name("KIND");
+    add_named(e, "--pooling", embed_.pooling, kPoolings,
+              "what of a text's tokens makes its vector (default: as the model's modules.json "
+              "says, else mean)");
     e.add_option("--normalize", embed_.normalize,
                  "embeddings of length 1 (default: as the model's modules.json says, else true)")
         ->type_name("BOOL");
     e.add_option("--max-length", embed_.max_length,
                  "tokens of a text; longer ones are cut (default: the model's)")
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
     e.add_option("--batch-size", embed_.batch_size, "texts that are embedded together")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
-    add_dtype(e, "--precision", embed_.precision, "numbers to compute with")->default_str("fp32");
+        ->check(above_zero());
+    add_named(e, "--precision", embed_.precision, kDTypes, "numbers to compute with")
+        ->default_str("fp32");
     e.add_option("--device", embed_.device, "auto, cpu, cuda (a GPU for each rank) or cuda:N")
         ->capture_default_str();
   }
@@ -230,7 +256,8 @@ class Parser {
     export_app_->add_option("--output", export_.output, "the new directory")
         ->required()
         ->type_name("DIR");
-    add_dtype(*export_app_, "--dtype", export_.dtype, "type of the written weights");
+    add_named(*export_app_, "--dtype", export_.dtype, kDTypes, "type of the written weights")
+        ->default_str("bf16");
   }
 
   void add_inspect() {
@@ -247,14 +274,10 @@ class Parser {
     auto& c = *convert_app_;
     c.add_option("from", convert_.from, kModelHelp)->required()->type_name("FROM");
     c.add_option("to", convert_.to, "the new directory")->required()->type_name("TO");
-    c.add_option("--dtype", convert_.dtype,
-                 "type of the written weights (fp32, bf16, fp16; default: as stored, and fp32 for "
-                 "what is quantized)")
-        ->transform(CLI::CheckedTransformer(kStoredDTypes))
-        ->type_name("TYPE");
+    add_named(c, "--dtype", convert_.dtype, kStoredDTypes,
+              "type of the written weights (default: as stored, and fp32 for what is quantized)");
     c.add_option("--shard-size", convert_.shard_bytes, "largest file, as 500MB or 2GB")
-        ->transform(CLI::AsSizeValue(true))
-        ->check(CLI::PositiveNumber)
+        ->transform(file_size())
         ->default_str("5GB")
         ->type_name("SIZE");
   }
@@ -319,7 +342,9 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
     if (speaks) parser.app().exit(wish);
     return 0;
   } catch (const CLI::ParseError& error) {
-    if (speaks) std::fprintf(stderr, "trainer: %s (see: trainer --help)\n", error.what());
+    if (speaks)
+      std::fprintf(stderr, "trainer: %s (see: %s)\n", parser.message(error).c_str(),
+                   parser.help_command().c_str());
     return 2;
   }
 }

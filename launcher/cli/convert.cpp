@@ -100,6 +100,7 @@ void execute(const ConvertCommand& command, const parallel::Group& world) {
   if (world.rank() != 0) return;
   const fs::path model = find_model(command.from);
   if (fs::exists(command.to)) throw_error("{} exists already; name a new directory", command.to);
+  if (models::is_gguf(model)) models::read_model_config(model);  // refuses architectures by name
   const auto weights = models::open_weights(model);
   const auto tensors = converted(*weights, command.dtype);
   runtime::AtomicDirectory folder(command.to);

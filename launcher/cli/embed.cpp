@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "data/readers/record_reader.h"
+#include "launcher/cli/output_file.h"
 #include "launcher/cli/verbs.h"
 #include "launcher/stages/embedder.h"
 #include "parallel/comm/device/choice.h"
@@ -47,6 +48,7 @@ void check_output(const EmbedCommand& command) {
       !command.output.ends_with(".jsonl"))
     runtime::throw_error("--output {}: the name must end in .safetensors or .jsonl",
                          command.output);
+  require_place_for(command.output);
 }
 
 void write_safetensors(const std::string& path, const std::vector<float>& rows,

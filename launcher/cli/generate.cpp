@@ -7,6 +7,7 @@
 #include "data/tokenizer/stop_strings.h"
 #include "launcher/cli/answers.h"
 #include "launcher/cli/generation_settings.h"
+#include "launcher/cli/output_file.h"
 #include "launcher/cli/prompts.h"
 #include "launcher/cli/verbs.h"
 #include "launcher/stages/model_directory.h"
@@ -28,17 +29,6 @@ namespace fs = std::filesystem;
 
 bool writes_json(const GenerateCommand& command) {
   return !command.input.empty() || !command.output.empty();
-}
-
-// Before the hours that it may take to fill the file.
-void require_place_for(const std::string& output) {
-  if (output.empty()) return;
-  const fs::path folder = fs::absolute(output).parent_path();
-  if (!fs::is_directory(folder))
-    runtime::throw_error("--output {}: there is no folder {}; make it first", output,
-                         folder.string());
-  if (fs::is_directory(output))
-    runtime::throw_error("--output {} is a folder; name a file", output);
 }
 
 std::unique_ptr<models::Model> load(const GenerateCommand& command, const fs::path& folder,

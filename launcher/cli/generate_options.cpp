@@ -1,10 +1,12 @@
 #include "launcher/cli/generate_options.h"
 
+#include "launcher/cli/option_values.h"
+
 namespace tandem::launcher {
 
 namespace {
 
-const std::map<std::string, models::EarlyStopping> kEarlyStopping = {
+const NamedValues<models::EarlyStopping> kEarlyStopping = {
     {"false", models::EarlyStopping::kHeuristic},
     {"true", models::EarlyStopping::kFirst},
     {"never", models::EarlyStopping::kNever}};
@@ -38,10 +40,10 @@ void add_texts(CLI::App& g, GenerateCommand& command) {
 void add_lengths(CLI::App& g, GenerateCommand& command) {
   g.add_option("--max-new-tokens", command.max_new_tokens, "longest continuation")
       ->default_str("64")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   g.add_option("--min-new-tokens", command.min_new_tokens,
                "before which a continuation does not end")
-      ->check(CLI::NonNegativeNumber);
+      ->check(zero_or_above());
   g.add_option("--stop", command.stop_strings,
                "a continuation ends with this text; may be given several times")
       ->type_name("TEXT")
@@ -53,25 +55,25 @@ void add_lengths(CLI::App& g, GenerateCommand& command) {
 void add_sampling(CLI::App& g, GenerateCommand& command) {
   g.add_option("--num-samples", command.num_samples, "continuations of each prompt")
       ->default_str("1")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   g.add_option("--temperature", command.temperature, "0 takes the likeliest token")
       ->default_str("0.7")
-      ->check(CLI::NonNegativeNumber);
+      ->check(zero_or_above());
   g.add_option("--top-k", command.top_k, "sample from the k likeliest tokens; 0 from all")
       ->default_str("0")
-      ->check(CLI::NonNegativeNumber);
+      ->check(zero_or_above());
   g.add_option("--top-p", command.top_p,
                "sample from the likeliest tokens that hold this probability")
       ->default_str("1")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(from_zero_to_one());
   g.add_option("--repetition-penalty", command.repetition_penalty,
                "above 1: make tokens unlikelier that the text has already")
       ->default_str("1")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   g.add_option("--no-repeat-ngram-size", command.no_repeat_ngram_size,
                "no so many tokens in a row twice; 0: any")
       ->default_str("0")
-      ->check(CLI::NonNegativeNumber);
+      ->check(zero_or_above());
   g.add_option("--seed", command.seed, "samples follow from it")->capture_default_str();
 }
 
@@ -79,16 +81,14 @@ void add_beams(CLI::App& g, GenerateCommand& command) {
   g.add_option("--num-beams", command.num_beams,
                "above 1: beam search, for the likeliest text as a whole; --num-samples of the best")
       ->default_str("1")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   g.add_option("--length-penalty", command.length_penalty,
                "beam search divides a text's log-probability by its length to this power")
       ->default_str("1");
-  g.add_option("--early-stopping", command.early_stopping,
-               "when beam search ends: true when it has --num-beams texts, false when none is "
-               "likely to be better, never when none can be (false, true, never)")
-      ->transform(CLI::CheckedTransformer(kEarlyStopping))
-      ->default_str("false")
-      ->type_name("WHEN");
+  add_named(g, "--early-stopping", command.early_stopping, kEarlyStopping,
+            "when beam search ends: true when it has --num-beams texts, false when none is "
+            "likely to be better, never when none can be")
+      ->default_str("false");
 }
 
 }  // namespace
@@ -103,7 +103,7 @@ void add_generate_options(CLI::App& app, GenerateCommand& command) {
   add_beams(app, command);
   app.add_option("--batch-size", command.batch_size, "continuations generated together")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   app.add_flag("--no-cache", command.no_cache,
                "compute every token from the whole text again: slow, a check of the cache");
 }

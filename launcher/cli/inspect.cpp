@@ -140,15 +140,20 @@ void line(const char* name, const std::string& value) {
   std::printf("%-14s%s\n", name, value.c_str());
 }
 
+// Nothing of a T5, whose positions are distances and have no limit.
+std::string positions_of(const models::FamilyConfig& config) {
+  if (config.model_type() == "t5") return "";
+  return fmt::format("{} positions, ", config.max_position_embeddings);
+}
+
 // A directory whose family is not supported is described all the same.
 void print_config(const fs::path& model) try {
   const models::AnyConfig config = models::read_model_config(model);
   line("family", std::string(config->model_type()));
   line("sizes",
-       fmt::format("{} layers, hidden {}, {} heads, feed-forward {}, {} positions, "
-                   "vocabulary {}{}",
+       fmt::format("{} layers, hidden {}, {} heads, feed-forward {}, {}vocabulary {}{}",
                    config->num_hidden_layers, config->hidden_size, config->num_attention_heads,
-                   config->intermediate_size, config->max_position_embeddings, config->vocab_size,
+                   config->intermediate_size, positions_of(*config), config->vocab_size,
                    config->tie_word_embeddings ? ", tied" : ""));
 } catch (const runtime::Error& error) {
   line("family", fmt::format("not supported: {}", error.what()));

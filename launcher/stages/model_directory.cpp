@@ -30,7 +30,12 @@ fs::path only_gguf_in(const fs::path& directory) {
 fs::path find_model(const fs::path& path) {
   if (models::is_gguf(path) && fs::exists(path)) return path;
   if (fs::exists(path / "config.json") || models::is_adapter(path)) return path;
-  if (!fs::is_directory(path)) runtime::throw_error("{}: no such directory", path.string());
+  if (!fs::exists(path)) runtime::throw_error("{}: no such directory", path.string());
+  if (!fs::is_directory(path))
+    runtime::throw_error(
+        "{}: not a model; name the directory with config.json and model.safetensors, or a .gguf "
+        "file",
+        path.string());
   if (const auto record = read_record(path); record && !record->result.empty())
     return path / record->result;
   if (const auto step = train::latest_checkpoint(path)) return train::checkpoint_path(path, *step);

@@ -52,10 +52,7 @@ SamplePrompts sample_prompts(const models::Model& model, const Dataset& dataset,
     const auto& tokens = reads ? batch.encoder.tokens : batch.tokens;
     const auto whole =
         static_cast<std::size_t>(reads ? batch.encoder.cu_seqlens[1] : batch.cu_seqlens[1]);
-    const auto room = static_cast<std::size_t>(
-        std::max<std::int64_t>(0, model.max_positions() - config.max_new_tokens));
-    const std::size_t length = std::min({whole, room, reads ? whole : kPromptTokens});
-    if (length == 0) continue;
+    const std::size_t length = reads ? whole : std::min(whole, kPromptTokens);
     prompts.emplace_back(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(length));
   }
   return prompts;

@@ -147,15 +147,33 @@ void add_skipped_steps(StageRecord& record, const train::Engine& engine) {
     record.figures.emplace_back("skipped_steps", static_cast<double>(scaler->skipped()));
 }
 
+namespace {
+
+// Texts that are only looked at must not end a run where a prompt and max_new_tokens exceed the
+// model's positions: a long prompt loses its beginning. What an encoder reads has positions of its
+// own.
+SamplePrompts fitted(const models::Model& model, SamplePrompts prompts,
+                     std::int64_t max_new_tokens) {
+  const bool reads = model.kind() == models::ModelKind::kEncoderDecoder;
+  const std::int64_t room = model.max_positions() - (reads ? 0 : max_new_tokens);
+  for (auto& prompt : prompts)
+    if (std::ssize(prompt) > room) prompt.erase(prompt.begin(), prompt.end() - room);
+  return prompts;
+}
+
+}  // namespace
+
 void write_samples(RunContext& context, models::Model& model, const parallel::Mesh& mesh,
-                   const SamplePrompts& prompts, const train::SamplesConfig& config,
+                   const SamplePrompts& wanted, const train::SamplesConfig& config,
                    std::int64_t step, train::MetricSink& sink) {
   // Replicas that divide parameters need each other for a forward; the first rank writes.
   const bool takes_part = mesh.replicas.rank() == 0 || model.parameters().divides_parameters();
-  if (prompts.empty() || config.count == 0 || !takes_part) return;
+  if (wanted.empty() || config.count == 0 || !takes_part) return;
+  const std::int64_t length = std::min(config.max_new_tokens, model.max_positions() - 1);
+  const SamplePrompts prompts = fitted(model, wanted, length);
   const data::Tokenizer& tokenizer = context.tokenizer();
   const models::GenerateOptions options{
-      .max_new_tokens = config.max_new_tokens,
+      .max_new_tokens = length,
       .sampling = {.temperature = static_cast<float>(config.temperature),
                    .top_k = config.top_k,
                    .top_p = static_cast<float>(config.top_p)},

@@ -49,10 +49,12 @@ std::string_view header_text(std::span<const std::byte> file) {
     throw_error("only {} bytes, too short for a safetensors file", file.size());
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
-  if (length > kMaxHeaderBytes)
-    throw_error("header length {} is beyond the limit of {}", length, kMaxHeaderBytes);
+  constexpr const char* kNoHeader =
+      "not a safetensors file, or a damaged one: by its first bytes it has a header of {} bytes, "
+      "beyond the {} ({} bytes)";
+  if (length > kMaxHeaderBytes) throw_error(kNoHeader, length, "limit", kMaxHeaderBytes);
   if (length > file.size() - kLengthBytes)
-    throw_error("header length {} is beyond the end of the file ({} bytes)", length, file.size());
+    throw_error(kNoHeader, length, "end of the file", file.size());
   return {reinterpret_cast<const char*>(file.data()) + kLengthBytes,
           static_cast<std::size_t>(length)};
 }

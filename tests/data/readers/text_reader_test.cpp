@@ -111,7 +111,7 @@ TEST(TextReader, files_that_cannot_be_read_are_named) {
   const Files files;
   const std::string missing = (files.folder() / "missing.txt").string();
   EXPECT_THAT(error_of([&] { texts_of(config_of(missing)); }),
-              StartsWith(missing + ": no such file; set the data's path"));
+              StartsWith(missing + ": no such file; name an existing text"));
   EXPECT_THAT(error_of([&] { texts_of(config_of("/dev/null")); }),
               StartsWith("/dev/null: not a regular file"));
   EXPECT_THAT(error_of([&] { texts_of(config_of("")); }), HasSubstr("path of the data is empty"));

@@ -95,5 +95,54 @@ TEST(CommandLine, mistakes_are_one_line_and_exit_code_2) {
   }
 }
 
+std::string mistake(std::vector<const char*> arguments) {
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(std::holds_alternative<int>(parse(std::move(arguments))));
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(CommandLine, mistakes_name_what_can_be_said_and_the_verbs_own_help) {
+  EXPECT_EQ(mistake({"convert", "from", "to", "--dtype", "int3"}),
+            "trainer: --dtype: 'int3' is none of fp32, bf16, fp16 (see: trainer convert --help)\n");
+  EXPECT_EQ(
+      mistake({"embed", "--model", "m", "--input", "t.txt", "--pooling", "meam"}),
+      "trainer: --pooling: 'meam' is none of mean, cls, lasttoken, max (did you mean 'mean'?) "
+      "(see: trainer embed --help)\n");
+  EXPECT_EQ(mistake({"generate", "--model", "m", "--prompt", "a", "--temprature", "0"}),
+            "trainer: unknown argument '--temprature' (did you mean '--temperature'?) (see: "
+            "trainer generate --help)\n");
+  EXPECT_EQ(mistake({"generate", "--model", "m", "--promt", "a"}),
+            "trainer: unknown argument '--promt' (did you mean '--prompt'?) (see: trainer generate "
+            "--help)\n");
+  EXPECT_EQ(mistake({"recipes/rlhf.yaml", "--rank", "2"}),
+            "trainer: unknown argument '--rank' (did you mean '--ranks'?) (see: trainer --help)\n");
+}
+
+TEST(CommandLine, numbers_out_of_bounds_are_told_the_bounds) {
+  const auto generate = [](const char* option, const char* value) {
+    return mistake({"generate", "--model", "m", "--prompt", "a", option, value});
+  };
+  const std::string help = " (see: trainer generate --help)\n";
+  EXPECT_EQ(generate("--temperature", "-1"),
+            "trainer: --temperature: '-1' is no number from 0 on" + help);
+  EXPECT_EQ(generate("--temperature", "nan"),
+            "trainer: --temperature: 'nan' is no number from 0 on" + help);
+  EXPECT_EQ(generate("--max-new-tokens", "0"),
+            "trainer: --max-new-tokens: '0' is no number above 0" + help);
+  for (const char* size : {"big", "0", "-5GB", "2XB"})
+    EXPECT_EQ(mistake({"convert", "from", "to", "--shard-size", size}),
+              "trainer: --shard-size: '" + std::string(size) +
+                  "' is no size above 0, such as 500MB or 2GB (see: trainer convert --help)\n");
+  EXPECT_EQ(generate("--top-p", "1.5"), "trainer: --top-p: '1.5' is no number from 0 to 1" + help);
+}
+
+TEST(CommandLine, help_says_what_an_option_can_be) {
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(std::get<int>(parse({"generate", "--help"})), 0);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::AllOf(testing::HasSubstr("--early-stopping false|true|never"),
+                             testing::HasSubstr("--precision fp32|bf16")));
+}
+
 }  // namespace
 }  // namespace tandem::launcher

@@ -121,7 +121,9 @@ TEST(Convert, nothing_is_overwritten_and_nothing_half_written_is_left) {
   EXPECT_THAT(error_of(convert(folder / "absent", folder / "out")),
               HasSubstr("absent: no such directory"));
   EXPECT_THAT(error_of(convert(kGolden + "gguf/wordpiece.gguf", folder / "out")),
-              HasSubstr("wordpiece.gguf: bert.attention.head_count is missing"));
+              HasSubstr("wordpiece.gguf: general.architecture is 'bert', which is not supported"));
+  EXPECT_THAT(error_of(convert(kGolden + "llama_tiny/model.safetensors", folder / "out")),
+              HasSubstr("model.safetensors: not a model; name the directory"));
   EXPECT_FALSE(fs::exists(folder / "out"));
 }
 
@@ -135,6 +137,17 @@ TEST(Convert, pickled_weights_are_refused_with_the_remedy) {
   EXPECT_THAT(error, HasSubstr("save_pretrained"));
 }
 
+// ---- embed
+
+TEST(Embed, a_place_for_the_output_is_asked_for_before_texts_are_read) {
+  const TemporaryFolder folder;
+  EmbedCommand command;
+  command.model = kGolden + "embedding_tiny";
+  command.input = "absent.txt";
+  command.output = folder / "absent" / "out.jsonl";
+  EXPECT_THAT(error_of(command), HasSubstr("there is no folder"));
+}
+
 // ---- inspect
 
 TEST(Inspect, counts_parameters_by_part_and_type) {
@@ -144,6 +157,8 @@ TEST(Inspect, counts_parameters_by_part_and_type) {
   EXPECT_THAT(gguf, HasSubstr("tokenizer     none"));
   EXPECT_THAT(gguf, ::testing::ContainsRegex("embeddings +1 +1,952 +7.8 kB"));
   EXPECT_THAT(gguf, ::testing::ContainsRegex("norms +5 +160 "));
+  EXPECT_THAT(output_of(InspectCommand{kGolden + "t5_tiny"}),
+              HasSubstr("feed-forward 40, vocabulary 61"));
   const std::string directory = output_of(InspectCommand{kGolden + "bert_tiny"});
   EXPECT_THAT(directory, HasSubstr("family        bert"));
   EXPECT_THAT(directory, HasSubstr("tokenizer     none"));

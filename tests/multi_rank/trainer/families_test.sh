@@ -29,6 +29,16 @@ run_trainer 2 "$work/gpt2.yaml" "run_dir=$work/pp2" pretrain.layout.pipeline_par
 equal "two stages of a pipeline" 0 "$status"
 [[ $status -eq 0 ]] || tail -n 20 "$work/log"
 
+# Samples that would be longer than the model has positions do not end a run.
+cat >"$work/positions.yaml" <<END
+name: positions
+model: {from: $work/one/pretrain}
+stages:
+  - sft: {data: $work/data/sft.jsonl, steps: 2, global_batch_size: 8, sequence_length: 64, samples: {count: 2, max_new_tokens: 127}}
+END
+run_trainer 1 "$work/positions.yaml" "run_dir=$work/positions"
+equal "samples up to the last position" "0 2" "$status $(wc -l <"$work/positions/sft/samples.jsonl")"
+
 # Losses agree to rounding.
 losses() { grep -o '"loss":[0-9.]*' "$1/pretrain/metrics.jsonl" | cut -d: -f2; }
 for run in two pp2; do
@@ -48,7 +58,7 @@ equal "export" "$(sha256sum <"$work/two/pretrain/checkpoint-12/model.safetensors
 run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" model.num_key_value_heads=2
 contains "a key of another family" "$(trainer_lines)" "unknown key 'num_key_value_heads'"
 run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" model.model_type=gpt3
-contains "an unknown family" "$(trainer_lines)" "'model_type' must be one of llama, mistral, qwen2, qwen3, gpt2, bert, t5, bart; got 'gpt3'"
+contains "an unknown family" "$(trainer_lines)" "'model_type' must be one of llama, mistral, qwen2, qwen3, gemma, gpt2, bert, t5, bart; got 'gpt3'"
 run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" model.model_type=bert
 contains "an encoder with a reward model" "$(trainer_lines)" "'model_type' bert is no decoder"
 run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" pretrain.objective=masked

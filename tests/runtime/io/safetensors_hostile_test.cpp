@@ -40,8 +40,9 @@ const Case kCases[] = {
     {"empty", "", "only 0 bytes"},
     {"cut_length", "\x08\0\0", "too short"},
     {"length_beyond_file", with_length(1000, "{}"),
-     "header length 1000 is beyond the end of the file"},
+     "a header of 1000 bytes, beyond the end of the file"},
     {"length_beyond_limit", with_length(~0ull, "{}"), "beyond the limit"},
+    {"text", "A man is eating food.", "not a safetensors file"},
     {"length_of_2_to_the_63", with_length(1ull << 63, "{}"), "beyond the limit"},
     {"not_json", file_of("this is not json", 0), "not JSON"},
     {"cut_json", file_of(R"({"w":{"dtype":"F32")", 0), "not JSON"},
@@ -142,7 +143,7 @@ TEST(HostileIndex, is_refused) {
   EXPECT_THAT(index_error(R"({"weight_map":{"w":"none.safetensors"}})"), HasSubstr("no such file"));
   // One that names itself leads nowhere: an index is no shard.
   EXPECT_THAT(index_error(R"({"weight_map":{"w":"model.safetensors.index.json"}})"),
-              HasSubstr("model.safetensors.index.json: header length"));
+              HasSubstr("model.safetensors.index.json: not a safetensors file"));
   EXPECT_THAT(index_error(R"({"weight_map":{"v":"s.safetensors"}})"),
               HasSubstr("tensor 'v' is not in"));
   const TemporaryFolder empty;
