@@ -16,8 +16,9 @@ using runtime::Tensor;
 
 namespace {
 
-// Bytes of fp32 logits held at a time: few enough to stay near the last-level cache, but enough rows
-// for full GEMM speed, and for the output matrix's whole gradient to go to memory and back rarely.
+// Bytes of fp32 logits held at a time: few enough to stay near the last-level cache, but enough
+// rows for full GEMM speed, and for the output matrix's whole gradient to go to memory and back
+// rarely.
 constexpr std::int64_t kChunkBytes = 32 << 20;
 constexpr std::int64_t kMinChunkRows = 256;
 
