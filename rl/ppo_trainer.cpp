@@ -70,7 +70,7 @@ class PpoRun {
 
   PpoResult run() {
     resume();
-    sink_.start(ppo_.iteration);
+    sink_.start(ppo_.iteration, tokens_);
     if (ppo_.iteration == 0 && config_.normalize_scores) calibrate();
     while (ppo_.iteration < config_.iterations()) {
       iterate();

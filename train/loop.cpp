@@ -119,7 +119,7 @@ class TrainingRun {
 
   LoopResult run() {
     resume();
-    sink_.start(progress_.step);
+    sink_.start(progress_.step, progress_.tokens);
     while (progress_.step < steps_) {
       train_step();
       const bool last = progress_.step == steps_;

@@ -49,13 +49,13 @@ void MetricSink::register_state(StateRegistry& state) {
       });
 }
 
-void MetricSink::start(std::int64_t first_step) {
+void MetricSink::start(std::int64_t first_step, std::int64_t tokens) {
   if (!metrics_) return;
   if (first_step == 0)
     for (JsonLinesFile* file : {metrics_.get(), timings_.get(), samples_.get()})
       file->truncate_to(0);
   events_ = std::make_unique<runtime::EventFile>(folder_ / "tensorboard", first_step);
-  progress_ = std::make_unique<runtime::Progress>(stage_, total_steps_, first_step);
+  progress_ = std::make_unique<runtime::Progress>(stage_, total_steps_, first_step, tokens);
 }
 
 void MetricSink::metrics(std::int64_t step, const Metrics& values) {

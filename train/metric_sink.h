@@ -30,7 +30,7 @@ class MetricSink {
   // them.
   void register_state(StateRegistry& state);
   // After a checkpoint was loaded or none was found: opens what depends on the first step.
-  void start(std::int64_t first_step);
+  void start(std::int64_t first_step, std::int64_t tokens);
 
   void metrics(std::int64_t step, const Metrics& values);
   void timings(std::int64_t step, const Metrics& values);

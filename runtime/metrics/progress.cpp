@@ -58,10 +58,10 @@ ProgressOptions ProgressOptions::standard_error() {
   return options;
 }
 
-Progress::Progress(std::string stage, std::int64_t total_steps, std::int64_t first_step,
-                   ProgressOptions options)
+Progress::Progress(std::string stage, std::int64_t total_steps, std::int64_t done,
+                   std::int64_t done_tokens, ProgressOptions options)
     : stage_(std::move(stage)), total_(total_steps), options_(std::move(options)) {
-  window_.push_back({options_.clock(), first_step, 0});
+  window_.push_back({options_.clock(), done, done_tokens});
 }
 
 Progress::~Progress() {

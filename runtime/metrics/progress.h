@@ -32,16 +32,15 @@ class Progress {
  public:
   using Value = std::pair<std::string_view, double>;
 
-  // `first_step` steps are done already (a resumed stage).
-  Progress(std::string stage, std::int64_t total_steps, std::int64_t first_step = 0,
-           ProgressOptions options = ProgressOptions::standard_error());
+  // `done` steps with `done_tokens` are behind already (a resumed stage).
+  Progress(std::string stage, std::int64_t total_steps, std::int64_t done = 0,
+           std::int64_t done_tokens = 0, ProgressOptions options = ProgressOptions::standard_error());
   // A line that was left on the terminal is ended.
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // After each step: how many are done, tokens processed by this process so far, and the values to
-  // show.
+  // After each step: how many are done, tokens processed so far, and the values to show.
   void update(std::int64_t step, std::int64_t tokens, std::span<const Value> values);
   // Prints the last state whatever the interval, and ends the line.
   void finish();

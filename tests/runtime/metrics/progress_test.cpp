@@ -35,7 +35,7 @@ void update(Progress& progress, std::int64_t step, std::int64_t tokens, double l
 
 TEST(Progress, plain_lines_come_once_per_interval_and_at_the_end) {
   Screen screen;
-  Progress progress("pretrain", 100, 0, screen.options(false));
+  Progress progress("pretrain", 100, 0, 0, screen.options(false));
   for (int step = 1; step <= 23; ++step) {
     screen.time = step;
     update(progress, step, step * 2140, 3.41159);
@@ -49,7 +49,7 @@ TEST(Progress, plain_lines_come_once_per_interval_and_at_the_end) {
 
 TEST(Progress, a_state_already_printed_is_not_printed_again) {
   Screen screen;
-  Progress progress("sft", 1, 0, screen.options(false));
+  Progress progress("sft", 1, 0, 0, screen.options(false));
   screen.time = 1;
   update(progress, 1, 0, 2.0);
   progress.finish();
@@ -58,7 +58,7 @@ TEST(Progress, a_state_already_printed_is_not_printed_again) {
 
 TEST(Progress, terminal_line_is_redrawn_in_place_at_most_ten_times_a_second) {
   Screen screen;
-  Progress progress("sft", 100, 0, screen.options(true));
+  Progress progress("sft", 100, 0, 0, screen.options(true));
   for (int step = 1; step <= 100; ++step) {
     screen.time = step * 0.01;
     update(progress, step, step * 10, 2.0);
@@ -81,7 +81,7 @@ TEST(Progress, narrow_terminal_gets_no_bar_and_no_wrapped_line) {
   Screen screen;
   ProgressOptions options = screen.options(true);
   options.columns = 30;
-  Progress progress("sft", 100, 0, options);
+  Progress progress("sft", 100, 0, 0, options);
   screen.time = 1;
   update(progress, 50, 100, 2.0);
   EXPECT_EQ(screen.printed.back(), "\r\033[Ksft  50/100  loss 2  100 tok/\r");
@@ -89,16 +89,16 @@ TEST(Progress, narrow_terminal_gets_no_bar_and_no_wrapped_line) {
 
 TEST(Progress, resumed_stage_counts_its_own_speed_only) {
   Screen screen;
-  Progress progress("ppo", 100, 90, screen.options(false));
+  Progress progress("ppo", 100, 90, 9000, screen.options(false));
   screen.time = 2;
-  update(progress, 91, 50, 1.0);
+  update(progress, 91, 9050, 1.0);
   EXPECT_THAT(screen.printed.back(), HasSubstr("91/100  loss 1  25 tok/s  ETA 0:18"));
 }
 
 TEST(Progress, abandoned_terminal_line_is_ended) {
   Screen screen;
   {
-    Progress progress("sft", 10, 0, screen.options(true));
+    Progress progress("sft", 10, 0, 0, screen.options(true));
     screen.time = 1;
     update(progress, 1, 1, 1.0);
   }
