@@ -460,8 +460,20 @@ class Checker {
     check_without_dropout(stage.tuning);
     check_ppo_batches(stage);
     check_length("response_length", stage.ppo.prompt_length + stage.ppo.response_length);
+    check_masters("policy", stage.placement.policy, "optimizer", stage.ppo.optimizer);
+    check_masters("critic", stage.placement.critic, "critic_optimizer", stage.ppo.critic_optimizer);
     check_placement(stage.placement);
     check_services(stage.services);
+  }
+
+  // A role's own precision may be another than the stage's, which train::check knows.
+  void check_masters(const char* name, const RolePlacement& role, const char* key,
+                     const train::OptimizerConfig& optimizer) {
+    if (!optimizer.master_weights && role.precision != runtime::DType::kBF16)
+      add(at(fmt::format("placement.{}.precision", name)),
+          "'{}.master_weights' false leaves weights in bf16 alone, but placement.{}.precision is "
+          "{}",
+          key, name, train::kPrecisions.at(static_cast<std::size_t>(role.precision)));
   }
 
   // A critic may start from a reward model as well as from a language model.

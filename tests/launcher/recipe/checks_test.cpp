@@ -110,6 +110,10 @@ TEST(RecipeChecks, numbers_of_16_bits_suit_what_they_are_used_for) {
       {pretrain_text("      precision: fp32\n      optimizer: {master_weights: false}\n"),
        "my.yaml:7: 'optimizer.master_weights' false leaves weights in bf16 alone, and needs "
        "precision: bf16 (it is fp32)"},
+      {rlhf_text("      optimizer: {master_weights: false}\n"
+                 "      placement: {shared: true, policy: {precision: fp32}}\n"),
+       "my.yaml:9: 'optimizer.master_weights' false leaves weights in bf16 alone, but "
+       "placement.policy.precision is fp32"},
       {pretrain_text("      loss_scale: {backoff_factor: 2}\n"),
        "my.yaml:6: 'loss_scale.backoff_factor' must be in (0, 1), got 2"},
       {pretrain_text("      loss_scale: {growth_interval: 0}\n"),
