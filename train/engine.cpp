@@ -29,9 +29,11 @@ std::vector<runtime::SpanPiece> pieces_of(const parallel::ParameterStore& store,
 
 std::vector<runtime::OptimizerSpan> spans_of(const parallel::ParameterStore& store) {
   std::vector<runtime::OptimizerSpan> spans;
-  for (const parallel::OwnedPart& part : store.owned())
+  for (const parallel::OwnedPart& part : store.owned()) {
     spans.push_back({part.master, part.grad, part.compute,
-                     store.parameters()[part.parameter]->parameter.decay, pieces_of(store, part)});
+                     store.parameters()[part.parameter]->parameter.decay});
+    if (!part.master.defined()) spans.back().pieces = pieces_of(store, part);
+  }
   return spans;
 }
 

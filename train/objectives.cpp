@@ -39,7 +39,7 @@ std::vector<T> picked(const std::vector<T>& values, const std::vector<std::int32
 Tensor target_hidden(models::Model& model, const data::Batch& batch,
                      const std::vector<std::int32_t>& rows) {
   const runtime::Device device = model.parameters().device();
-  const Tensor hidden = model.forward(to_model_input(batch, device));
+  const Tensor hidden = model.forward(to_model_input(batch, model));
   if (!hidden.defined() || static_cast<std::int64_t>(rows.size()) == hidden.dim(0)) return hidden;
   return runtime::select_rows(hidden, device_vector(rows, device));
 }
@@ -94,15 +94,18 @@ std::vector<std::uint64_t> token_numbers(const std::vector<std::int64_t>& record
 
 }  // namespace
 
-models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device) {
+models::ModelInput to_model_input(const data::Batch& batch, models::Model& model) {
+  const runtime::Device device = model.parameters().device();
+  const bool masked = model.adapter() != nullptr && model.adapter()->draws_masks();
   models::ModelInput input{{device_vector(batch.tokens, device),
                             device_vector(batch.positions, device), batch.cu_seqlens}};
   input.whole_cu_seqlens = batch.whole_cu_seqlens;
-  input.token_numbers = token_numbers(batch.records, batch.positions, batch.cu_seqlens);
+  if (masked) input.token_numbers = token_numbers(batch.records, batch.positions, batch.cu_seqlens);
   if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty()) {
     input.encoder = {device_vector(texts.tokens, device), device_vector(texts.positions, device),
                      texts.cu_seqlens};
-    input.encoder.token_numbers = token_numbers(batch.records, texts.positions, texts.cu_seqlens);
+    if (masked)
+      input.encoder.token_numbers = token_numbers(batch.records, texts.positions, texts.cu_seqlens);
   }
   return input;
 }
@@ -163,7 +166,7 @@ std::vector<float> with_outputs(
   backward = backward && loss;
   Tape tape;
   const TapeScope scope(backward ? &tape : nullptr);
-  const Tensor hidden = model.forward(to_model_input(batch, device));
+  const Tensor hidden = model.forward(to_model_input(batch, model));
   if (!hidden.defined()) return {};
   const Tensor output = read(hidden);
   const std::vector<float> values = output.to(DType::kF32).to_vector<float>();

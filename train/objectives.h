@@ -14,7 +14,8 @@
 
 namespace tandem::train {
 
-models::ModelInput to_model_input(const data::Batch& batch, runtime::Device device);
+// On the model's device; with what its adapter draws masks by, where it does.
+models::ModelInput to_model_input(const data::Batch& batch, models::Model& model);
 
 // Σ weight over the batch's target tokens: what the causal objectives normalise by, once summed
 // over the global batch.

@@ -107,8 +107,7 @@ LoraBranch Adapter::add(const AdaptedModule& module, int dim, bool partial_use) 
 
 std::shared_ptr<const runtime::DropoutDraws> Adapter::draws_for(
     const std::vector<std::uint64_t>& numbers) const {
-  if (config_.dropout == 0 || numbers.empty() || runtime::Tape::current() == nullptr)
-    return nullptr;
+  if (!draws_masks() || numbers.empty() || runtime::Tape::current() == nullptr) return nullptr;
   return std::make_shared<const runtime::DropoutDraws>(
       runtime::DropoutDraws::of(seed_, step_, numbers));
 }

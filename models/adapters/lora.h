@@ -81,7 +81,8 @@ class Adapter {
   // What masks of dropout are drawn from; the step is that of the optimizer.
   void set_seed(std::uint64_t seed) { seed_ = seed; }
   void begin_step(std::int64_t step) { step_ = step; }
-  // For tokens of these numbers, in a forward that is differentiated; null without dropout.
+  bool draws_masks() const { return config_.dropout > 0; }
+  // For tokens of these numbers, in a forward that is differentiated; null where none are drawn.
   std::shared_ptr<const runtime::DropoutDraws> draws_for(
       const std::vector<std::uint64_t>& numbers) const;
 

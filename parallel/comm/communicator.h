@@ -139,7 +139,7 @@ class Group {
 Group local_group();
 // Rank `rank` of a group of `size` ranks that exists on paper only, to run a step on the meta
 // device: its collectives take meta tensors and return finished, scalars come back as they are; it
-// cannot be split.
-Group planned_group(int rank, int size, std::string name);
+// cannot be split. In the numbering of all ranks its own are `stride` apart (planned.h).
+Group planned_group(int rank, int size, std::string name, int stride = 1);
 
 }  // namespace tandem::parallel

@@ -40,7 +40,4 @@ class TransferObserverScope {
   TransferObserver* previous_;
 };
 
-// As planned_group() of communicator.h, for ranks of which each is `stride` ranks from the next.
-Group planned_group(int rank, int size, std::string name, int stride);
-
 }  // namespace tandem::parallel

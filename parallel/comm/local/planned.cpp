@@ -95,8 +95,4 @@ Group planned_group(int rank, int size, std::string name, int stride) {
   return Group(std::make_shared<PlannedCommunicator>(rank, size, std::move(name), stride));
 }
 
-Group planned_group(int rank, int size, std::string name) {
-  return planned_group(rank, size, std::move(name), 1);
-}
-
 }  // namespace tandem::parallel

@@ -150,21 +150,32 @@ goes_on_after_a_kill() { # goes_on_after_a_kill RECIPE WHOLE_RUN
   equal "the same bytes as without the kill" "$(fingerprint "$2")" "$(fingerprint "$work/killed")"
 }
 
+# Asks a run to end once it has a checkpoint, which must be before its stage has made STEPS steps. Its folder is $work/moved.
+interrupted_at() { # interrupted_at STAGE/CHECKPOINT STEPS RANKS RECIPE KEY…
+  local mpirun
+  mpirun -np "$3" "$trainer" "$4" "run_dir=$work/moved" "${@:5}" >"$work/log" 2>&1 &
+  mpirun=$!
+  while [[ ! -e $work/moved/$1 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+  kill -USR1 "$mpirun"
+  wait "$mpirun" || true
+  checks=$((checks + 1))
+  [[ $(wc -l <"$work/moved/${1%/*}/metrics.jsonl") -lt $2 ]] || fail "the run ended before it could be moved"
+}
+
+# Lets it go on with these keys, on 2 ranks that divide matrices.
+moved_to_tensor_parallel() { # moved_to_tensor_parallel RECIPE KEY…
+  run_trainer 2 "$1" "run_dir=$work/moved" "${@:2}"
+  equal "goes on tensor-parallel" 0 "$status"
+  [[ $status -eq 0 ]] || tail -n 20 "$work/log"
+}
+
 # A pretrain stage of 200 steps that is interrupted under a layout and goes on with 2 ranks that divide matrices has the
 # losses of one rank. ONE_RANK (an array's name): the keys that lay all stages over one rank.
 goes_on_tensor_parallel() { # goes_on_tensor_parallel RECIPE ONE_RANK RANKS KEY…
   local -n laid_over_one=$2
-  local long=("${laid_over_one[@]}" pretrain.steps=200 pretrain.save_every=20) mpirun
-  mpirun -np "$3" "$trainer" "$1" "run_dir=$work/moved" pretrain.steps=200 pretrain.save_every=20 "${@:4}" >"$work/log" 2>&1 &
-  mpirun=$!
-  while [[ ! -e $work/moved/pretrain/checkpoint-20 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
-  kill -USR1 "$mpirun"
-  wait "$mpirun" || true
-  checks=$((checks + 1))
-  [[ $(wc -l <"$work/moved/pretrain/metrics.jsonl") -lt 200 ]] || fail "the run ended before it could be moved"
-  run_trainer 2 "$1" "run_dir=$work/moved" "${long[@]}" pretrain.layout.tensor_parallel=2
-  equal "goes on tensor-parallel" 0 "$status"
-  [[ $status -eq 0 ]] || tail -n 20 "$work/log"
+  local long=("${laid_over_one[@]}" pretrain.steps=200 pretrain.save_every=20)
+  interrupted_at pretrain/checkpoint-20 200 "$3" "$1" pretrain.steps=200 pretrain.save_every=20 "${@:4}"
+  moved_to_tensor_parallel "$1" "${long[@]}" pretrain.layout.tensor_parallel=2
   run_trainer 1 "$1" "run_dir=$work/whole" "${long[@]}"
   close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <(losses "$work/moved" pretrain | head -n 100) 1e-3
 }

@@ -80,16 +80,8 @@ equal "a classifier that goes on" 0 "$status"
 
 # Asked to end in the middle, then under another layout.
 long=(classify.steps=400 contrastive.steps=1 contrastive.layout.data_parallel=1)
-mpirun -np 2 "$trainer" "$work/bert.yaml" "run_dir=$work/moved" "${long[@]}" classify.layout.data_parallel=2 >"$work/log" 2>&1 &
-mpirun=$!
-while [[ ! -e $work/moved/classify/checkpoint-10 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
-kill -USR1 "$mpirun"
-wait "$mpirun" || true
-checks=$((checks + 1))
-[[ $(wc -l <"$work/moved/classify/metrics.jsonl") -lt 400 ]] || fail "the run ended before it could be moved"
-run_trainer 2 "$work/bert.yaml" "run_dir=$work/moved" "${long[@]}" classify.layout.tensor_parallel=2
-equal "goes on tensor-parallel" 0 "$status"
-[[ $status -eq 0 ]] || tail -n 20 "$work/log"
+interrupted_at classify/checkpoint-10 400 2 "$work/bert.yaml" "${long[@]}" classify.layout.data_parallel=2
+moved_to_tensor_parallel "$work/bert.yaml" "${long[@]}" classify.layout.tensor_parallel=2
 
 # The verb.
 head -n 40 "$work/data/text.txt" >"$work/corpus.txt"

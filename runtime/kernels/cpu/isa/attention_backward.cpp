@@ -261,9 +261,7 @@ void attention_backward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const
 }  // namespace
 
 void fill_attention_backward(KernelTable& table) {
-  table.f32.attention_backward = attention_backward<float>;
-  table.bf16.attention_backward = attention_backward<Bf16>;
-  table.fp16.attention_backward = attention_backward<Fp16>;
+  for_each_type(table, [](auto& kernels) { kernels.attention_backward = attention_backward; });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -87,9 +87,7 @@ void attention_decode(HeadRows<const T> q, const T* keys, const T* values, const
 }  // namespace
 
 void fill_attention_decode(KernelTable& table) {
-  table.f32.attention_decode = attention_decode<float>;
-  table.bf16.attention_decode = attention_decode<Bf16>;
-  table.fp16.attention_decode = attention_decode<Fp16>;
+  for_each_type(table, [](auto& kernels) { kernels.attention_decode = attention_decode; });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -224,9 +224,7 @@ void attention_forward(HeadRows<const T> q, HeadRows<const T> k, HeadRows<const 
 }  // namespace
 
 void fill_attention_forward(KernelTable& table) {
-  table.f32.attention_forward = attention_forward<float>;
-  table.bf16.attention_forward = attention_forward<Bf16>;
-  table.fp16.attention_forward = attention_forward<Fp16>;
+  for_each_type(table, [](auto& kernels) { kernels.attention_forward = attention_forward; });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -84,9 +84,7 @@ void dropout(const T* x, std::int64_t n, std::int64_t width, float p, std::uint6
 }  // namespace
 
 void fill_dropout(KernelTable& table) {
-  table.f32.dropout = dropout<float>;
-  table.bf16.dropout = dropout<Bf16>;
-  table.fp16.dropout = dropout<Fp16>;
+  for_each_type(table, [](auto& kernels) { kernels.dropout = dropout; });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

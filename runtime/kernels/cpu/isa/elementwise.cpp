@@ -58,16 +58,8 @@ void fill_mixed(MixedKernels<In, Out>& kernels) {
 }  // namespace
 
 void fill_elementwise(KernelTable& table) {
-  fill_typed(table.f32);
-  fill_typed(table.bf16);
-  fill_typed(table.fp16);
-  fill_mixed(table.f32_f32);
-  fill_mixed(table.f32_bf16);
-  fill_mixed(table.bf16_f32);
-  fill_mixed(table.bf16_bf16);
-  fill_mixed(table.f32_fp16);
-  fill_mixed(table.fp16_f32);
-  fill_mixed(table.fp16_fp16);
+  for_each_type(table, [](auto& kernels) { fill_typed(kernels); });
+  for_each_pair(table, [](auto& kernels) { fill_mixed(kernels); });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -406,13 +406,7 @@ void gemm(const In* a, bool transpose_a, const In* b, bool transpose_b, std::int
 
 void fill_gemm(KernelTable& table) {
   table.gemm_wins = kLanes <= 8;
-  table.f32_f32.gemm = gemm<float, float>;
-  table.f32_bf16.gemm = gemm<float, Bf16>;
-  table.bf16_f32.gemm = gemm<Bf16, float>;
-  table.bf16_bf16.gemm = gemm<Bf16, Bf16>;
-  table.f32_fp16.gemm = gemm<float, Fp16>;
-  table.fp16_f32.gemm = gemm<Fp16, float>;
-  table.fp16_fp16.gemm = gemm<Fp16, Fp16>;
+  for_each_pair(table, [](auto& kernels) { kernels.gemm = gemm; });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -96,9 +96,7 @@ void fill_typed(TypedKernels<T>& kernels) {
 }  // namespace
 
 void fill_rms_norm(KernelTable& table) {
-  fill_typed(table.f32);
-  fill_typed(table.bf16);
-  fill_typed(table.fp16);
+  for_each_type(table, [](auto& kernels) { fill_typed(kernels); });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

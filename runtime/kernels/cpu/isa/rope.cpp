@@ -32,9 +32,7 @@ void rope(HeadRows<T> heads, std::int64_t n, const std::int32_t* positions, cons
 }  // namespace
 
 void fill_rope(KernelTable& table) {
-  table.f32.rope = rope<float>;
-  table.bf16.rope = rope<Bf16>;
-  table.fp16.rope = rope<Fp16>;
+  for_each_type(table, [](auto& kernels) { kernels.rope = rope; });
 }
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -125,16 +125,8 @@ void fill_typed(TypedKernels<T>& kernels) {
 }  // namespace
 
 void fill_softmax(KernelTable& table) {
-  fill_typed(table.f32);
-  fill_typed(table.bf16);
-  fill_typed(table.fp16);
-  table.f32_f32.softmax_backward = softmax_backward<float, float>;
-  table.f32_bf16.softmax_backward = softmax_backward<float, Bf16>;
-  table.bf16_f32.softmax_backward = softmax_backward<Bf16, float>;
-  table.bf16_bf16.softmax_backward = softmax_backward<Bf16, Bf16>;
-  table.f32_fp16.softmax_backward = softmax_backward<float, Fp16>;
-  table.fp16_f32.softmax_backward = softmax_backward<Fp16, float>;
-  table.fp16_fp16.softmax_backward = softmax_backward<Fp16, Fp16>;
+  for_each_type(table, [](auto& kernels) { fill_typed(kernels); });
+  for_each_pair(table, [](auto& kernels) { kernels.softmax_backward = softmax_backward; });
   table.exponentials = exponentials;
 }
 
