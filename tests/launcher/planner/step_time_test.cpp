@@ -208,6 +208,16 @@ TEST(StepTime, ranks_that_share_a_core_use_what_a_waiting_one_leaves) {
   EXPECT_DOUBLE_EQ(time.bubble, 0);
 }
 
+// Three cores for four ranks: one that works alone is no faster than a core.
+TEST(StepTime, a_core_that_no_rank_uses_is_lost) {
+  const StepTrace first = first_stage(), last = last_stage();
+  DeviceModel crowded = round_device();
+  crowded.ranks_per_core = 1.5;
+  const StepTime time = step_time({&first, &last}, kTwoStages, 8, crowded);
+  EXPECT_DOUBLE_EQ(time.seconds, 21 + 6 / 1.5);  // both at work, one at work
+  EXPECT_DOUBLE_EQ(time.bubble, 1);
+}
+
 TEST(FindDevice, knows_devices_by_name_and_says_which) {
   EXPECT_EQ(find_device("h100").bf16_tflops, 989);
   EXPECT_GT(find_device("h200").memory_gb, find_device("h100").memory_gb);
