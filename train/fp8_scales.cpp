@@ -79,7 +79,6 @@ void Fp8Scales::update() {
   runtime::backend_of(own).copy(own, place);
   world_.all_reduce(all, parallel::ReduceOp::kMax, "largest magnitudes in fp8").wait();
   runtime::backend_of(own).fill(own, 0.0f);
-  store_.drop_fp8_codes();
   if (all.is_meta()) return;
   scaling_.update(all.to_vector<float>());
   publish();
@@ -90,6 +89,7 @@ void Fp8Scales::publish() {
   const auto own =
       scaling_.scales().subspan(first_ * kOperands, static_cast<std::size_t>(scales.elements()));
   runtime::backend_of(scales).copy(Tensor::from(own, scales.shape()), scales);
+  store_.drop_fp8_codes();
 }
 
 std::string Fp8Scales::state() const {
