@@ -10,6 +10,7 @@
 #include "runtime/device/cuda/stream.h"
 #include "runtime/kernels/cuda/cudnn/attention.h"
 #include "runtime/kernels/cuda/matmul.h"
+#include "runtime/kernels/cuda/matmul_fp8.h"
 #include "runtime/tensor/tensor.h"
 
 namespace tandem::runtime::cuda {
@@ -22,6 +23,7 @@ class Context {
   cudaStream_t stream() const { return stream_.get(); }
   Staging& staging() { return staging_; }
   Matmul& matmul() { return matmul_; }
+  Fp8Matmul& fp8_matmul() { return fp8_matmul_; }
   CudnnAttention& cudnn() { return cudnn_; }
   std::recursive_mutex& mutex() { return mutex_; }
 
@@ -55,6 +57,7 @@ class Context {
   DeviceMemory scratch_;
   PinnedMemory fault_{sizeof(int)};
   Matmul matmul_;
+  Fp8Matmul fp8_matmul_{index_};
   CudnnAttention cudnn_{index_};
 };
 
