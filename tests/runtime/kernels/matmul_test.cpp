@@ -114,6 +114,19 @@ TEST_P(Matmul, a_sum_over_nothing_is_zero) {
   }
 }
 
+// The weight's gradient of a rank without tokens.
+TEST_P(Matmul, a_transposed_sum_over_nothing_is_zero) {
+  for (const DType dtype : kComputeTypes) {
+    const Tensor a = Tensor::empty({0, 64}, dtype), b = Tensor::empty({0, 48}, dtype);
+    Tensor out = random_tensor({64, 48}, "out");
+    const std::vector<double> before = doubles(out);
+    kernels().matmul(a, true, b, false, out, true);
+    EXPECT_EQ(doubles(out), before);
+    kernels().matmul(a, true, b, false, out);
+    EXPECT_EQ(doubles(out), std::vector<double>(before.size(), 0.0));
+  }
+}
+
 TEST_P(Matmul, no_rows_and_no_columns_are_fine) {
   Tensor a = Tensor::empty({0, 4}, DType::kF32), b = Tensor::empty({4, 3}, DType::kF32),
          out = Tensor::empty({0, 3}, DType::kF32);
