@@ -49,6 +49,11 @@ struct AttentionShape {
   DistanceBias bias = {};
 };
 
+// What a person chooses about a device.
+struct DeviceOptions {
+  bool tf32 = false;  // products of fp32 matrices may round their factors to 10 bits of mantissa
+};
+
 // Keys and values of one layer: [slots, capacity, kv_heads, head_dim] each.
 struct KvCacheView {
   Tensor keys;
@@ -96,6 +101,8 @@ class Backend {
   virtual Device device() const = 0;
   // Waits until everything issued has run.
   virtual void synchronize() = 0;
+  // Devices without a choice ignore it.
+  virtual void set_options(const DeviceOptions& /*options*/) {}
 
   // ---- memory and element-wise
 
@@ -134,6 +141,11 @@ class Backend {
                                 Tensor& out, const Tensor& bias = {}) = 0;
   // dbias[n] (fp32) = column sums of dy [m, n] (+ dbias when accumulate).
   virtual void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) = 0;
+  // Both parameter gradients of a linear layer, fp32: dweight[out, in] = dyᵀ · x and dbias[out] =
+  // column sums of dy [n, out] (each + itself when it accumulates). x and dy have one type. A
+  // device whose product can add up its operand on the way reads dy once.
+  virtual void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
+                                bool accumulate_weight, Tensor& dbias, bool accumulate_bias);
 
   // ---- embedding
 

@@ -132,6 +132,13 @@ class MirrorBackend final : public Backend {
     each("column_sum",
          [&](Backend& backend, Copies& on) { backend.column_sum(on(dy), on(dbias), accumulate); });
   }
+  void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
+                        Tensor& dbias, bool accumulate_bias) override {
+    each("linear_gradients", [&](Backend& backend, Copies& on) {
+      backend.linear_gradients(on(dy), on(x), on(dweight), accumulate_weight, on(dbias),
+                               accumulate_bias);
+    });
+  }
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override {
     each("embedding_forward", [&](Backend& backend, Copies& on) {

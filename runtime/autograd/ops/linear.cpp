@@ -52,6 +52,12 @@ Tensor linear_grad_input(const Tensor& dy, const Leaf& weight) {
 }
 
 void linear_grad_weight(const Tensor& dy, const Tensor& x, Leaf& weight, Leaf* bias) {
+  if (bias != nullptr && bias->requires_grad && weight.requires_grad && dy.dtype() == x.dtype())
+    return accumulate_into(weight, [&](Tensor& grad, bool accumulate) {
+      accumulate_into(*bias, [&](Tensor& bias_grad, bool accumulate_bias) {
+        backend_of(dy).linear_gradients(dy, x, grad, accumulate, bias_grad, accumulate_bias);
+      });
+    });
   accumulate_into(weight, [&](Tensor& grad, bool accumulate) {
     backend_of(dy).matmul(dy.to(x.dtype()), true, x, false, grad, accumulate);
   });

@@ -15,6 +15,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(int index) : context_(index) {}
   Device device() const override { return {DeviceType::kCUDA, context_.index()}; }
   void synchronize() override;
+  void set_options(const DeviceOptions& options) override;
   cudaStream_t stream() const { return context_.stream(); }
 
   void fill(Tensor& out, float value) override;
@@ -32,6 +33,8 @@ class CudaBackend final : public Backend {
   void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                         Tensor& out, const Tensor& bias) override;
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override;
+  void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
+                        Tensor& dbias, bool accumulate_bias) override;
 
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override;
