@@ -241,6 +241,9 @@ run_decoding() {
   while read -r model batch; do
     decoding_options "$model" "$batch"
     if part "decoding: $model, $batch at a time" "$bin/bench_generate" "${options[@]}"; then keep "decoding"; fi
+    if part "decoding kernel by kernel: $model, $batch at a time" "$bin/bench_generate" "${options[@]}" --graphs 0; then
+      keep "decoding without graphs"
+    fi
   done < <(decoding_cases)
 }
 

@@ -144,6 +144,10 @@ void Recipe::visit_fields(FieldVisitor& v) {
            "GPUs round the factors of fp32 products to 10 bits of mantissa, as their tensor cores "
            "want them"},
           device_options.tf32);
+  v.field({"cuda_graphs",
+           "GPUs record a step of generation once and submit it as a whole, which spares the host "
+           "a call for every kernel"},
+          device_options.graphs);
   v.choice({"precision", "numbers of forward and backward in all stages that do not say otherwise"},
            precision, train::kPrecisions);
   v.field(

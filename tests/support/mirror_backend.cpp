@@ -34,6 +34,7 @@ class Copies {
   DistanceBias operator()(const DistanceBias& bias) {
     return {(*this)(bias.values), (*this)(bias.grad), bias.zero};
   }
+  IndexList operator()(const IndexList& list) { return {list.values, (*this)(list.on_device)}; }
   QuantizedMatrix operator()(const QuantizedMatrix& weight) {
     QuantizedMatrix copy = weight;
     for (Tensor* part : {&copy.codes, &copy.scales, &copy.first_block, &copy.groups})
@@ -219,19 +220,19 @@ class MirrorBackend final : public Backend {
                                  on(dk), on(dv));
     });
   }
-  void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
-                      std::span<const std::int32_t> positions, KvCacheView& cache) override {
+  void kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                      const IndexList& positions, KvCacheView& cache) override {
     each("kv_cache_write", [&](Backend& backend, Copies& on) {
       KvCacheView copy = on(cache);
-      backend.kv_cache_write(on(k), on(v), slots, positions, copy);
+      backend.kv_cache_write(on(k), on(v), on(slots), on(positions), copy);
     });
   }
-  void attention_decode(const HeadsView& q, const KvCacheView& cache,
-                        std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, const DistanceBias& bias,
-                        Tensor& out) override {
+  void attention_decode(const HeadsView& q, const KvCacheView& cache, const IndexList& slots,
+                        const IndexList& lengths, float scale, std::int64_t window,
+                        const DistanceBias& bias, Tensor& out) override {
     each("attention_decode", [&](Backend& backend, Copies& on) {
-      backend.attention_decode(on(q), on(cache), slots, lengths, scale, window, on(bias), on(out));
+      backend.attention_decode(on(q), on(cache), on(slots), on(lengths), scale, window, on(bias),
+                               on(out));
     });
   }
   void row_max(const Tensor& logits, Tensor& maximum) override {

@@ -34,6 +34,10 @@ cudaStream_t compute_stream(int index) {
   return static_cast<const CudaBackend&>(cuda_backend(index)).stream();
 }
 
+bool is_recorded(int index) {
+  return static_cast<const CudaBackend&>(cuda_backend(index)).recorded();
+}
+
 namespace {
 
 template <typename T>

@@ -16,7 +16,9 @@ class CudaBackend final : public Backend {
   Device device() const override { return {DeviceType::kCUDA, context_.index()}; }
   void synchronize() override;
   void set_options(const DeviceOptions& options) override;
+  std::unique_ptr<Replay> make_replay() override;
   cudaStream_t stream() const { return context_.stream(); }
+  bool recorded() const { return context_.recorded(); }
 
   void fill(Tensor& out, float value) override;
   void copy(const Tensor& in, Tensor& out) override;
@@ -73,12 +75,11 @@ class CudaBackend final : public Backend {
                           const Tensor& out, const Tensor& lse, const Tensor& dout,
                           const AttentionShape& shape, const HeadsView& dq, const HeadsView& dk,
                           const HeadsView& dv) override;
-  void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
-                      std::span<const std::int32_t> positions, KvCacheView& cache) override;
-  void attention_decode(const HeadsView& q, const KvCacheView& cache,
-                        std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, const DistanceBias& bias,
-                        Tensor& out) override;
+  void kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                      const IndexList& positions, KvCacheView& cache) override;
+  void attention_decode(const HeadsView& q, const KvCacheView& cache, const IndexList& slots,
+                        const IndexList& lengths, float scale, std::int64_t window,
+                        const DistanceBias& bias, Tensor& out) override;
 
   void row_max(const Tensor& logits, Tensor& maximum) override;
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
@@ -117,7 +118,11 @@ class CudaBackend final : public Backend {
   bool cudnn_backward(const AttentionCall& call, const Tensor& out, const Tensor& lse,
                       const Tensor& dout);
 
+  // On the device.
+  const std::int32_t* indices(const IndexList& list);
+
   Context context_;
+  bool graphs_ = true;
 };
 
 }  // namespace tandem::runtime::cuda

@@ -43,6 +43,7 @@ void CudaBackend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dw
 void CudaBackend::set_options(const DeviceOptions& options) {
   const Call call(context_, "set_options", {});
   context_.matmul().allow_tf32(options.tf32);
+  graphs_ = options.graphs;
 }
 
 }  // namespace tandem::runtime::cuda
