@@ -2,7 +2,7 @@
 // tokens_per_s counts new tokens; the time of the prompts is included.
 //
 //   bench_generate [--model llama-58m] [--device cuda] [--precision bf16] [--batch 8] [--prompt 64]
-//   [--new 128] …
+//   [--new 128] [--graphs 0] …
 #include "models/generation/generate.h"
 
 #include <cstdio>
@@ -10,6 +10,7 @@
 
 #include "bench/support.h"
 #include "parallel/comm/device/choice.h"
+#include "runtime/kernels/backend.h"
 
 namespace {
 
@@ -33,6 +34,7 @@ void measure(int argc, char** argv) {
                                 {"batch", "8"},
                                 {"prompt", "64"},
                                 {"new", "128"},
+                                {"graphs", "1"},
                                 {"steps", "3"},
                                 {"warmup", "1"}});
   bench::set_threads(options.number("threads"));
@@ -40,6 +42,7 @@ void measure(int argc, char** argv) {
   build.precision.compute = options.dtype("precision");
   build.trainable = false;
   build.device = parallel::choose_device(options.text("device"), "--device", parallel::Group());
+  runtime::backend_of(build.device).set_options({.graphs = options.number("graphs") != 0});
   const auto model = bench::model_case(options.text("model")).config->make(build);
   model->parameters().initialize(0);
   const std::int64_t batch = options.number("batch"), length = options.number("new");
@@ -56,6 +59,7 @@ void measure(int argc, char** argv) {
                {"batch", batch},
                {"prompt", options.number("prompt")},
                {"new", length},
+               {"graphs", options.number("graphs") != 0},
                {"steady_peak_rss_mib", std::llround(bench::steady_peak_mib())},
                {"peak_rss_mib", std::llround(bench::peak_mib())}});
   bench::report_memory(line, build.device);

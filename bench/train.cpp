@@ -13,6 +13,7 @@
 #include "parallel/comm/mpi/mpi.h"
 #include "parallel/comm/processes/processes.h"
 #include "runtime/base/error.h"
+#include "runtime/kernels/backend.h"
 #include "train/engine.h"
 #include "train/objectives.h"
 
@@ -37,6 +38,7 @@ struct Run {
   runtime::DType compute;
   std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel, ranks;
   double clip;
+  bool tf32;
 };
 
 Run settings(int argc, char** argv) {
@@ -53,7 +55,8 @@ Run settings(int argc, char** argv) {
                                 {"ranks", "1"},
                                 {"steps", "10"},
                                 {"warmup", "3"},
-                                {"clip", "1"}});
+                                {"clip", "1"},
+                                {"tf32", "0"}});
   bench::set_threads(options.number("threads"));
   const bench::ModelCase usual = bench::model_case(options.text("model"));
   const auto or_usual = [&](const char* name, std::int64_t value) {
@@ -71,7 +74,8 @@ Run settings(int argc, char** argv) {
           options.number("recompute"),
           options.number("tp"),
           options.number("ranks"),
-          static_cast<double>(options.number("clip"))};
+          static_cast<double>(options.number("clip")),
+          options.number("tf32") != 0};
 }
 
 train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::Device device) {
@@ -87,6 +91,7 @@ train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::D
 
 void measure(const Run& run, const parallel::Group& ranks) {
   const runtime::Device device = parallel::choose_device(run.device, "--device", ranks);
+  runtime::backend_of(device).set_options({.tf32 = run.tf32});
   const parallel::Group world = parallel::device_group(ranks, device);
   const parallel::Mesh mesh = parallel::make_mesh(
       {.data_parallel = world.size() / run.tensor_parallel, .tensor_parallel = run.tensor_parallel},
@@ -125,6 +130,7 @@ void measure(const Run& run, const parallel::Group& ranks) {
                {"ranks", world.size()},
                {"batch", run.batch},
                {"seq", run.seq},
+               {"tf32", run.tf32},
                {"flops_per_token", engine.model().training_flops_per_token(run.seq)},
                {"parameters", engine.model().parameters().logical_elements()},
                {"first_loss", losses.front()},

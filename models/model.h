@@ -100,6 +100,12 @@ struct CacheUse {
   std::vector<std::int32_t> positions;  // of every token
   bool decode = false;  // one new token per sequence that attends to the cache; else prompts, which
                         // attend to themselves
+  // Where a step is replayed (runtime/kernels/replay.h), the same on the model's device, int32, and
+  // positions + 1; else undefined.
+  struct OnDevice {
+    runtime::Tensor slots, positions, lengths;
+  };
+  OnDevice on_device = {};
 };
 
 class Model {

@@ -210,6 +210,18 @@ run_training() {
   done < <(training_cases)
 }
 
+# What products of fp32 gain from tf32.
+run_tf32() {
+  local options tf32
+  if [[ -n $tiny ]]; then training_options llama-30m 1 32; else training_options bench/models/gpt2-124m 8 1024; fi
+  for tf32 in 0 1; do
+    if part "training in fp32, tf32 $tf32" "$bin/bench_train" "${options[@]}" --precision fp32 --tf32 "$tf32"; then
+      with_mfu
+      keep "training in fp32"
+    fi
+  done
+}
+
 # "model batch"
 decoding_cases() {
   if [[ -n $tiny ]]; then
@@ -229,6 +241,9 @@ run_decoding() {
   while read -r model batch; do
     decoding_options "$model" "$batch"
     if part "decoding: $model, $batch at a time" "$bin/bench_generate" "${options[@]}"; then keep "decoding"; fi
+    if part "decoding kernel by kernel: $model, $batch at a time" "$bin/bench_generate" "${options[@]}" --graphs 0; then
+      keep "decoding without graphs"
+    fi
   done < <(decoding_cases)
 }
 
@@ -279,7 +294,7 @@ name=$(card)
 peak=$(peak_tflops "$name")
 find_peer
 # The document is there after every step, should this script be stopped.
-for step in run_tests run_recipe run_kernels run_training run_decoding run_peers; do
+for step in run_tests run_recipe run_kernels run_training run_tf32 run_decoding run_peers; do
   "$step"
   write_document
 done

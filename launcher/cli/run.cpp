@@ -14,6 +14,7 @@
 #include "parallel/comm/device/device_group.h"
 #include "runtime/base/error.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/kernels/backend.h"
 #include "train/interrupt.h"
 
 namespace tandem::launcher {
@@ -24,6 +25,7 @@ void execute(const RunCommand& command, const parallel::Group& world) {
   require_valid(recipe, world.size());
   const runtime::Device device =
       parallel::choose_device(recipe.device, recipe.origins.of("device"), world);
+  runtime::backend_of(device).set_options(recipe.device_options);
   require_memory(recipe, world, device);
   run_recipe(recipe, parallel::device_group(world, device), device);
 }

@@ -140,6 +140,14 @@ void Recipe::visit_fields(FieldVisitor& v) {
        "where models live: cpu; cuda, a GPU for each rank of a machine (in turns where there are "
        "fewer); cuda:N, that GPU; auto, cuda where there is a GPU and else cpu"},
       device);
+  v.field({"tf32",
+           "GPUs round the factors of fp32 products to 10 bits of mantissa, as their tensor cores "
+           "want them"},
+          device_options.tf32);
+  v.field({"cuda_graphs",
+           "GPUs record a step of generation once and submit it as a whole, which spares the host "
+           "a call for every kernel"},
+          device_options.graphs);
   v.choice({"precision", "numbers of forward and backward in all stages that do not say otherwise"},
            precision, train::kPrecisions);
   v.field(

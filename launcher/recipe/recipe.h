@@ -22,6 +22,7 @@
 #include "launcher/recipe/stages.h"
 #include "models/family.h"
 #include "runtime/base/dtype.h"
+#include "runtime/kernels/backend.h"
 
 namespace tandem::launcher {
 
@@ -39,6 +40,7 @@ struct Recipe {
   std::string run_dir;
   std::int64_t seed = 1234;
   std::string device = "auto";  // parallel/comm/device/choice.h
+  runtime::DeviceOptions device_options;
   runtime::Precision precision = runtime::Precision::kBf16;
   std::string tokenizer_from;
   std::string chat_template = "{prompt}{completion}{eos}";

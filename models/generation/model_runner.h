@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -70,6 +72,7 @@ class ModelRunner {
   std::int64_t checked_capacity(std::int64_t max_new_tokens) const;
   runtime::Tensor read(std::span<const Sequence> sequences);
   runtime::Tensor read_on(std::span<const Sequence> sequences);
+  runtime::Tensor replayed(const std::vector<std::int32_t>& tokens, CacheUse use);
 
   Model& model_;
   std::span<const std::vector<std::int32_t>> prompts_;
@@ -77,6 +80,11 @@ class ModelRunner {
   bool has_encoder_;
   std::optional<KvCache> cache_;
   std::vector<std::size_t> read_;  // tokens of each slot's text that the cache holds
+
+  // A decoder's step is repeated: what changes from step to step lies where it lay before, int32
+  // [tokens | positions | slots | lengths of every sequence], and so does what comes out.
+  runtime::Tensor step_input_, step_output_;
+  std::map<std::size_t, std::unique_ptr<runtime::Replay>> steps_;  // by number of sequences
 };
 
 }  // namespace tandem::models

@@ -24,13 +24,15 @@ Tensor attend(const SelfAttention& a, const Tensor& qkv, std::int64_t layer, con
   const CacheUse& use = *pass.cache;
   runtime::KvCacheView& cache = use.cache->layer(layer);
   Backend& backend = backend_of(qkv);
-  backend.kv_cache_write(a.heads.k(qkv), a.heads.v(qkv), use.slots, use.positions, cache);
+  const runtime::IndexList slots{use.slots, use.on_device.slots};
+  backend.kv_cache_write(a.heads.k(qkv), a.heads.v(qkv), slots,
+                         {use.positions, use.on_device.positions}, cache);
   if (!use.decode) return runtime::attention(qkv, a.heads, pass.cu_seqlens, options);
   std::vector<std::int32_t> lengths(use.positions);
   for (std::int32_t& length : lengths) ++length;
   Tensor out =
       Tensor::empty({qkv.dim(0), a.heads.heads * a.heads.head_dim}, qkv.dtype(), qkv.device());
-  backend.attention_decode(a.heads.q(qkv), cache, use.slots, lengths,
+  backend.attention_decode(a.heads.q(qkv), cache, slots, {lengths, use.on_device.lengths},
                            runtime::attention_scale(options, a.heads), a.window,
                            {pass.distance_bias, {}, pass.bias_zero}, out);
   return out;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -74,11 +75,13 @@ void* CachingAllocator::allocate(std::int64_t bytes) {
   if (bytes == 0) return nullptr;
   std::lock_guard lock(mutex_);
   const std::int64_t size = block_size(bytes);
+  const PrivatePool* pool = PrivatePool::current(*this);
+  BySize& cached = cached_[pool];
   void* pointer = nullptr;
-  const auto fit = cached_.lower_bound(size);
-  if (fit != cached_.end() && fit->first <= size + size / 4) {
+  const auto fit = cached.lower_bound(size);
+  if (fit != cached.end() && fit->first <= size + size / 4) {
     pointer = fit->second;
-    cached_.erase(fit);
+    cached.erase(fit);
   } else {
     pointer = from_system(size);
     if (pointer == nullptr) {
@@ -87,7 +90,7 @@ void* CachingAllocator::allocate(std::int64_t bytes) {
     }
     if (pointer == nullptr) out_of_memory(bytes);
     accounting_.stats.reserved_bytes += size;
-    blocks_[pointer].size = size;
+    blocks_[pointer] = {.size = size, .holder = current_holder(), .pool = pool};
   }
   accounting_.add(bytes);
   blocks_[pointer].holder = current_holder();
@@ -103,7 +106,7 @@ void CachingAllocator::deallocate(void* pointer, std::int64_t bytes) noexcept {
   Sizes& live = live_.at(block.holder);
   if (const auto count = live.find(bytes); count != live.end() && --count->second == 0)
     live.erase(count);
-  cached_.emplace(block.size, pointer);
+  cached_[block.pool].emplace(block.size, pointer);
 }
 
 void CachingAllocator::release_cached() {
@@ -112,12 +115,21 @@ void CachingAllocator::release_cached() {
 }
 
 void CachingAllocator::release_cached_locked() {
-  for (const auto& [size, pointer] : cached_) {
+  BySize& cached = cached_[nullptr];
+  for (const auto& [size, pointer] : cached) {
     to_system(pointer);
     blocks_.erase(pointer);
     accounting_.stats.reserved_bytes -= size;
   }
-  cached_.clear();
+  cached.clear();
+}
+
+void CachingAllocator::close(const PrivatePool* pool) {
+  std::lock_guard lock(mutex_);
+  for (auto& [pointer, block] : blocks_)
+    if (block.pool == pool) block.pool = nullptr;
+  cached_[nullptr].merge(cached_[pool]);
+  cached_.erase(pool);
 }
 
 void CachingAllocator::out_of_memory(std::int64_t bytes) const {
@@ -141,6 +153,20 @@ MemoryStats CachingAllocator::stats() const {
 void CachingAllocator::reset_peak() {
   std::lock_guard lock(mutex_);
   accounting_.stats.peak_allocated_bytes = accounting_.stats.allocated_bytes;
+}
+
+namespace {
+thread_local const PrivatePool* pool_of_thread = nullptr;
+}
+
+PrivatePool::Scope::Scope(const PrivatePool& pool) : outer_(std::exchange(pool_of_thread, &pool)) {}
+PrivatePool::Scope::~Scope() {
+  pool_of_thread = outer_;
+}
+
+const PrivatePool* PrivatePool::current(const CachingAllocator& allocator) {
+  return pool_of_thread != nullptr && &pool_of_thread->allocator_ == &allocator ? pool_of_thread
+                                                                                : nullptr;
 }
 
 }  // namespace tandem::runtime

@@ -19,6 +19,8 @@ class Accounting {
   MemoryStats stats;
 };
 
+class PrivatePool;
+
 class CachingAllocator : public Allocator {
  public:
   void* allocate(std::int64_t bytes) override;
@@ -35,20 +37,53 @@ class CachingAllocator : public Allocator {
   virtual std::string place() const = 0;
 
  private:
+  friend class PrivatePool;
   struct Block {
     std::int64_t size;
-    Holder holder;  // of a live one
+    Holder holder;                      // of a live one
+    const PrivatePool* pool = nullptr;  // null: everybody's
   };
+  using BySize = std::multimap<std::int64_t, void*>;
 
+  void close(const PrivatePool* pool);
   void release_cached_locked();
   [[noreturn]] void out_of_memory(std::int64_t bytes) const;
 
   mutable std::mutex mutex_;
   Accounting accounting_;
-  std::multimap<std::int64_t, void*> cached_;
+  std::map<const PrivatePool*, BySize> cached_;
   std::map<void*, Block> blocks_;  // all
   // By holder: requested size → how many are in use.
   std::map<Holder, std::map<std::int64_t, int>> live_;
+};
+
+// Blocks that nobody else gets: what is recorded to be replayed finds its addresses as it left
+// them. When the pool ends they are everybody's. Must not outlive the allocator.
+class PrivatePool {
+ public:
+  explicit PrivatePool(CachingAllocator& allocator) : allocator_(allocator) {}
+  ~PrivatePool() { allocator_.close(this); }
+  PrivatePool(const PrivatePool&) = delete;
+  PrivatePool& operator=(const PrivatePool&) = delete;
+
+  // This thread allocates from the pool.
+  class Scope {
+   public:
+    explicit Scope(const PrivatePool& pool);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    const PrivatePool* outer_;
+  };
+
+ private:
+  friend class CachingAllocator;
+  // Of this thread; null: none.
+  static const PrivatePool* current(const CachingAllocator& allocator);
+
+  CachingAllocator& allocator_;
 };
 
 }  // namespace tandem::runtime

@@ -12,12 +12,15 @@
 // autograd, not here.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
 #include "runtime/kernels/element_indices.h"
 #include "runtime/quant/fp8.h"
+#include "runtime/kernels/replay.h"
 #include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 
@@ -48,6 +51,24 @@ struct AttentionShape {
   float scale = 1.0f;       // multiplies q·k
   std::int64_t window = 0;  // > 0: a query sees at most this many keys back (sliding window)
   DistanceBias bias = {};
+};
+
+// Integers that the host knows and a kernel reads. Where `on_device` is defined (int32, as many) it
+// holds them already; else the backend takes them there.
+struct IndexList {
+  std::span<const std::int32_t> values;
+  Tensor on_device;
+
+  IndexList() = default;
+  template <std::convertible_to<std::span<const std::int32_t>> Values>
+  IndexList(const Values& values, Tensor on_device = {})
+      : values(values), on_device(std::move(on_device)) {}
+};
+
+// What a person chooses about a device.
+struct DeviceOptions {
+  bool tf32 = false;   // products of fp32 matrices may round their factors to 10 bits of mantissa
+  bool graphs = true;  // work that is repeated (replay.h) is recorded and submitted as a whole
 };
 
 // Keys and values of one layer: [slots, capacity, kv_heads, head_dim] each.
@@ -97,6 +118,10 @@ class Backend {
   virtual Device device() const = 0;
   // Waits until everything issued has run.
   virtual void synchronize() = 0;
+  // Devices without a choice ignore it.
+  virtual void set_options(const DeviceOptions& /*options*/) {}
+  // For work that will be repeated; by default it is issued anew every time.
+  virtual std::unique_ptr<Replay> make_replay() { return std::make_unique<Replay>(); }
 
   // ---- memory and element-wise
 
@@ -135,6 +160,11 @@ class Backend {
                                 Tensor& out, const Tensor& bias = {}) = 0;
   // dbias[n] (fp32) = column sums of dy [m, n] (+ dbias when accumulate).
   virtual void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) = 0;
+  // Both parameter gradients of a linear layer, fp32: dweight[out, in] = dyᵀ · x and dbias[out] =
+  // column sums of dy [n, out] (each + itself when it accumulates). x and dy have one type. A
+  // device whose product can add up its operand on the way reads dy once.
+  virtual void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
+                                bool accumulate_weight, Tensor& dbias, bool accumulate_bias);
 
   // ---- products of 8-bit floats (quant/fp8.h)
 
@@ -219,14 +249,12 @@ class Backend {
                                   const AttentionShape& shape, const HeadsView& dq,
                                   const HeadsView& dk, const HeadsView& dv) = 0;
   // Stores row i of k and v at cache[slots[i], positions[i]].
-  virtual void kv_cache_write(const HeadsView& k, const HeadsView& v,
-                              std::span<const std::int32_t> slots,
-                              std::span<const std::int32_t> positions, KvCacheView& cache) = 0;
+  virtual void kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                              const IndexList& positions, KvCacheView& cache) = 0;
   // One new query per row, at position lengths[i] − 1: out[i] attends to cache[slots[i], 0 ..
   // lengths[i]).
   virtual void attention_decode(const HeadsView& q, const KvCacheView& cache,
-                                std::span<const std::int32_t> slots,
-                                std::span<const std::int32_t> lengths, float scale,
+                                const IndexList& slots, const IndexList& lengths, float scale,
                                 std::int64_t window, const DistanceBias& bias, Tensor& out) = 0;
 
   // ---- softmax over (a slice of) the vocabulary

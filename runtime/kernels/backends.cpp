@@ -17,4 +17,10 @@ Backend& backend_of(Device device) {
   std::abort();
 }
 
+void Backend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
+                               bool accumulate_weight, Tensor& dbias, bool accumulate_bias) {
+  matmul(dy, true, x, false, dweight, accumulate_weight);
+  column_sum(dy, dbias, accumulate_bias);
+}
+
 }  // namespace tandem::runtime

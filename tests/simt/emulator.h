@@ -36,6 +36,10 @@ void drain();
 // Runs after what was submitted before.
 void enqueue(std::function<void()> work);
 
+// How many recorded graphs were submitted. Work that is submitted while one is recorded does not
+// run; what a card refuses then is refused.
+int graph_launches();
+
 // Device memory that this process may have; a request beyond it fails as on a full card.
 void set_memory_limit(std::size_t bytes);
 

@@ -1,7 +1,9 @@
 // The CPU's products in place of cuBLASLt: the emulated device's memory is the host's.
+#include "runtime/base/float16.h"
 #include "runtime/kernels/cpu/matmul.h"
 #include "runtime/kernels/cuda/matmul.h"
 #include "runtime/kernels/cuda/matmul_fp8.h"
+#include "runtime/kernels/typed.h"
 #include "tests/simt/emulator.h"
 
 namespace tandem::runtime::cuda {
@@ -27,5 +29,27 @@ bool Fp8Matmul::takes(const Fp8Rows&, const Tensor&, const Tensor&) const {
 void Fp8Matmul::run(const Fp8Rows&, const Fp8Rows&, Tensor&, bool, const Tensor&, cudaStream_t) {
   TANDEM_CHECK(false, "products that the card does not have");
 }
+
+// Not for every size, as cuBLASLt.
+bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight,
+                                    bool accumulate, float* dbias, cudaStream_t stream) {
+  if (dy.dim(1) % 2 != 0) return false;
+  run(dy, true, x, false, dweight, accumulate, {}, stream);
+  simt::enqueue([=] {
+    by_type_with<BFloat16, Float16>(dy.dtype(), [&](auto t) {
+      const auto* values = static_cast<const decltype(t)*>(dy.raw());
+      const std::int64_t width = dy.dim(1);
+      for (std::int64_t j = 0; j < width; ++j) {
+        double sum = 0;
+        for (std::int64_t i = 0; i < dy.dim(0); ++i)
+          sum += static_cast<float>(values[i * width + j]);
+        dbias[j] = static_cast<float>(sum);
+      }
+    });
+  });
+  return true;
+}
+
+void Matmul::allow_tf32(bool) {}
 
 }  // namespace tandem::runtime::cuda

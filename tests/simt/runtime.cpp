@@ -8,9 +8,11 @@
 #include <cstdlib>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tests/simt/emulator.h"
 #include "tests/simt/memory.h"
@@ -19,6 +21,13 @@
 struct CUstream_st {};
 struct CUevent_st {
   bool recorded = false;
+};
+using Work = std::vector<std::function<void()>>;
+struct CUgraph_st {
+  Work work;
+};
+struct CUgraphExec_st {
+  Work work;
 };
 
 namespace simt {
@@ -34,6 +43,11 @@ struct Card {
   cudaError_t last_error = cudaSuccess;
   int device = 0;
   bool stalled = false;
+  // What is submitted while a graph is recorded, and whether something else was asked for.
+  Work* recording = nullptr;
+  bool recording_failed = false;
+  cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
+  int graph_launches = 0;
 };
 
 // The card, for one thread at a time.
@@ -62,6 +76,13 @@ Access card() {
 cudaError_t remember(cudaError_t error) {
   if (error != cudaSuccess) card()->last_error = error;
   return error;
+}
+
+// What a card refuses while it records, and then the recording too.
+cudaError_t refused_while_recording() {
+  if (card()->recording == nullptr) return cudaSuccess;
+  card()->recording_failed = true;
+  return remember(cudaErrorStreamCaptureUnsupported);
 }
 
 // Owners free memory in destructors, which must not throw: what goes wrong is thrown by the next
@@ -101,7 +122,15 @@ const std::string& name_of(const void* kernel) {
 }  // namespace
 
 void enqueue(std::function<void()> work) {
-  card()->queue.push_back(std::move(work));
+  const Access card;
+  if (card->recording != nullptr)
+    card->recording->push_back(std::move(work));
+  else
+    card->queue.push_back(std::move(work));
+}
+
+int graph_launches() {
+  return card()->graph_launches;
 }
 
 void drain() {
@@ -145,6 +174,7 @@ cudaError_t submit(const cudaLaunchConfig_t& config, const void* kernel,
 }  // namespace simt
 
 using simt::card;
+using simt::refused_while_recording;
 using simt::remember;
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -179,6 +209,8 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   const auto lock = card();
+  if (card()->capture_mode != cudaStreamCaptureModeRelaxed)
+    if (const cudaError_t error = refused_while_recording(); error != cudaSuccess) return error;
   if (card()->used + bytes > card()->limit) return remember(cudaErrorMemoryAllocation);
   *pointer = simt::allocate_guarded(bytes);
   card()->memory[*pointer] = bytes;
@@ -188,6 +220,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 cudaError_t cudaFree(void* pointer) {
   if (pointer == nullptr) return cudaSuccess;
   const auto lock = card();
+  if (const cudaError_t error = refused_while_recording(); error != cudaSuccess) return error;
   simt::report_later([] { simt::drain(); });
   const auto found = card()->memory.find(pointer);
   if (found == card()->memory.end()) return remember(cudaErrorInvalidValue);
@@ -228,6 +261,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  if (const cudaError_t error = refused_while_recording(); error != cudaSuccess) return error;
   simt::drain();
   return cudaSuccess;
 }
@@ -247,6 +281,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (const cudaError_t error = refused_while_recording(); error != cudaSuccess) return error;
   if (event->recorded) simt::drain();
   return cudaSuccess;
 }
@@ -254,6 +289,45 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (card()->stalled) return cudaErrorNotReady;
   return cudaEventSynchronize(event);
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  const auto lock = card();
+  if (card()->recording != nullptr) return remember(cudaErrorInvalidValue);
+  card()->recording = new Work;
+  card()->recording_failed = false;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  const auto lock = card();
+  const std::unique_ptr<Work> work(std::exchange(card()->recording, nullptr));
+  *graph = nullptr;
+  if (work == nullptr) return remember(cudaErrorInvalidValue);
+  if (card()->recording_failed) return remember(cudaErrorStreamCaptureInvalidated);
+  *graph = new CUgraph_st{std::move(*work)};
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  *mode = std::exchange(card()->capture_mode, *mode);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  *executable = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  ++card()->graph_launches;
+  for (const auto& work : executable->work) simt::enqueue(work);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {

@@ -34,6 +34,7 @@ class Copies {
   DistanceBias operator()(const DistanceBias& bias) {
     return {(*this)(bias.values), (*this)(bias.grad), bias.zero};
   }
+  IndexList operator()(const IndexList& list) { return {list.values, (*this)(list.on_device)}; }
   QuantizedMatrix operator()(const QuantizedMatrix& weight) {
     QuantizedMatrix copy = weight;
     for (Tensor* part : {&copy.codes, &copy.scales, &copy.first_block, &copy.groups})
@@ -157,6 +158,13 @@ class MirrorBackend final : public Backend {
       backend.fp8_matmul(on(a), on(b), on(out), accumulate, on(bias));
     });
   }
+  void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
+                        Tensor& dbias, bool accumulate_bias) override {
+    each("linear_gradients", [&](Backend& backend, Copies& on) {
+      backend.linear_gradients(on(dy), on(x), on(dweight), accumulate_weight, on(dbias),
+                               accumulate_bias);
+    });
+  }
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override {
     each("embedding_forward", [&](Backend& backend, Copies& on) {
@@ -237,19 +245,19 @@ class MirrorBackend final : public Backend {
                                  on(dk), on(dv));
     });
   }
-  void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
-                      std::span<const std::int32_t> positions, KvCacheView& cache) override {
+  void kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                      const IndexList& positions, KvCacheView& cache) override {
     each("kv_cache_write", [&](Backend& backend, Copies& on) {
       KvCacheView copy = on(cache);
-      backend.kv_cache_write(on(k), on(v), slots, positions, copy);
+      backend.kv_cache_write(on(k), on(v), on(slots), on(positions), copy);
     });
   }
-  void attention_decode(const HeadsView& q, const KvCacheView& cache,
-                        std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, const DistanceBias& bias,
-                        Tensor& out) override {
+  void attention_decode(const HeadsView& q, const KvCacheView& cache, const IndexList& slots,
+                        const IndexList& lengths, float scale, std::int64_t window,
+                        const DistanceBias& bias, Tensor& out) override {
     each("attention_decode", [&](Backend& backend, Copies& on) {
-      backend.attention_decode(on(q), on(cache), slots, lengths, scale, window, on(bias), on(out));
+      backend.attention_decode(on(q), on(cache), on(slots), on(lengths), scale, window, on(bias),
+                               on(out));
     });
   }
   void row_max(const Tensor& logits, Tensor& maximum) override {

@@ -128,6 +128,9 @@ std::shared_ptr<NcclOperation> NcclGroup::start(OperationKind kind, std::string_
                                                 std::vector<Tensor> tensors,
                                                 const std::function<void()>& issue) {
   check();
+  if (runtime::cuda::is_recorded(card_))
+    runtime::throw_environment_error("{} (group '{}') has a watch over its end", name,
+                                     state_->name);
   runtime::cuda::use_device(card_);
   auto operation =
       std::make_shared<NcclOperation>(state_, kind, name, tensors.front().bytes(), operations_++);

@@ -100,6 +100,13 @@ void LinearBackward::parameters(const KeptInput& x, Leaf* bias) const {
 }
 
 void LinearBackward::parameters(const Tensor& x, Leaf* bias) const {
+  if (weight_.fp8 == nullptr && bias != nullptr && bias->requires_grad && weight_.requires_grad &&
+      dy_.dtype() == x.dtype())
+    return accumulate_into(weight_, [&](Tensor& grad, bool accumulate) {
+      accumulate_into(*bias, [&](Tensor& bias_grad, bool accumulate_bias) {
+        backend_of(dy_).linear_gradients(dy_, x, grad, accumulate, bias_grad, accumulate_bias);
+      });
+    });
   accumulate_into(weight_, [&](Tensor& grad, bool accumulate) {
     if (weight_.fp8 == nullptr)
       return backend_of(dy_).matmul(dy_.to(x.dtype()), true, x, false, grad, accumulate);

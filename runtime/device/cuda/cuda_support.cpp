@@ -17,6 +17,18 @@ namespace {
 
 constexpr int kMaxDevices = 64;
 
+// New memory is no part of what a stream records and may be taken meanwhile, but must say so.
+class MemoryWhileRecording {
+ public:
+  MemoryWhileRecording() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~MemoryWhileRecording() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  MemoryWhileRecording(const MemoryWhileRecording&) = delete;
+  MemoryWhileRecording& operator=(const MemoryWhileRecording&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
 // Blocks are reused in the order of the compute stream: a tensor that another stream reads must
 // live until that stream has passed an event.
 class CudaAllocator final : public CachingAllocator {
@@ -26,6 +38,7 @@ class CudaAllocator final : public CachingAllocator {
  protected:
   void* from_system(std::int64_t size) override {
     cuda::use_device(index_);
+    const MemoryWhileRecording allowed;
     void* pointer = nullptr;
     const cudaError_t status = cudaMalloc(&pointer, static_cast<std::size_t>(size));
     if (status == cudaErrorMemoryAllocation) {

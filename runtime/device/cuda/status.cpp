@@ -7,13 +7,6 @@ namespace {
 
 thread_local const Operation* current = nullptr;
 
-std::string where() {
-  int device = -1;
-  if (cudaGetDevice(&device) != cudaSuccess) cudaGetLastError();
-  const std::string place = device < 0 ? "no device" : fmt::format("cuda:{}", device);
-  return current == nullptr ? place : fmt::format("{} on {}", current->describe(), place);
-}
-
 // Errors that a kernel leaves behind come to light at a later call.
 const char* remedy(cudaError_t status) {
   switch (status) {
@@ -42,15 +35,22 @@ Operation::~Operation() {
   current = outer_;
 }
 
+std::string current_operation() {
+  int device = -1;
+  if (cudaGetDevice(&device) != cudaSuccess) cudaGetLastError();
+  const std::string place = device < 0 ? "no device" : fmt::format("cuda:{}", device);
+  return current == nullptr ? place : fmt::format("{} on {}", current->describe(), place);
+}
+
 void throw_status(cudaError_t status, const std::string& call) {
-  const std::string place = where();
+  const std::string place = current_operation();
   cudaGetLastError();
   throw_environment_error("{}: {} failed: {} ({}); {}", place, call, cudaGetErrorString(status),
                           cudaGetErrorName(status), remedy(status));
 }
 
 void throw_library_status(int status, const char* text, const std::string& call) {
-  const std::string place = where();
+  const std::string place = current_operation();
   cudaGetLastError();
   throw_environment_error("{}: {} failed: {} ({})", place, call, text, status);
 }

@@ -24,6 +24,9 @@ class Operation {
   const Operation* outer_;
 };
 
+// The operation of this thread and where: "rms_norm_forward(bf16[32, 64]@cuda:0) on cuda:0".
+std::string current_operation();
+
 // Throws Error (environment).
 [[noreturn]] void throw_status(cudaError_t status, const std::string& call);
 [[noreturn]] void throw_library_status(int status, const char* text, const std::string& call);

@@ -1,5 +1,7 @@
 #include "runtime/device/cuda/stream.h"
 
+#include <atomic>
+
 #include "runtime/device/cuda/status.h"
 #include "runtime/device/cuda_support.h"
 
@@ -47,8 +49,17 @@ Memory<kAllocate, kFree>::Memory(std::size_t bytes) : bytes_(bytes) {
 template class Memory<allocate_device, cudaFree>;
 template class Memory<allocate_pinned, cudaFreeHost>;
 
+namespace {
+std::atomic<std::uint64_t> memories_made = 0;
+}
+
+std::uint64_t device_memories_made() {
+  return memories_made;
+}
+
 // Tensors' freed blocks are given back before it fails.
 cudaError_t allocate_device(void** pointer, std::size_t bytes) {
+  ++memories_made;
   const cudaError_t status = cudaMalloc(pointer, bytes);
   int device = 0;
   if (status != cudaErrorMemoryAllocation || cudaGetDevice(&device) != cudaSuccess) return status;

@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace tandem::runtime::cuda {
@@ -70,6 +71,8 @@ class Memory {
 };
 
 cudaError_t allocate_device(void** pointer, std::size_t bytes);
+// How often that was: unchanged, all workspaces are where they were.
+std::uint64_t device_memories_made();
 cudaError_t allocate_pinned(void** pointer, std::size_t bytes);
 using DeviceMemory = Memory<allocate_device, cudaFree>;
 using PinnedMemory = Memory<allocate_pinned, cudaFreeHost>;

@@ -52,9 +52,9 @@ void CpuBackend::attention_backward(const HeadsView& q, const HeadsView& k, cons
   });
 }
 
-void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
-                                std::span<const std::int32_t> slots,
-                                std::span<const std::int32_t> positions, KvCacheView& cache) {
+void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& to_slots,
+                                const IndexList& to_positions, KvCacheView& cache) {
+  const std::span slots = to_slots.values, positions = to_positions.values;
   check_cache_write(k, v, slots, positions, cache);
   const std::int64_t capacity = cache.keys.dim(1), width = k.heads * k.head_dim;
   const std::int64_t element = size_of(k.rows.dtype()), bytes = width * element;
@@ -73,12 +73,11 @@ void CpuBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
 }
 
 void CpuBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
-                                  std::span<const std::int32_t> slots,
-                                  std::span<const std::int32_t> lengths, float scale,
+                                  const IndexList& slots, const IndexList& lengths, float scale,
                                   std::int64_t window, const DistanceBias& bias, Tensor& out) {
-  check_decode(q, cache, slots, lengths, bias, out);
-  const DecodeTask task{.slots = slots.data(),
-                        .lengths = lengths.data(),
+  check_decode(q, cache, slots.values, lengths.values, bias, out);
+  const DecodeTask task{.slots = slots.values.data(),
+                        .lengths = lengths.values.data(),
                         .rows = q.rows.dim(0),
                         .capacity = cache.keys.dim(1),
                         .kv_heads = cache.keys.dim(2),

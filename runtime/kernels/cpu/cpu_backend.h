@@ -69,12 +69,11 @@ class CpuBackend final : public Backend {
                           const Tensor& out, const Tensor& lse, const Tensor& dout,
                           const AttentionShape& shape, const HeadsView& dq, const HeadsView& dk,
                           const HeadsView& dv) override;
-  void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
-                      std::span<const std::int32_t> positions, KvCacheView& cache) override;
-  void attention_decode(const HeadsView& q, const KvCacheView& cache,
-                        std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, const DistanceBias& bias,
-                        Tensor& out) override;
+  void kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                      const IndexList& positions, KvCacheView& cache) override;
+  void attention_decode(const HeadsView& q, const KvCacheView& cache, const IndexList& slots,
+                        const IndexList& lengths, float scale, std::int64_t window,
+                        const DistanceBias& bias, Tensor& out) override;
 
   void row_max(const Tensor& logits, Tensor& maximum) override;
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,

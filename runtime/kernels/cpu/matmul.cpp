@@ -175,7 +175,9 @@ void run_own(const Problem& p, const Operands& on) {
 
 void multiply(const Problem& problem, const Operands& on) {
   if (problem.m == 0 || problem.n == 0) return;
-  if (own_is_better(problem) || !products().run(problem, on)) run_own(problem, on);
+  // Of transposed matrices without rows oneDNN divides by zero.
+  const bool own = problem.k == 0 || own_is_better(problem);
+  if (own || !products().run(problem, on)) run_own(problem, on);
 }
 
 }  // namespace

@@ -8,5 +8,7 @@ namespace tandem::runtime::cuda {
 
 // Throws Error where the card does not exist.
 cudaStream_t compute_stream(int index);
+// Whether what is submitted now does not run but is recorded, to be replayed.
+bool is_recorded(int index);
 
 }  // namespace tandem::runtime::cuda

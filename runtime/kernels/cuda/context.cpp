@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/base/error.h"
+#include "runtime/device/cuda_support.h"
 
 namespace tandem::runtime::cuda {
 
@@ -26,13 +27,40 @@ void* Context::scratch_bytes(std::size_t bytes) {
   return scratch_.data();
 }
 
+const void* Context::constant_bytes(const void* table, std::size_t bytes) {
+  DeviceMemory& memory = constants_[table];
+  if (memory.bytes() == 0) {
+    memory = DeviceMemory(bytes);
+    staging().to_device(memory.data(), table, bytes, stream());
+  }
+  return memory.data();
+}
+
+Staging& Context::staging() {
+  refuse_while_recorded("copies from the host or to it");
+  return staging_;
+}
+
+std::shared_ptr<PrivatePool> Context::replay_pool() {
+  std::shared_ptr<PrivatePool> pool = replay_pool_.lock();
+  if (pool != nullptr) return pool;
+  auto* allocator = dynamic_cast<CachingAllocator*>(&cuda_allocator(index_));
+  if (allocator != nullptr) replay_pool_ = pool = std::make_shared<PrivatePool>(*allocator);
+  return pool;
+}
+
+void Context::refuse_while_recorded(const char* what) const {
+  if (recorded_) throw_environment_error("{} {}", current_operation(), what);
+}
+
 void Context::synchronize() {
+  refuse_while_recorded("waits for the card");
   stream_.synchronize();
   raise_fault();
 }
 
 void Context::to_host(void* target, const void* source, std::size_t bytes) {
-  staging_.to_host(target, source, bytes, stream());
+  staging().to_host(target, source, bytes, stream());
   raise_fault();
 }
 

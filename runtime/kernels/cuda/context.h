@@ -3,8 +3,11 @@
 #pragma once
 
 #include <array>
+#include <map>
+#include <memory>
 #include <mutex>
 
+#include "runtime/device/caching_allocator.h"
 #include "runtime/device/cuda/staging.h"
 #include "runtime/device/cuda/status.h"
 #include "runtime/device/cuda/stream.h"
@@ -21,7 +24,8 @@ class Context {
 
   int index() const { return index_; }
   cudaStream_t stream() const { return stream_.get(); }
-  Staging& staging() { return staging_; }
+  // Not while calls are recorded, as all that the host has a part in.
+  Staging& staging();
   Matmul& matmul() { return matmul_; }
   Fp8Matmul& fp8_matmul() { return fp8_matmul_; }
   CudnnAttention& cudnn() { return cudnn_; }
@@ -35,7 +39,13 @@ class Context {
   // Valid for the kernels launched by this call.
   template <typename T>
   const T* upload(std::span<const T> values) {
+    refuse_while_recorded("reads a list of the host's");
     return static_cast<const T*>(uploads_.put(values.data(), values.size_bytes(), stream()));
+  }
+  // Of a table that never changes and is never freed: taken to the device once.
+  template <typename T>
+  const T* constant(std::span<const T> table) {
+    return static_cast<const T*>(constant_bytes(table.data(), table.size_bytes()));
   }
 
   // A word that kernels set when they were given what no shape check can see.
@@ -45,8 +55,17 @@ class Context {
   // Copies to the host, hence waits as well.
   void to_host(void* target, const void* source, std::size_t bytes);
 
+  // While `recorded`, calls are recorded to be replayed: those that need the host throw Error.
+  void set_recorded(bool recorded) { recorded_ = recorded; }
+  bool recorded() const { return recorded_; }
+  // What recorded calls keep between themselves, for all of them, since they run one after the
+  // other. Null where the allocator keeps no blocks.
+  std::shared_ptr<PrivatePool> replay_pool();
+
  private:
   void* scratch_bytes(std::size_t bytes);
+  const void* constant_bytes(const void* table, std::size_t bytes);
+  void refuse_while_recorded(const char* what) const;
   void raise_fault();
 
   int index_;
@@ -55,7 +74,10 @@ class Context {
   Staging staging_;
   Uploads uploads_{staging_};
   DeviceMemory scratch_;
+  std::map<const void*, DeviceMemory> constants_;
   PinnedMemory fault_{sizeof(int)};
+  std::weak_ptr<PrivatePool> replay_pool_;
+  bool recorded_ = false;
   Matmul matmul_;
   Fp8Matmul fp8_matmul_{index_};
   CudnnAttention cudnn_{index_};

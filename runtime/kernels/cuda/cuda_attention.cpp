@@ -169,14 +169,21 @@ void CudaBackend::attention_backward(const HeadsView& q, const HeadsView& k, con
                      context_.stream());
 }
 
-void CudaBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
-                                 std::span<const std::int32_t> slots,
-                                 std::span<const std::int32_t> positions, KvCacheView& cache) {
-  check_cache_write(k, v, slots, positions, cache);
-  if (slots.empty()) return;
+const std::int32_t* CudaBackend::indices(const IndexList& list) {
+  if (!list.on_device.defined()) return context_.upload(list.values);
+  TANDEM_CHECK(list.on_device.device() == device() &&
+                   list.on_device.elements() == static_cast<std::int64_t>(list.values.size()),
+               "{} integers in {}", list.values.size(), list.on_device.str());
+  return pointer<std::int32_t>(list.on_device);
+}
+
+void CudaBackend::kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                                 const IndexList& positions, KvCacheView& cache) {
+  check_cache_write(k, v, slots.values, positions.values, cache);
+  if (slots.values.empty()) return;
   const Call call(context_, "kv_cache_write", {&k.rows, &cache.keys});
-  const std::int32_t *to_slots = context_.upload(slots), *to_positions = context_.upload(positions);
-  const auto n = static_cast<std::int64_t>(slots.size());
+  const std::int32_t *to_slots = indices(slots), *to_positions = indices(positions);
+  const auto n = static_cast<std::int64_t>(slots.values.size());
   by_type(k.rows.dtype(), [&](auto t) {
     using T = decltype(t);
     const std::int64_t capacity = cache.keys.dim(1);
@@ -188,14 +195,13 @@ void CudaBackend::kv_cache_write(const HeadsView& k, const HeadsView& v,
 }
 
 void CudaBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
-                                   std::span<const std::int32_t> slots,
-                                   std::span<const std::int32_t> lengths, float scale,
+                                   const IndexList& slots, const IndexList& lengths, float scale,
                                    std::int64_t window, const DistanceBias& bias, Tensor& out) {
-  check_decode(q, cache, slots, lengths, bias, out);
+  check_decode(q, cache, slots.values, lengths.values, bias, out);
   check_head_dim(q.head_dim);
-  if (slots.empty()) return;
+  if (slots.values.empty()) return;
   const Call call(context_, "attention_decode", {&q.rows, &cache.keys});
-  const std::int32_t *from_slots = context_.upload(slots), *up_to = context_.upload(lengths);
+  const std::int32_t *from_slots = indices(slots), *up_to = indices(lengths);
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
     const DecodeInputs<T> in = {

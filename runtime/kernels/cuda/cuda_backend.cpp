@@ -34,6 +34,10 @@ cudaStream_t compute_stream(int index) {
   return static_cast<const CudaBackend&>(cuda_backend(index)).stream();
 }
 
+bool is_recorded(int index) {
+  return static_cast<const CudaBackend&>(cuda_backend(index)).recorded();
+}
+
 namespace {
 
 template <typename T>
@@ -196,27 +200,6 @@ void CudaBackend::scatter_add_rows(const Tensor& x, const Tensor& rows, Tensor& 
   check_scatter(x, rows, out);
   const Call call(context_, "scatter_add_rows", {&x, &rows, &out});
   add_rows(x, rows, 0, out);
-}
-
-// ---- matrix products
-
-void CudaBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-                         Tensor& out, bool accumulate, const Tensor& bias) {
-  check_matmul(a, transpose_a, b, transpose_b, out, bias);
-  if (out.elements() == 0) return;
-  const Call call(context_, "matmul", {&a, &b, &out});
-  context_.matmul().run(a, transpose_a, b, transpose_b, out, accumulate, bias, context_.stream());
-}
-
-void CudaBackend::column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) {
-  check_column_sum(dy, dbias);
-  const Call call(context_, "column_sum", {&dy});
-  const std::int64_t n = rows_of(dy), width = width_of(dy);
-  auto* partial = context_.scratch<float>(row_blocks(n) * width);
-  by_type(dy.dtype(), [&](auto t) {
-    cuda::column_sum(pointer<decltype(t)>(dy), n, width, partial, pointer<float>(dbias), accumulate,
-                     context_.stream());
-  });
 }
 
 // ---- embedding

@@ -15,7 +15,10 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(int index) : context_(index) {}
   Device device() const override { return {DeviceType::kCUDA, context_.index()}; }
   void synchronize() override;
+  void set_options(const DeviceOptions& options) override;
+  std::unique_ptr<Replay> make_replay() override;
   cudaStream_t stream() const { return context_.stream(); }
+  bool recorded() const { return context_.recorded(); }
 
   void fill(Tensor& out, float value) override;
   void copy(const Tensor& in, Tensor& out) override;
@@ -37,6 +40,8 @@ class CudaBackend final : public Backend {
   void quantize_fp8(const Tensor& x, const Tensor& scale, Fp8Matrix& out, Tensor& amax) override;
   void fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
                   const Tensor& bias) override;
+  void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
+                        Tensor& dbias, bool accumulate_bias) override;
 
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override;
@@ -75,12 +80,11 @@ class CudaBackend final : public Backend {
                           const Tensor& out, const Tensor& lse, const Tensor& dout,
                           const AttentionShape& shape, const HeadsView& dq, const HeadsView& dk,
                           const HeadsView& dv) override;
-  void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
-                      std::span<const std::int32_t> positions, KvCacheView& cache) override;
-  void attention_decode(const HeadsView& q, const KvCacheView& cache,
-                        std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, const DistanceBias& bias,
-                        Tensor& out) override;
+  void kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                      const IndexList& positions, KvCacheView& cache) override;
+  void attention_decode(const HeadsView& q, const KvCacheView& cache, const IndexList& slots,
+                        const IndexList& lengths, float scale, std::int64_t window,
+                        const DistanceBias& bias, Tensor& out) override;
 
   void row_max(const Tensor& logits, Tensor& maximum) override;
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
@@ -119,7 +123,11 @@ class CudaBackend final : public Backend {
   bool cudnn_backward(const AttentionCall& call, const Tensor& out, const Tensor& lse,
                       const Tensor& dout);
 
+  // On the device.
+  const std::int32_t* indices(const IndexList& list);
+
   Context context_;
+  bool graphs_ = true;
 };
 
 }  // namespace tandem::runtime::cuda

@@ -22,8 +22,8 @@ void CudaBackend::quantized_matmul(const Tensor& a, const QuantizedMatrix& weigh
       .scales = weight.scales.raw(),
       .first_block = pointer<std::int32_t>(weight.first_block),
       .groups = pointer<float>(weight.groups),
-      .map = context_.upload(std::span<const float>(signed_dynamic_map().values)),
-      .values = context_.upload(std::span<const float>(kNf4Values))};
+      .map = context_.constant(std::span<const float>(signed_dynamic_map().values)),
+      .values = context_.constant(std::span<const float>(kNf4Values))};
   by_type(a.dtype(), [&](auto t) {
     using T = decltype(t);
     cuda::quantized_matmul(pointer<T>(a), rows, transposed, pointer<float>(bias), a.dim(0),
@@ -38,8 +38,8 @@ void CudaBackend::adamw_8bit(Tensor& master, const Tensor& grad, QuantizedMoment
   const AdamWTask task = adamw_task(step);
   const auto on_device = [&](const QuantizedMoment& moment, const DynamicMap& map) {
     return DeviceMoment{pointer<std::uint8_t>(moment.codes), pointer<float>(moment.maxima),
-                        context_.upload(std::span<const float>(map.values)),
-                        context_.upload(std::span<const float>(map.bounds))};
+                        context_.constant(std::span<const float>(map.values)),
+                        context_.constant(std::span<const float>(map.bounds))};
   };
   const DeviceMoment avg = on_device(exp_avg, signed_dynamic_map()),
                      avg_sq = on_device(exp_avg_sq, unsigned_dynamic_map());

@@ -19,6 +19,12 @@ class Matmul {
   // added: cuBLASLt's epilogue knows no other.
   void run(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
            bool accumulate, const Tensor& bias, cudaStream_t stream);
+  // dweight = dyᵀ · x (+ itself), for sizes > 0, and on the way dbias (fp32, dweight.dim(0)), which
+  // is overwritten. False, and nothing was done, where cuBLASLt has no such kernel for the sizes.
+  bool run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate,
+                              float* dbias, cudaStream_t stream);
+  // From now on (DeviceOptions::tf32).
+  void allow_tf32(bool allowed);
 
  private:
   struct State;

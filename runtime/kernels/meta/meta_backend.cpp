@@ -220,18 +220,17 @@ class MetaBackend final : public Backend {
     say_attention(5, q, shape,
                   2 * (bytes_of(q) + bytes_of(k) + bytes_of(v)) + bytes_of({&out, &lse, &dout}));
   }
-  void kv_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,
-                      std::span<const std::int32_t> positions, KvCacheView& cache) override {
-    check_cache_write(k, v, slots, positions, cache);
+  void kv_cache_write(const HeadsView& k, const HeadsView& v, const IndexList& slots,
+                      const IndexList& positions, KvCacheView& cache) override {
+    check_cache_write(k, v, slots.values, positions.values, cache);
     say(Kind::kElementwise, k.rows.dtype(), 0, 2 * (bytes_of(k) + bytes_of(v)));
   }
-  void attention_decode(const HeadsView& q, const KvCacheView& cache,
-                        std::span<const std::int32_t> slots, std::span<const std::int32_t> lengths,
-                        float scale, std::int64_t window, const DistanceBias& bias,
-                        Tensor& out) override {
-    check_decode(q, cache, slots, lengths, bias, out);
+  void attention_decode(const HeadsView& q, const KvCacheView& cache, const IndexList& slots,
+                        const IndexList& lengths, float scale, std::int64_t window,
+                        const DistanceBias& bias, Tensor& out) override {
+    check_decode(q, cache, slots.values, lengths.values, bias, out);
     double seen = 0;
-    for (const std::int32_t length : lengths)
+    for (const std::int32_t length : lengths.values)
       seen += static_cast<double>(window > 0 ? std::min<std::int64_t>(length, window) : length);
     const Tensor& keys = cache.keys;
     say(Kind::kAttention, q.rows.dtype(), 4 * seen * static_cast<double>(q.heads * q.head_dim),

@@ -5,10 +5,13 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <set>
 #include <thread>
 #include <vector>
 
 #include "runtime/base/error.h"
+#include "runtime/device/caching_allocator.h"
 #include "runtime/device/device.h"
 #include "runtime/device/holder.h"
 
@@ -201,6 +204,48 @@ TEST(Devices, are_named_and_missing_ones_are_errors) {
   EXPECT_EQ(Device{}.str(), "cpu");
   EXPECT_EQ((Device{DeviceType::kCUDA, 1}).str(), "cuda:1");
   EXPECT_EQ(kMeta.str(), "meta");
+}
+
+// What is recorded to be replayed finds its addresses again.
+TEST_F(HostAllocator, a_private_pool_shares_its_blocks_with_nobody_until_it_ends) {
+  auto& caching = dynamic_cast<CachingAllocator&>(allocator());
+  auto pool = std::make_unique<PrivatePool>(caching);
+  const auto twice = [&] {
+    const PrivatePool::Scope scope(*pool);
+    void *a = allocator().allocate(1000), *b = allocator().allocate(1000);
+    allocator().deallocate(a, 1000);
+    allocator().deallocate(b, 1000);
+    return std::set<void*>{a, b};
+  };
+  const std::set<void*> own = twice();
+  void* other = allocator().allocate(1000);
+  EXPECT_EQ(own.count(other), 0u);
+  EXPECT_EQ(twice(), own);
+  allocator().release_cached();  // not what is the pool's
+  EXPECT_EQ(twice(), own);
+  std::thread([&] {
+    void* foreign = allocator().allocate(1000);
+    EXPECT_EQ(own.count(foreign), 0u) << "another thread's";
+    allocator().deallocate(foreign, 1000);
+  }).join();
+  allocator().release_cached();
+  pool.reset();
+  void *a = allocator().allocate(1000), *b = allocator().allocate(1000);
+  EXPECT_EQ((std::set<void*>{a, b}), own);
+  for (void* pointer : {other, a, b}) allocator().deallocate(pointer, 1000);
+}
+
+TEST_F(HostAllocator, what_outlives_its_private_pool_is_everybodys_when_it_is_freed) {
+  auto pool = std::make_unique<PrivatePool>(dynamic_cast<CachingAllocator&>(allocator()));
+  void* kept = nullptr;
+  {
+    const PrivatePool::Scope scope(*pool);
+    kept = allocator().allocate(5000);
+  }
+  pool.reset();
+  allocator().deallocate(kept, 5000);
+  EXPECT_EQ(allocator().allocate(5000), kept);
+  allocator().deallocate(kept, 5000);
 }
 
 }  // namespace

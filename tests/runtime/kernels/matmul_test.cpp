@@ -50,6 +50,37 @@ double rounding_of(DType dtype) {
   return dtype == DType::kBF16 ? 0x1.0p-8 : 0x1.0p-11;
 }
 
+// Both gradients of a linear layer, each of which may add to what is there.
+TEST_P(Matmul, linear_gradients) {
+  for (const DType dtype : kComputeTypes)
+    for (const Sizes& s : {Sizes{1, 1, 1}, Sizes{6, 16, 31}, Sizes{17, 3, 97}, Sizes{64, 48, 0}})
+      for (const bool add_weight : {false, true})
+        for (const bool add_bias : {false, true}) {
+          SCOPED_TRACE(fmt::format("{} {} {} {} {} {}", s.m, s.n, s.k, name_of(dtype), add_weight,
+                                   add_bias));
+          const Tensor dy = random_tensor({s.k, s.m}, "dy", dtype),
+                       x = random_tensor({s.k, s.n}, "x", dtype);
+          const Tensor ones =
+              Tensor::from(std::vector<float>(static_cast<std::size_t>(s.k), 1.0f), {s.k, 1});
+          Product weight = product_of(dy, true, x, false, s),
+                  bias = product_of(dy, true, ones, false, {s.m, 1, s.k});
+          Tensor dweight = random_tensor({s.m, s.n}, "dweight"),
+                 dbias = random_tensor({s.m}, "dbias");
+          const auto add = [](Product& product, const Tensor& before) {
+            const std::vector<double> values = doubles(before);
+            for (std::size_t i = 0; i < values.size(); ++i) {
+              product.values[i] += values[i];
+              product.magnitudes[i] += std::abs(values[i]);
+            }
+          };
+          if (add_weight) add(weight, dweight);
+          if (add_bias) add(bias, dbias);
+          kernels().linear_gradients(dy, x, dweight, add_weight, dbias, add_bias);
+          expect_product(dweight, weight, 0);
+          expect_product(dbias, bias, 0);
+        }
+}
+
 TEST_P(Matmul, every_transposition_type_and_size) {
   for (const DType in : kComputeTypes)
     for (const DType to : kComputeTypes)
@@ -111,6 +142,19 @@ TEST_P(Matmul, a_sum_over_nothing_is_zero) {
     kernels().matmul(a, false, b, false, out, false, bias);
     for (std::size_t i = 0; i < 15; ++i)
       EXPECT_NEAR(doubles(out)[i], doubles(bias)[i % 5], 0x1.0p-8 * std::abs(doubles(bias)[i % 5]));
+  }
+}
+
+// The weight's gradient of a rank without tokens.
+TEST_P(Matmul, a_transposed_sum_over_nothing_is_zero) {
+  for (const DType dtype : kComputeTypes) {
+    const Tensor a = Tensor::empty({0, 64}, dtype), b = Tensor::empty({0, 48}, dtype);
+    Tensor out = random_tensor({64, 48}, "out");
+    const std::vector<double> before = doubles(out);
+    kernels().matmul(a, true, b, false, out, true);
+    EXPECT_EQ(doubles(out), before);
+    kernels().matmul(a, true, b, false, out);
+    EXPECT_EQ(doubles(out), std::vector<double>(before.size(), 0.0));
   }
 }
 

@@ -1,0 +1,49 @@
+// The products of CudaBackend, and the sums over tokens that go with them.
+#include "runtime/kernels/cuda/cuda_backend.h"
+#include "runtime/kernels/cuda/typed.h"
+#include "runtime/kernels/shape_checks.h"
+
+namespace tandem::runtime::cuda {
+
+void CudaBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                         Tensor& out, bool accumulate, const Tensor& bias) {
+  check_matmul(a, transpose_a, b, transpose_b, out, bias);
+  if (out.elements() == 0) return;
+  const Call call(context_, "matmul", {&a, &b, &out});
+  context_.matmul().run(a, transpose_a, b, transpose_b, out, accumulate, bias, context_.stream());
+}
+
+void CudaBackend::column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) {
+  check_column_sum(dy, dbias);
+  const Call call(context_, "column_sum", {&dy});
+  const std::int64_t n = rows_of(dy), width = width_of(dy);
+  auto* partial = context_.scratch<float>(row_blocks(n) * width);
+  by_type(dy.dtype(), [&](auto t) {
+    cuda::column_sum(pointer<decltype(t)>(dy), n, width, partial, pointer<float>(dbias), accumulate,
+                     context_.stream());
+  });
+}
+
+// The product's epilogue overwrites: what is to be added to goes by way of scratch memory.
+void CudaBackend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
+                                   bool accumulate_weight, Tensor& dbias, bool accumulate_bias) {
+  check_matmul(dy, true, x, false, dweight, {});
+  check_column_sum(dy, dbias);
+  const Call call(context_, "linear_gradients", {&dy, &x, &dweight});
+  const std::int64_t width = width_of(dy);
+  float* sums = accumulate_bias ? context_.scratch<float>(width) : pointer<float>(dbias);
+  if (dy.elements() == 0 || dweight.elements() == 0 || dweight.dtype() != DType::kF32 ||
+      !context_.matmul().run_with_bias_gradient(dy, x, dweight, accumulate_weight, sums,
+                                                context_.stream()))
+    return Backend::linear_gradients(dy, x, dweight, accumulate_weight, dbias, accumulate_bias);
+  if (accumulate_bias)
+    combine_partials(sums, 1, width, width, pointer<float>(dbias), true, context_.stream());
+}
+
+void CudaBackend::set_options(const DeviceOptions& options) {
+  const Call call(context_, "set_options", {});
+  context_.matmul().allow_tf32(options.tf32);
+  graphs_ = options.graphs;
+}
+
+}  // namespace tandem::runtime::cuda

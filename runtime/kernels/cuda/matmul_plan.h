@@ -1,0 +1,68 @@
+// What cuBLASLt is asked for which product: a function of types, sizes and addresses, which can be
+// looked at without a card.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+
+#include "runtime/base/dtype.h"
+
+namespace tandem::runtime::cuda {
+
+// What is done beside the product.
+enum class Epilogue {
+  kNone,
+  kBias,          // adds a row to every row of the result
+  kBiasGradient,  // sums up the rows of the first factor's transpose: dy, in dyᵀ · x
+};
+
+// out[m, n] = op(a)[m, k] · op(b)[k, n], row-major.
+struct MatmulProblem {
+  std::int64_t m, n, k;
+  bool transpose_a, transpose_b, accumulate;
+  Epilogue epilogue;
+  bool tf32;  // where the factors are fp32
+  DType in, out;
+  unsigned alignment_a, alignment_b, alignment_out;
+  bool operator==(const MatmulProblem&) const = default;
+
+  std::string str() const;
+};
+struct MatmulProblemHash {
+  std::size_t operator()(const MatmulProblem& problem) const;
+};
+
+// Up to 128: more makes no difference to kernels.
+unsigned alignment_of(const void* pointer);
+
+// Throws Error (environment) for another status than success.
+void check_blas(cublasStatus_t status, const std::string& call);
+
+template <typename Handle, cublasStatus_t (*kDestroy)(Handle)>
+struct DestroyHandle {
+  void operator()(Handle handle) const { kDestroy(handle); }
+};
+template <typename Handle, cublasStatus_t (*kDestroy)(Handle)>
+using OwnedHandle = std::unique_ptr<std::remove_pointer_t<Handle>, DestroyHandle<Handle, kDestroy>>;
+using MatmulDescription = OwnedHandle<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using MatrixLayout = OwnedHandle<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+
+template <typename T>
+void set(const MatmulDescription& description, cublasLtMatmulDescAttributes_t attribute, T value) {
+  check_blas(cublasLtMatmulDescSetAttribute(description.get(), attribute, &value, sizeof value),
+             "cublasLtMatmulDescSetAttribute");
+}
+
+// cuBLAS is column-major, so that our matrices are their transposes to it: it computes outᵀ[n, m] =
+// op(b)ᵀ · op(a)ᵀ, and our b is its A. The epilogue's vector comes with every call.
+struct MatmulPlan {
+  MatmulDescription description;
+  MatrixLayout a, b, out;
+};
+MatmulPlan plan_of(const MatmulProblem& problem);
+
+}  // namespace tandem::runtime::cuda

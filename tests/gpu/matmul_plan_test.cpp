@@ -1,0 +1,133 @@
+// What cuBLASLt is asked for: read back from the descriptions that it is given, which needs no
+// card.
+#include "runtime/kernels/cuda/matmul_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace tandem::runtime::cuda {
+namespace {
+
+template <typename T>
+T attribute(const MatmulPlan& plan, cublasLtMatmulDescAttributes_t name) {
+  T value{};
+  std::size_t written = 0;
+  check_blas(
+      cublasLtMatmulDescGetAttribute(plan.description.get(), name, &value, sizeof value, &written),
+      "cublasLtMatmulDescGetAttribute");
+  EXPECT_EQ(written, sizeof value);
+  return value;
+}
+
+struct Sizes {
+  std::uint64_t rows = 0, columns = 0;
+  bool operator==(const Sizes&) const = default;
+};
+Sizes sizes_of(const MatrixLayout& layout) {
+  Sizes sizes;
+  const auto read = [&](cublasLtMatrixLayoutAttribute_t name, std::uint64_t& value) {
+    std::size_t written = 0;
+    check_blas(cublasLtMatrixLayoutGetAttribute(layout.get(), name, &value, sizeof value, &written),
+               "cublasLtMatrixLayoutGetAttribute");
+  };
+  read(CUBLASLT_MATRIX_LAYOUT_ROWS, sizes.rows);
+  read(CUBLASLT_MATRIX_LAYOUT_COLS, sizes.columns);
+  return sizes;
+}
+
+// y[3, 5] = x[3, 7] · Wᵀ for W [5, 7].
+MatmulProblem forward(DType dtype) {
+  return {.m = 3,
+          .n = 5,
+          .k = 7,
+          .transpose_a = false,
+          .transpose_b = true,
+          .accumulate = false,
+          .epilogue = Epilogue::kNone,
+          .tf32 = false,
+          .in = dtype,
+          .out = dtype,
+          .alignment_a = 128,
+          .alignment_b = 128,
+          .alignment_out = 128};
+}
+
+// dW[5, 7] = dyᵀ · x for dy [3, 5], x [3, 7].
+MatmulProblem weight_gradient(DType dtype) {
+  MatmulProblem p = forward(dtype);
+  p.m = 5, p.n = 7, p.k = 3;
+  p.transpose_a = true, p.transpose_b = false, p.accumulate = true;
+  p.epilogue = Epilogue::kBiasGradient;
+  p.out = DType::kF32;
+  return p;
+}
+
+TEST(MatmulPlan, sees_rows_as_columns) {
+  const MatmulPlan plan = plan_of(forward(DType::kBF16));
+  EXPECT_EQ(sizes_of(plan.a), (Sizes{7, 3}));
+  EXPECT_EQ(sizes_of(plan.b), (Sizes{7, 5}));
+  EXPECT_EQ(sizes_of(plan.out), (Sizes{5, 3}));
+  EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_TRANSA), CUBLAS_OP_T) << "W";
+  EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_TRANSB), CUBLAS_OP_N) << "x";
+}
+
+TEST(MatmulPlan, adds_a_bias_of_the_results_type) {
+  MatmulProblem p = forward(DType::kBF16);
+  EXPECT_EQ(attribute<std::uint32_t>(plan_of(p), CUBLASLT_MATMUL_DESC_EPILOGUE),
+            CUBLASLT_EPILOGUE_DEFAULT);
+  p.epilogue = Epilogue::kBias;
+  for (const auto& [out, type] :
+       {std::pair{DType::kBF16, CUDA_R_16BF}, {DType::kF32, CUDA_R_32F}}) {
+    p.out = out;
+    const MatmulPlan plan = plan_of(p);
+    EXPECT_EQ(attribute<std::uint32_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE),
+              CUBLASLT_EPILOGUE_BIAS);
+    EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE), type);
+  }
+}
+
+// The bias's gradient is as long as the result's columns to cuBLAS, whose B is dy.
+TEST(MatmulPlan, sums_up_dy_beside_the_weights_gradient) {
+  const MatmulPlan plan = plan_of(weight_gradient(DType::kBF16));
+  EXPECT_EQ(sizes_of(plan.a), (Sizes{5, 3})) << "dy";
+  EXPECT_EQ(sizes_of(plan.b), (Sizes{7, 3})) << "x";
+  EXPECT_EQ(sizes_of(plan.out), (Sizes{7, 5}));
+  EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_TRANSB), CUBLAS_OP_T) << "dy";
+  EXPECT_EQ(attribute<std::uint32_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE),
+            CUBLASLT_EPILOGUE_BGRADB);
+  EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE), CUDA_R_32F);
+}
+
+TEST(MatmulPlan, computes_in_tf32_where_that_is_wished_and_the_factors_are_fp32) {
+  const auto compute = [](DType dtype, bool tf32) {
+    MatmulProblem p = forward(dtype);
+    p.tf32 = tf32;
+    return attribute<std::int32_t>(plan_of(p), CUBLASLT_MATMUL_DESC_COMPUTE_TYPE);
+  };
+  EXPECT_EQ(compute(DType::kF32, false), CUBLAS_COMPUTE_32F);
+  EXPECT_EQ(compute(DType::kF32, true), CUBLAS_COMPUTE_32F_FAST_TF32);
+  EXPECT_EQ(compute(DType::kBF16, true), CUBLAS_COMPUTE_32F);
+}
+
+TEST(MatmulPlan, differs_by_all_that_an_algorithm_depends_on) {
+  const MatmulProblem p = forward(DType::kF32);
+  MatmulProblem other = p;
+  EXPECT_EQ(MatmulProblemHash()(other), MatmulProblemHash()(p));
+  other.tf32 = true;
+  EXPECT_NE(other, p);
+  EXPECT_NE(MatmulProblemHash()(other), MatmulProblemHash()(p));
+  other = p;
+  other.epilogue = Epilogue::kBias;
+  EXPECT_NE(MatmulProblemHash()(other), MatmulProblemHash()(p));
+}
+
+TEST(Alignment, is_the_largest_power_of_two_up_to_128) {
+  const auto of = [](std::uintptr_t address) {
+    return alignment_of(reinterpret_cast<const void*>(address));
+  };
+  EXPECT_EQ(of(256), 128u);
+  EXPECT_EQ(of(48), 16u);
+  EXPECT_EQ(of(6), 2u);
+}
+
+}  // namespace
+}  // namespace tandem::runtime::cuda
