@@ -13,7 +13,6 @@
 #include "runtime/device/cuda/stream.h"
 #include "runtime/kernels/cuda/cudnn/attention.h"
 #include "runtime/kernels/cuda/matmul.h"
-#include "runtime/kernels/cuda/matmul_fp8.h"
 #include "runtime/tensor/tensor.h"
 
 namespace tandem::runtime::cuda {
@@ -27,7 +26,6 @@ class Context {
   // Not while calls are recorded, as all that the host has a part in.
   Staging& staging();
   Matmul& matmul() { return matmul_; }
-  Fp8Matmul& fp8_matmul() { return fp8_matmul_; }
   CudnnAttention& cudnn() { return cudnn_; }
   std::recursive_mutex& mutex() { return mutex_; }
 
@@ -78,8 +76,7 @@ class Context {
   PinnedMemory fault_{sizeof(int)};
   std::weak_ptr<PrivatePool> replay_pool_;
   bool recorded_ = false;
-  Matmul matmul_;
-  Fp8Matmul fp8_matmul_{index_};
+  Matmul matmul_{index_};
   CudnnAttention cudnn_{index_};
 };
 

@@ -76,9 +76,7 @@ __global__ void amax_kernel(const T* x, std::int64_t n, unsigned* amax, bool ali
 
 template <typename T>
 void amax(const T* x, std::int64_t n, float* amax, cudaStream_t stream) {
-  const std::int64_t wanted = ceil_div(n, kBlock * kPack);
-  const std::int64_t blocks = wanted < kSumBlocks ? wanted : kSumBlocks;
-  launch(amax_kernel<T>, dim3(static_cast<unsigned>(blocks)), kBlock, 0, stream, x, n,
+  launch(amax_kernel<T>, sum_grid(n, kBlock), kBlock, 0, stream, x, n,
          reinterpret_cast<unsigned*>(amax), aligned16(x));
 }
 

@@ -93,6 +93,8 @@ void column_sum(const T* dy, std::int64_t n, std::int64_t width, float* partial,
 void combine_partials(const float* partial, std::int64_t blocks, std::int64_t stride,
                       std::int64_t width, float* target, bool accumulate, cudaStream_t stream);
 constexpr std::int64_t kSumBlocks = 512;
+// Blocks of `block` threads that go through n elements, a pack at a time: at most kSumBlocks.
+dim3 sum_grid(std::int64_t n, unsigned block);
 // partial: [kSumBlocks].
 template <typename T>
 void sum_of_squares(const T* x, std::int64_t n, double* partial, double* result,

@@ -156,33 +156,24 @@ TEST_P(Fp8, what_is_no_number_is_seen_and_infinity_saturates) {
   }
 }
 
-// Σ_k a[i, k]·b[j, k] of decoded codes and Σ |…|, plus bias and what stood there.
+// Σ_k a[i, k]·b[j, k] of decoded codes, plus bias and what stood there.
 void expect_product(const Tensor& actual, const Fp8Matrix& a, DType format_a, const Fp8Matrix& b,
                     const std::vector<double>& bias, const std::vector<double>& before) {
   const auto x = bytes_of(a.rows), y = bytes_of(b.rows);
-  const auto m = static_cast<std::size_t>(actual.dim(0)),
-             n = static_cast<std::size_t>(actual.dim(1)),
-             k = static_cast<std::size_t>(a.rows.dim(1));
+  const auto n = static_cast<std::size_t>(actual.dim(1)),
+             depth = static_cast<std::size_t>(a.rows.dim(1));
   const double scale = static_cast<double>(number(a.inverse_scale)) * number(b.inverse_scale);
-  std::vector<double> expected, scales;
-  for (std::size_t i = 0; i < m; ++i)
-    for (std::size_t j = 0; j < n; ++j) {
-      double sum = 0, size = 0;
-      for (std::size_t l = 0; l < k; ++l) {
-        const double term =
-            value_of(x[i * k + l], format_a) * value_of(y[j * k + l], DType::kF8E4M3) * scale;
-        sum += term;
-        size += std::abs(term);
-      }
-      for (const double other :
-           {bias.empty() ? 0.0 : bias[j], before.empty() ? 0.0 : before[i * n + j]}) {
-        sum += other;
-        size += std::abs(other);
-      }
-      expected.push_back(sum);
-      scales.push_back(size);
-    }
-  EXPECT_TRUE(close_to_scale("product", actual, expected, scales, tolerance(actual.dtype())));
+  EXPECT_TRUE(close_to_sums(
+      "product", actual, depth,
+      [&](std::size_t i, std::size_t j, std::size_t k) {
+        return value_of(x[i * depth + k], format_a) *
+               value_of(y[j * depth + k], DType::kF8E4M3) * scale;
+      },
+      [&](std::size_t i, std::size_t j) {
+        return std::vector<double>{bias.empty() ? 0.0 : bias[j],
+                                   before.empty() ? 0.0 : before[i * n + j]};
+      },
+      tolerance(actual.dtype())));
 }
 
 TEST_P(Fp8, products_are_those_of_the_numbers_that_codes_stand_for) {
