@@ -126,8 +126,9 @@ StepTime time_in_turn(const Replay& replayed, std::int64_t micro_batches) {
   return time;
 }
 
-// The time of the step where ranks share cores: all that are at work progress alike, at most as fast
-// as alone on a core, which is `ranks_per_core` times the speed that the step was simulated with.
+// The time of the step where ranks share cores: all that are at work progress alike, at most as
+// fast as alone on a core, which is `ranks_per_core` times the speed that the step was simulated
+// with.
 double seconds_on_shared_cores(const parallel::SimulatedStep& step, int stages,
                                double ranks_per_core) {
   std::vector<std::pair<double, int>> changes;  // of the number at work

@@ -19,8 +19,8 @@
 #include <string_view>
 
 #include "runtime/kernels/element_indices.h"
-#include "runtime/quant/fp8.h"
 #include "runtime/kernels/replay.h"
+#include "runtime/quant/fp8.h"
 #include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 

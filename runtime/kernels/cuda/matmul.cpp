@@ -220,8 +220,7 @@ void Matmul::run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accum
                               .alignment_out = kFp8Alignment};
   const Product& product = state_->find(problem);
   set_scales(product.plan, a.inverse_scale.raw(), b.inverse_scale.raw());
-  const void* bias_values =
-      bias.defined() ? state_->rounded_bias<Bf16>(bias, stream) : nullptr;
+  const void* bias_values = bias.defined() ? state_->rounded_bias<Bf16>(bias, stream) : nullptr;
   state_->multiply(problem, product, a.codes.raw(), b.codes.raw(), bias_values, out.raw(), stream);
 }
 

@@ -25,7 +25,7 @@ cudaDataType_t data_type(DType dtype) {
 
 cublasComputeType_t compute_type(const MatmulProblem& problem) {
   return problem.tf32 && problem.a == DType::kF32 ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                   : CUBLAS_COMPUTE_32F;
+                                                  : CUBLAS_COMPUTE_32F;
 }
 
 // The first factor's transpose is cuBLAS's B.
@@ -95,8 +95,7 @@ MatmulPlan plan_of(const MatmulProblem& p) {
     set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.out));
   }
   // Partial sums go to fp32 registers: the other way has 14 bits on Hopper.
-  if (size_of(p.a) == 1)
-    set(plan.description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t{0});
+  if (size_of(p.a) == 1) set(plan.description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t{0});
   plan.a = p.transpose_a ? layout_of(p.a, p.k, p.m) : layout_of(p.a, p.m, p.k);
   plan.b = p.transpose_b ? layout_of(p.b, p.n, p.k) : layout_of(p.b, p.k, p.n);
   plan.out = layout_of(p.out, p.m, p.n);

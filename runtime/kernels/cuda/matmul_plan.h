@@ -25,7 +25,7 @@ struct MatmulProblem {
   std::int64_t m, n, k;
   bool transpose_a, transpose_b, accumulate;
   Epilogue epilogue;
-  bool tf32;       // where the factors are fp32
+  bool tf32;        // where the factors are fp32
   DType a, b, out;  // a and b are alike, or both floats of 8 bits, which have scales (set_scales)
   unsigned alignment_a, alignment_b, alignment_out;
   bool operator==(const MatmulProblem&) const = default;

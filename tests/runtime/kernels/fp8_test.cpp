@@ -166,8 +166,8 @@ void expect_product(const Tensor& actual, const Fp8Matrix& a, DType format_a, co
   EXPECT_TRUE(close_to_sums(
       "product", actual, depth,
       [&](std::size_t i, std::size_t j, std::size_t k) {
-        return value_of(x[i * depth + k], format_a) *
-               value_of(y[j * depth + k], DType::kF8E4M3) * scale;
+        return value_of(x[i * depth + k], format_a) * value_of(y[j * depth + k], DType::kF8E4M3) *
+               scale;
       },
       [&](std::size_t i, std::size_t j) {
         return std::vector<double>{bias.empty() ? 0.0 : bias[j],

@@ -115,11 +115,10 @@ inline testing::AssertionResult close_to_scale(const std::string& name, const Te
 
 // Every element (i, j) is the sum of `addends` and of term(i, j, k) for k < depth, within
 // `bound` of the sum of their magnitudes.
-inline testing::AssertionResult
-close_to_sums(const std::string& name, const Tensor& actual, std::size_t depth,
-              const std::function<double(std::size_t, std::size_t, std::size_t)>& term,
-              const std::function<std::vector<double>(std::size_t, std::size_t)>& addends,
-              double bound) {
+inline testing::AssertionResult close_to_sums(
+    const std::string& name, const Tensor& actual, std::size_t depth,
+    const std::function<double(std::size_t, std::size_t, std::size_t)>& term,
+    const std::function<std::vector<double>(std::size_t, std::size_t)>& addends, double bound) {
   const auto rows = static_cast<std::size_t>(actual.dim(0)),
              columns = static_cast<std::size_t>(actual.dim(1));
   std::vector<double> expected, scales;

@@ -62,9 +62,7 @@ void expect_product(const Tensor& actual, const Tensor& a, const Tensor& weight,
       [&](std::size_t i, std::size_t j, std::size_t k) {
         return x[i * depth + k] * w[transposed ? k * width + j : j * width + k];
       },
-      [&](std::size_t, std::size_t j) {
-        return std::vector<double>{bias.empty() ? 0.0 : bias[j]};
-      },
+      [&](std::size_t, std::size_t j) { return std::vector<double>{bias.empty() ? 0.0 : bias[j]}; },
       tolerance(a.dtype())));
 }
 
