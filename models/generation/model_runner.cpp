@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/autograd/ops/elementwise.h"
+#include "runtime/autograd/ops/linear.h"
 #include "runtime/kernels/backend.h"
 
 namespace tandem::models {
@@ -106,6 +107,7 @@ Tensor ModelRunner::read(std::span<const Sequence> sequences) {
 
 // The same where all but each sequence's last token lies in the cache.
 Tensor ModelRunner::read_on(std::span<const Sequence> sequences) {
+  const runtime::GenerationStep step;
   ModelInput input;
   CacheUse use{.cache = &*cache_, .slots = {}, .positions = {}, .decode = true};
   std::vector<std::int32_t> tokens;

@@ -206,12 +206,17 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
 Tensor gathered_logits(const Tensor& hidden, const VocabShard& vocab, std::int64_t vocab_size) {
   const runtime::TapeScope no_recording(nullptr);
   const std::int64_t n = hidden.dim(0);
-  if (vocab.tp.size() == 1) return chunk_logits(hidden, vocab, 1.0f);
+  if (vocab.tp.size() == 1) {
+    Tensor logits = Tensor::empty({n, vocab.rows}, DType::kF32, hidden.device());
+    backend_of(hidden).few_rows_matmul(hidden, weight_rows(vocab), logits, bias_rows(vocab));
+    return logits;
+  }
   // Every rank sends the same padded width; rows are put together on the host side of the gather.
   const std::int64_t width = vocab.weight->value.dim(0);
   Tensor own = Tensor::empty({n, width}, DType::kF32, hidden.device());
-  backend_of(hidden).matmul(hidden, false, vocab.weight->value, true, own, false,
-                            vocab.bias == nullptr ? Tensor() : vocab.bias->value.view({width}));
+  backend_of(hidden).few_rows_matmul(
+      hidden, vocab.weight->value, own,
+      vocab.bias == nullptr ? Tensor() : vocab.bias->value.view({width}));
   Tensor all = Tensor::empty({vocab.tp.size(), n, width}, DType::kF32, hidden.device());
   vocab.tp.all_gather(own, all, "gather logits").wait();
   Tensor logits = Tensor::empty({n, vocab_size}, DType::kF32, hidden.device());

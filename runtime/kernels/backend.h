@@ -153,6 +153,10 @@ class Backend {
   // fp32. bias (fp32) may be undefined.
   virtual void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                       Tensor& out, bool accumulate = false, const Tensor& bias = {}) = 0;
+  // out[m, n] = x[m, k] · weight[n, k]ᵀ (+ bias[n]), for rows so few that reading the weight is
+  // what takes time. matmul, but for the order of its sums.
+  virtual void few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out,
+                               const Tensor& bias = {});
   // out[m, out_rows] = a[m, in] · weightᵀ (+ bias[out_rows]); with `transposed` out[m, in] = a[m,
   // out_rows] · weight, without bias. The weight's values are those of a's type; they
   // exist in pieces that fit a cache. a and out have one type.

@@ -17,6 +17,11 @@ Backend& backend_of(Device device) {
   std::abort();
 }
 
+void Backend::few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out,
+                              const Tensor& bias) {
+  matmul(x, false, weight, true, out, false, bias);
+}
+
 void Backend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
                                bool accumulate_weight, Tensor& dbias, bool accumulate_bias) {
   matmul(dy, true, x, false, dweight, accumulate_weight);

@@ -1,7 +1,7 @@
 // The same model under every layout trains to the same loss and weights as on one rank: twenty fp32
 // steps of a decoder, an encoder and an encoder-decoder, with and without accumulation and
-// recomputation. Rank 0 trains the single-rank control and tells the
-// others.
+// recomputation; and takes the memory that is planned for it. Rank 0 trains the single-rank control
+// and tells the others.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -181,6 +181,12 @@ double difference(const Weights& actual, const Weights& expected) {
   return std::sqrt(of_difference / square);
 }
 
+// What the same steps take on the meta device, which has sizes and no memory, by a rank alone.
+std::int64_t planned_peak(const LayoutConfig& l, test::TrainingCase setup) {
+  setup.device = {runtime::DeviceType::kMeta, 0};
+  return test::train_tiny(parallel::planned_mesh(l, test::world().rank()), setup).peak_bytes;
+}
+
 void expect_equal_training(const LayoutConfig& l, const test::TrainingCase& setup) {
   const Control& control = control_of(setup.kind, setup.global_batch_size, setup.layers);
   EXPECT_LT(control.trace.losses.back(), 0.95 * control.trace.losses.front())
@@ -195,6 +201,8 @@ void expect_equal_training(const LayoutConfig& l, const test::TrainingCase& setu
   if (test::world().rank() == 0) {
     EXPECT_LE(difference(weights, control.weights), 1e-5) << what;
   }
+  const auto planned = static_cast<double>(planned_peak(l, setup));
+  EXPECT_NEAR(static_cast<double>(trace.peak_bytes), planned, 0.02 * planned) << what;
 }
 
 class Layouts : public testing::TestWithParam<models::ModelKind> {};

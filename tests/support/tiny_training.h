@@ -102,6 +102,7 @@ struct TrainingTrace {
   std::vector<double> losses;
   std::vector<double> grad_norms;
   std::int64_t resident_bytes = 0;  // of parameters, gradients and optimizer, after the last step
+  std::int64_t peak_bytes = 0;      // of all tensors, at any time, from before the model was built
   std::string state;                // what the engine registers of itself
   std::vector<bool> skipped;        // whether each step's gradient overflowed in fp16
 };
@@ -121,6 +122,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
   const std::int64_t before = allocated();
+  runtime::allocator_of(setup.device).reset_peak();
   auto model = config->make(tiny_options(mesh, setup));
   model->parameters().initialize(5);
   train::Engine engine(std::move(model), mesh,
@@ -160,6 +162,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     trace.skipped.push_back(stats.skipped);
   }
   trace.resident_bytes = allocated() - before;
+  trace.peak_bytes = runtime::allocator_of(setup.device).stats().peak_allocated_bytes - before;
   train::StateRegistry registry;
   engine.register_state(registry);
   trace.state = registry.save();

@@ -7,6 +7,8 @@ namespace tandem::runtime {
 
 namespace {
 
+thread_local int generation_steps = 0;
+
 const Shape& shape_of(const Leaf& weight) {
   return weight.quantized != nullptr ? weight.quantized->shape : weight.value.shape();
 }
@@ -30,6 +32,13 @@ void fp8_forward(const Tensor& x, Leaf& weight, const Tensor& bias, Tensor& y, K
 }
 
 }  // namespace
+
+GenerationStep::GenerationStep() {
+  ++generation_steps;
+}
+GenerationStep::~GenerationStep() {
+  --generation_steps;
+}
 
 KeptInput::KeptInput(const Fp8Matrix& codes)
     : codes_(codes.columns), inverse_scale_(codes.inverse_scale) {}
@@ -62,6 +71,8 @@ Tensor linear_forward(const Tensor& x, Leaf& weight, const Leaf* bias, DType out
   }
   if (weight.quantized != nullptr)
     backend_of(x).quantized_matmul(x, *weight.quantized, false, y, bias_value);
+  else if (generation_steps > 0)
+    backend_of(x).few_rows_matmul(x, weight.value, y, bias_value);
   else
     backend_of(x).matmul(x, false, weight.value, true, y, false, bias_value);
   if (kept != nullptr) *kept = KeptInput(x, weight);

@@ -16,6 +16,17 @@ inline Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias = nullptr) {
   return linear(x, weight, bias, x.dtype());
 }
 
+// While one lives, products of this thread are those of a step of generation: of few rows, and not
+// recorded. They may sum in another order than those of whole texts, which training and scoring
+// keep to, so that the same text has the same bits in both.
+class GenerationStep {
+ public:
+  GenerationStep();
+  ~GenerationStep();
+  GenerationStep(const GenerationStep&) = delete;
+  GenerationStep& operator=(const GenerationStep&) = delete;
+};
+
 // ---- its parts, for layers that communicate between them
 
 // What the weight's gradient needs of x: nothing where the weight is frozen.

@@ -99,6 +99,12 @@ void CpuBackend::matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool
   cpu::matmul(a, transpose_a, b, transpose_b, out, accumulate, bias);
 }
 
+void CpuBackend::few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out,
+                                 const Tensor& bias) {
+  check_matmul(x, false, weight, true, out, bias);
+  cpu::few_rows_matmul(x, weight, out, bias);
+}
+
 void CpuBackend::column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) {
   check_column_sum(dy, dbias);
   by_type(dy.dtype(), [&](auto t) {

@@ -23,6 +23,8 @@ class CpuBackend final : public Backend {
 
   void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
               bool accumulate, const Tensor& bias) override;
+  void few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out,
+                       const Tensor& bias) override;
   void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                         Tensor& out, const Tensor& bias) override;
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override;

@@ -130,6 +130,8 @@ struct MixedKernels {
   void (*add_same)(const In* a, const In* b, Count n, Out* out);
   void (*gemm)(const In* a, bool transpose_a, const In* b, bool transpose_b, Rows m, Count n,
                Count k, Out* out, Count out_row, bool accumulate, const float* bias);
+  void (*few_rows)(const In* x, const In* weight, Rows m, Count n, Count k, Out* out,
+                   const float* bias);
   // Of a gradient of type In; compute may be null.
   void (*adamw)(float* master, const In* grad, float* exp_avg, float* exp_avg_sq, Out* compute,
                 Count n, const AdamWTask& task);

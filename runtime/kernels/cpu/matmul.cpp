@@ -190,6 +190,17 @@ void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b
       {a.raw(), b.raw(), out.raw(), pointer<float>(bias)});
 }
 
+void few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out, const Tensor& bias) {
+  const std::int64_t m = out.dim(0), n = out.dim(1), k = x.dim(1);
+  if (m > kFewRows) return matmul(x, false, weight, true, out, false, bias);
+  by_types(x.dtype(), out.dtype(), [&](auto in, auto to) {
+    using In = decltype(in);
+    using Out = decltype(to);
+    mixed<In, Out>().few_rows(pointer<In>(x), pointer<In>(weight), m, n, k, pointer<Out>(out),
+                              pointer<float>(bias));
+  });
+}
+
 void matmul_columns(const Tensor& a, const void* b, bool transpose_b, std::int64_t first,
                     std::int64_t count, Tensor& out, const Tensor& bias) {
   auto* columns = static_cast<char*>(out.raw()) + first * size_of(out.dtype());

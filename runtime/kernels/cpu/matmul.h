@@ -9,6 +9,11 @@ namespace tandem::runtime::cpu {
 void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
             bool accumulate, const Tensor& bias);
 
+// As Backend::few_rows_matmul: the kernel in isa/few_rows.cpp up to kFewRows rows, matmul beyond.
+// Beyond, arranging the weight for many rows pays, as measured.
+constexpr std::int64_t kFewRows = 16;
+void few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out, const Tensor& bias);
+
 // The columns [first, first + count) of out[m, n] = a[m, k] · op(b)[k, count] (+ bias[n]); b is of
 // a's type, [k, count] or, when transposed, [count, k].
 void matmul_columns(const Tensor& a, const void* b, bool transpose_b, std::int64_t first,

@@ -99,6 +99,18 @@ TEST_P(Matmul, every_transposition_type_and_size) {
           }
 }
 
+// To a product, what is added to each of its rows.
+void add_bias(Product& product, const Tensor& bias, DType to) {
+  const std::vector<double> values = doubles(bias);
+  for (std::size_t i = 0; i < product.values.size(); ++i) {
+    const double value = values[i % values.size()];
+    product.values[i] += value;
+    product.magnitudes[i] += 4;
+    // Some libraries add a bias in the type of the result.
+    if (to != DType::kF32) product.magnitudes[i] += 0x1.0p-9 / 1e-6 * std::abs(value);
+  }
+}
+
 TEST_P(Matmul, accumulates_and_adds_a_bias_per_column) {
   for (const DType in : kComputeTypes)
     for (const DType to : kComputeTypes)
@@ -113,18 +125,35 @@ TEST_P(Matmul, accumulates_and_adds_a_bias_per_column) {
                        bias = with_bias ? random_tensor({s.n}, "bias") : Tensor();
           Tensor out = random_tensor({s.m, s.n}, "out", to);
           Product expected = product_of(a, false, b, true, s);
-          const std::vector<double> before = doubles(out),
-                                    added = with_bias ? doubles(bias) : std::vector<double>();
+          const std::vector<double> before = doubles(out);
           for (std::size_t i = 0; i < before.size(); ++i) {
             if (accumulate) expected.values[i] += before[i];
-            if (with_bias) expected.values[i] += added[i % static_cast<std::size_t>(s.n)];
             expected.magnitudes[i] += 4;
-            // Some libraries add a bias in the type of the result.
-            if (with_bias && to != DType::kF32)
-              expected.magnitudes[i] +=
-                  0x1.0p-9 / 1e-6 * std::abs(added[i % static_cast<std::size_t>(s.n)]);
           }
+          if (with_bias) add_bias(expected, bias, to);
           kernels().matmul(a, false, b, true, out, accumulate, bias);
+          expect_product(out, expected, rounding_of(to));
+        }
+}
+
+TEST_P(Matmul, few_rows) {
+  for (const DType in : kComputeTypes)
+    for (const DType to : kComputeTypes)
+      for (const bool with_bias : {false, true})
+        for (const Sizes& s : {Sizes{1, 1, 1}, Sizes{1, 33, 64}, Sizes{2, 17, 31}, Sizes{3, 5, 97},
+                               Sizes{4, 16, 16}, Sizes{5, 50, 0}, Sizes{8, 18, 33},
+                               Sizes{13, 64, 48}, Sizes{16, 300, 130}, Sizes{65, 9, 20}}) {
+          if (!may_mix(in, to)) continue;
+          SCOPED_TRACE(fmt::format("{} {} {} {} → {} bias {}", s.m, s.n, s.k, name_of(in),
+                                   name_of(to), with_bias));
+          const Tensor x = random_tensor({s.m, s.k}, "x", in),
+                       weight = random_tensor({s.n, s.k}, "weight", in),
+                       bias = with_bias ? random_tensor({s.n}, "bias") : Tensor();
+          Tensor out = Tensor::empty({s.m, s.n}, to);
+          kernels().fill(out, NAN);
+          Product expected = product_of(x, false, weight, true, s);
+          if (with_bias) add_bias(expected, bias, to);
+          kernels().few_rows_matmul(x, weight, out, bias);
           expect_product(out, expected, rounding_of(to));
         }
 }

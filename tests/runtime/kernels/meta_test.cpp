@@ -92,6 +92,11 @@ const std::map<std::string, Call>& calls() {
          Tensor x = a({3, 4}), y = a({5, 4}), out = a({3, 5}), bias = a({5});
          b.matmul(x, false, y, true, out, false, bias);
        }},
+      {"few_rows_matmul",
+       [](Backend& b, Arguments& a) {
+         Tensor x = a({3, 4}), weight = a({5, 4}), out = a({3, 5}), bias = a({5});
+         b.few_rows_matmul(x, weight, out, bias);
+       }},
       {"matmul_transposed",
        [](Backend& b, Arguments& a) {
          Tensor x = a({4, 3}), y = a({4, 5}), out = a({3, 5});
@@ -299,6 +304,7 @@ bool allowed(const std::string& name, int argument, Change change) {
       {"embedding_backward", 1, Change::kType},
       {"scatter_add_rows", 0, Change::kType},
       {"matmul", 2, Change::kType},
+      {"few_rows_matmul", 2, Change::kType},
       {"matmul_transposed", 2, Change::kType},
       {"linear_gradients", 2, Change::kType},
       {"column_sum", 0, Change::kType},

@@ -40,5 +40,6 @@ void fill_optimizer(KernelTable& table);
 void fill_quantized(KernelTable& table);
 void fill_columns(KernelTable& table);
 void fill_gemm(KernelTable& table);
+void fill_few_rows(KernelTable& table);
 
 }  // namespace tandem::runtime::cpu::TANDEM_ISA

@@ -19,6 +19,7 @@ KernelTable make_table() {
   fill_quantized(table);
   fill_columns(table);
   fill_gemm(table);
+  fill_few_rows(table);
   return table;
 }
 
