@@ -187,6 +187,13 @@ std::int64_t planned_peak(const LayoutConfig& l, test::TrainingCase setup) {
   return test::train_tiny(parallel::planned_mesh(l, test::world().rank()), setup).peak_bytes;
 }
 
+// Of the rank that needs most: a transfer may be done sooner than planned, then its tensors are
+// gone.
+double most(std::int64_t bytes) {
+  return test::world().all_reduce_scalar(static_cast<double>(bytes), parallel::ReduceOp::kMax,
+                                         "peak");
+}
+
 void expect_equal_training(const LayoutConfig& l, const test::TrainingCase& setup) {
   const Control& control = control_of(setup.kind, setup.global_batch_size, setup.layers);
   EXPECT_LT(control.trace.losses.back(), 0.95 * control.trace.losses.front())
@@ -201,8 +208,8 @@ void expect_equal_training(const LayoutConfig& l, const test::TrainingCase& setu
   if (test::world().rank() == 0) {
     EXPECT_LE(difference(weights, control.weights), 1e-5) << what;
   }
-  const auto planned = static_cast<double>(planned_peak(l, setup));
-  EXPECT_NEAR(static_cast<double>(trace.peak_bytes), planned, 0.02 * planned) << what;
+  const double planned = most(planned_peak(l, setup));
+  EXPECT_NEAR(most(trace.peak_bytes), planned, 0.02 * planned) << what;
 }
 
 class Layouts : public testing::TestWithParam<models::ModelKind> {};

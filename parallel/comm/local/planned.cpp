@@ -1,5 +1,8 @@
 #include "parallel/comm/planned.h"
 
+#include <utility>
+#include <vector>
+
 namespace tandem::parallel {
 
 using runtime::Tensor;
@@ -8,19 +11,22 @@ namespace {
 
 thread_local TransferObserver* current_observer = nullptr;
 
+// Holds its tensors until somebody waits for it: where others compute meanwhile, the real one may.
 class PlannedWork final : public Work::Impl {
  public:
-  PlannedWork(TransferObserver& observer, std::int64_t transfer)
-      : observer_(observer), transfer_(transfer) {}
+  PlannedWork(std::vector<Tensor> tensors, TransferObserver* observer, std::int64_t transfer)
+      : tensors_(std::move(tensors)), observer_(observer), transfer_(transfer) {}
   bool test() override { return true; }
   // What was started before may be waited for after the observer has gone.
   void wait() override {
-    if (current_observer == &observer_) observer_.on_wait(transfer_);
+    if (observer_ != nullptr && current_observer == observer_) observer_->on_wait(transfer_);
+    tensors_.clear();
   }
   bool hopeless() const override { return false; }
 
  private:
-  TransferObserver& observer_;
+  std::vector<Tensor> tensors_;
+  TransferObserver* observer_;
   std::int64_t transfer_;
 };
 
@@ -38,10 +44,10 @@ class PlannedCommunicator : public Communicator {
   }
   Work reduce_scatter(const Tensor& input, Tensor& output, ReduceOp op,
                       std::string_view name) override {
-    return start(OperationKind::kReduceScatter, input, name);
+    return start(OperationKind::kReduceScatter, input, name, {output});
   }
   Work all_gather(const Tensor& input, Tensor& output, std::string_view name) override {
-    return start(OperationKind::kAllGather, output, name);
+    return start(OperationKind::kAllGather, output, name, {input});
   }
   Work broadcast(Tensor& tensor, int root, std::string_view name) override {
     return start(OperationKind::kBroadcast, tensor, name);
@@ -59,12 +65,16 @@ class PlannedCommunicator : public Communicator {
   bool on_paper() const override { return true; }
 
  private:
-  Work start(OperationKind kind, const Tensor& tensor, std::string_view name) const {
-    if (!tensor.is_meta()) refuse(name);
-    if (current_observer == nullptr) return {};
+  // `counted`: the whole of what moves, which the others are parts of.
+  Work start(OperationKind kind, const Tensor& counted, std::string_view name,
+             std::vector<Tensor> others = {}) const {
+    if (!counted.is_meta()) refuse(name);
     const std::int64_t transfer =
-        current_observer->on_start({kind, tensor.bytes(), size_, stride_, name_});
-    return Work(std::make_unique<PlannedWork>(*current_observer, transfer));
+        current_observer == nullptr
+            ? 0
+            : current_observer->on_start({kind, counted.bytes(), size_, stride_, name_});
+    others.push_back(counted);
+    return Work(std::make_unique<PlannedWork>(std::move(others), current_observer, transfer));
   }
 
   [[noreturn]] void refuse(std::string_view name) const {
