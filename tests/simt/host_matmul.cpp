@@ -12,9 +12,10 @@ Matmul::Matmul() = default;
 Matmul::~Matmul() = default;
 
 void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
-                 bool accumulate, const Tensor& bias, cudaStream_t) {
+                 bool accumulate, const Tensor& bias, cudaStream_t stream) {
   simt::enqueue(
-      [=]() mutable { cpu::matmul(a, transpose_a, b, transpose_b, out, accumulate, bias); });
+      [=]() mutable { cpu::matmul(a, transpose_a, b, transpose_b, out, accumulate, bias); },
+      stream);
 }
 
 // Not for every size, as cuBLASLt.
@@ -22,7 +23,7 @@ bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& d
                                     bool accumulate, float* dbias, cudaStream_t stream) {
   if (dy.dim(1) % 2 != 0) return false;
   run(dy, true, x, false, dweight, accumulate, {}, stream);
-  simt::enqueue([=] {
+  const auto sum_up = [=] {
     by_type_with<BFloat16, Float16>(dy.dtype(), [&](auto t) {
       const auto* values = static_cast<const decltype(t)*>(dy.raw());
       const std::int64_t width = dy.dim(1);
@@ -33,7 +34,8 @@ bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& d
         dbias[j] = static_cast<float>(sum);
       }
     });
-  });
+  };
+  simt::enqueue(sum_up, stream);
   return true;
 }
 

@@ -108,15 +108,40 @@ class NcclTransport : public DeviceTransport {
                  [&] { group_->broadcast(tensor.raw(), tensor.bytes(), root); });
   }
 
-  // By way of the host: NCCL's messages of one communicator run in the order of the calls, so two
-  // ranks that both send first would wait for each other.
+  // NCCL's messages of one communicator run in the order of the calls, so two ranks that both send
+  // first would wait for each other. Hence neighbours on a ring have a communicator for their one
+  // direction, and other messages go by way of the host.
   Work send(const Tensor& tensor, int peer, std::string_view name) override {
-    group_->check();
-    return staged_.send(tensor, peer, name);
+    check();
+    if (ring_.to == nullptr || peer != neighbour(ring_.step))
+      return staged_.send(tensor, peer, name);
+    const NcclMessage message{tensor.raw(), tensor.bytes(), 1 - ring_.to->rank()};
+    return start(ring_.to, OperationKind::kSend, name, {tensor}, [&] {
+      ring_.to->exchange({&message, 1}, {});
+    });
   }
   Work recv(Tensor& tensor, int peer, std::string_view name) override {
-    group_->check();
-    return staged_.recv(tensor, peer, name);
+    check();
+    if (ring_.from == nullptr || peer != neighbour(-ring_.step))
+      return staged_.recv(tensor, peer, name);
+    const NcclMessage message{tensor.raw(), tensor.bytes(), 1 - ring_.from->rank()};
+    return start(ring_.from, OperationKind::kRecv, name, {tensor}, [&] {
+      ring_.from->exchange({}, {&message, 1});
+    });
+  }
+
+  // All ranks take part in making each pair.
+  void connect_ring(const Group& host, int step) override {
+    if (ring_.to != nullptr && ring_.step == step) return;
+    ring_ = {.step = step, .to = nullptr, .from = nullptr};
+    for (int sender = 0; sender < ranks(); ++sender) {
+      const int receiver = (sender + step + ranks()) % ranks();
+      const Group pair = host.split(rank() == sender || rank() == receiver ? 0 : -1,
+                                    fmt::format("{}: {} to {}", host.name(), sender, receiver));
+      if (pair.size() == 0) continue;
+      (rank() == sender ? ring_.to : ring_.from) = std::make_shared<NcclGroup>(
+          pair, group_->card(), group_->world_rank(), group_->deadline());
+    }
   }
 
   std::unique_ptr<DeviceTransport> for_group(const Group& host) override {
@@ -124,20 +149,38 @@ class NcclTransport : public DeviceTransport {
         host, std::make_shared<NcclGroup>(host, group_->card(), group_->world_rank(),
                                           group_->deadline()));
   }
-  void set_deadline(std::chrono::milliseconds deadline) override { group_->set_deadline(deadline); }
-  void check() const override { group_->check(); }
+  void set_deadline(std::chrono::milliseconds deadline) override {
+    for (const auto& group : {group_, ring_.to, ring_.from})
+      if (group != nullptr) group->set_deadline(deadline);
+  }
+  void check() const override {
+    for (const auto& group : {group_, ring_.to, ring_.from})
+      if (group != nullptr) group->check();
+  }
 
  private:
+  // Two ranks each: this one sends through the one and receives through the other.
+  struct Ring {
+    int step = 0;
+    std::shared_ptr<NcclGroup> to, from;
+  };
+
   int rank() const { return group_->rank(); }
   int ranks() const { return group_->size(); }
   // From the next rank on, so that not all send to the same one first.
   int peer(int i) const { return (rank() + i) % ranks(); }
+  int neighbour(int step) const { return (rank() + step + ranks()) % ranks(); }
 
   Work start(OperationKind kind, std::string_view name, std::vector<Tensor> tensors,
              const std::function<void()>& issue) {
+    return start(group_, kind, name, std::move(tensors), issue);
+  }
+  static Work start(const std::shared_ptr<NcclGroup>& group, OperationKind kind,
+                    std::string_view name, std::vector<Tensor> tensors,
+                    const std::function<void()>& issue) {
     if (tensors.front().bytes() == 0) return {};
     return Work(
-        std::make_unique<NcclWork>(group_, group_->start(kind, name, std::move(tensors), issue)));
+        std::make_unique<NcclWork>(group, group->start(kind, name, std::move(tensors), issue)));
   }
 
   void reduce_everything(Tensor& tensor, const Reduction& reduction) {
@@ -203,6 +246,7 @@ class NcclTransport : public DeviceTransport {
   }
 
   std::shared_ptr<NcclGroup> group_;
+  Ring ring_;
   StagedTransport staged_;
 };
 
