@@ -21,7 +21,7 @@ mkdir -p bench/results
 stamp=$(date +%Y%m%d-%H%M%S)
 lines=bench/results/$stamp.jsonl
 : >"$lines"
-jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ {print $NF; exit}')
+jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ && !found++ { print $NF }')
 
 # record ROW SIDE COMMAND…: the last line of JSON that the command prints, with the row's name.
 record() {

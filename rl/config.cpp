@@ -91,6 +91,7 @@ void visit_updates(FieldVisitor& v, PpoConfig& c) {
 void visit_run(FieldVisitor& v, PpoConfig& c) {
   train::visit_precision(v, c.precision);
   v.nested({"loss_scale", "with precision: fp16, so that small gradients survive"}, c.loss_scale);
+  v.nested({"fp8", "of roles that are trained in fp8, how numbers are scaled into 8 bits"}, c.fp8);
   train::visit_activations(v, c.activations);
   v.field({"log_every", "between two lines of metrics.jsonl", "rounds"}, c.log_every);
   v.field({"eval_every", "between evaluations on held-out prompts; 0 evaluates at the end only",
@@ -179,6 +180,7 @@ void check(const PpoConfig& c, const Complain& complain) {
                        complain);
   check(c.schedule, within("schedule", complain));
   check(c.loss_scale, within("loss_scale", complain));
+  check(c.fp8, within("fp8", complain));
   require_positive(static_cast<double>(c.log_every), "log_every", complain);
   require_not_negative(static_cast<double>(c.eval_every), "eval_every", complain);
   require_not_negative(static_cast<double>(c.save_every), "save_every", complain);

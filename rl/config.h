@@ -60,8 +60,9 @@ struct PpoConfig {
   train::OptimizerConfig critic_optimizer{.learning_rate = 1e-5, .eps = 1e-5};
   train::ScheduleConfig schedule{.kind = runtime::ScheduleKind::kLinear};
   // The run.
-  runtime::DType precision = runtime::DType::kBF16;
+  runtime::Precision precision = runtime::Precision::kBf16;
   train::LossScaleConfig loss_scale;
+  train::Fp8Config fp8;
   models::ActivationMemory activations;
   std::int64_t log_every = 1;
   std::int64_t eval_every = 0;

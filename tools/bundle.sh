@@ -50,11 +50,12 @@ copy_libraries() { # copy_libraries FOLDER PROGRAM…
 }
 
 # path_of LIBRARY [VARIABLE]: where the loader finds it, or what the variable names; nothing where it is not here.
+# awk reads to the end: a list that nobody reads ends ldconfig, and with it, under pipefail, this script.
 path_of() {
   if [[ -n ${2:-} && -n ${!2:-} ]]; then
     echo "${!2}"
   else
-    ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }'
+    ldconfig -p | awk -v name="$1" '$1 == name && !found++ { print $NF }'
   fi
 }
 

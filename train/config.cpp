@@ -45,6 +45,16 @@ void LossScaleConfig::visit_fields(FieldVisitor& v) {
   v.field({"backoff_factor", "what an overflow multiplies the scale by"}, backoff_factor);
 }
 
+void Fp8Config::visit_fields(FieldVisitor& v) {
+  v.choice({"scaling",
+            "what puts a matrix into the range of 8 bits: delayed, the largest magnitudes of the "
+            "last updates; current, its own, for one more pass over it"},
+           scaling, {"delayed", "current"});
+  v.field({"amax_history_len", "updates that delayed scaling looks back on", "updates"},
+          amax_history_len);
+  v.field({"margin", "powers of 2 that delayed scaling leaves above what it saw"}, margin);
+}
+
 void ScheduleConfig::visit_fields(FieldVisitor& v) {
   v.choice({"kind", "shape of the learning rate after warm-up"}, kind,
            {"constant", "linear", "cosine"});
@@ -79,6 +89,7 @@ void TrainConfig::visit_fields(FieldVisitor& v) {
   v.nested({"schedule", "the learning rate over the steps"}, schedule);
   visit_precision(v, precision);
   v.nested({"loss_scale", "with precision: fp16, so that small gradients survive"}, loss_scale);
+  v.nested({"fp8", "with precision: fp8, how numbers are scaled into 8 bits"}, fp8);
   visit_activations(v, activations);
   v.choice({"reproducible",
             "what gives equal bits: run, the same run started again; layout, also one with another "
@@ -163,11 +174,12 @@ void visit_activations(FieldVisitor& v, models::ActivationMemory& activations) {
           activations.offload);
 }
 
-void visit_precision(FieldVisitor& v, runtime::DType& precision) {
+void visit_precision(FieldVisitor& v, runtime::Precision& precision) {
   v.choice(
       {"precision",
        "numbers of forward and backward; the optimizer updates fp32 weights beside them, from fp32 "
-       "gradients; default: the recipe's"},
+       "gradients; fp8: bf16, but the products of the blocks' linear layers take 8 bits; default: "
+       "the recipe's"},
       precision, kPrecisions);
 }
 
@@ -188,13 +200,13 @@ void check(const OptimizerConfig& c, const Complain& complain) {
   require_not_negative(c.clip_grad_norm, "clip_grad_norm", complain);
 }
 
-void check_master_weights(const OptimizerConfig& c, std::string_view key, runtime::DType precision,
-                          const Complain& complain) {
-  if (!c.master_weights && precision != runtime::DType::kBF16)
+void check_master_weights(const OptimizerConfig& c, std::string_view key,
+                          runtime::Precision precision, const Complain& complain) {
+  if (!c.master_weights && precision != runtime::Precision::kBf16)
     complain(key,
              fmt::format("false leaves weights in bf16 alone, and needs precision: bf16 (it is "
                          "{})",
-                         runtime::name_of(precision)));
+                         name_of(precision)));
 }
 
 void check(const LossScaleConfig& c, const Complain& complain) {
@@ -204,6 +216,11 @@ void check(const LossScaleConfig& c, const Complain& complain) {
     complain("growth_factor", fmt::format("must be at least 1, got {}", c.growth_factor));
   if (c.backoff_factor <= 0 || c.backoff_factor >= 1)
     complain("backoff_factor", fmt::format("must be in (0, 1), got {}", c.backoff_factor));
+}
+
+void check(const Fp8Config& c, const Complain& complain) {
+  require_positive(static_cast<double>(c.amax_history_len), "amax_history_len", complain);
+  require_within(static_cast<double>(c.margin), 0, 32, "margin", complain);
 }
 
 void check(const ScheduleConfig& c, const Complain& complain) {
@@ -231,6 +248,7 @@ void check(const TrainConfig& c, const Complain& complain) {
   check_master_weights(c.optimizer, "optimizer.master_weights", c.precision, complain);
   check(c.schedule, within("schedule", complain));
   check(c.loss_scale, within("loss_scale", complain));
+  check(c.fp8, within("fp8", complain));
   if (c.steps > 0 && c.schedule.warmup_steps > c.steps)
     complain("schedule.warmup_steps",
              fmt::format("{} is more than the stage's {} steps", c.schedule.warmup_steps, c.steps));

@@ -14,6 +14,7 @@
 #include "models/model.h"
 #include "runtime/base/dtype.h"
 #include "runtime/base/fields.h"
+#include "runtime/nn/parameter.h"
 #include "runtime/optim/loss_scaler.h"
 #include "runtime/optim/schedule.h"
 
@@ -43,13 +44,19 @@ struct OptimizerConfig {
 void check(const OptimizerConfig& config, const Complain& complain);
 // `key` is that of master_weights.
 void check_master_weights(const OptimizerConfig& config, std::string_view key,
-                          runtime::DType precision, const Complain& complain);
+                          runtime::Precision precision, const Complain& complain);
 
 // Of training in fp16.
 struct LossScaleConfig : runtime::LossScaleOptions {
   void visit_fields(runtime::FieldVisitor& v);
 };
 void check(const LossScaleConfig& config, const Complain& complain);
+
+// Of training in fp8.
+struct Fp8Config : runtime::Fp8Options {
+  void visit_fields(runtime::FieldVisitor& v);
+};
+void check(const Fp8Config& config, const Complain& complain);
 
 struct ScheduleConfig {
   runtime::ScheduleKind kind = runtime::ScheduleKind::kCosine;
@@ -84,8 +91,9 @@ struct TrainConfig {
   std::int64_t sequence_length = 512;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
-  runtime::DType precision = runtime::DType::kBF16;
+  runtime::Precision precision = runtime::Precision::kBf16;
   LossScaleConfig loss_scale;
+  Fp8Config fp8;
   models::ActivationMemory activations;
   Reproducible reproducible = Reproducible::kRun;
   std::int64_t log_every = 1;
@@ -152,9 +160,12 @@ void check(const ContrastiveConfig& config, const Complain& complain);
 void visit_activations(runtime::FieldVisitor& v, models::ActivationMemory& activations);
 
 // The key `precision`, for structs that do not hold a TrainConfig.
-void visit_precision(runtime::FieldVisitor& v, runtime::DType& precision);
-// Its names, in the order of runtime::DType.
-inline constexpr std::array<std::string_view, 3> kPrecisions{"fp32", "bf16", "fp16"};
+void visit_precision(runtime::FieldVisitor& v, runtime::Precision& precision);
+// Its names, in the order of runtime::Precision.
+inline constexpr std::array<std::string_view, 4> kPrecisions{"fp32", "bf16", "fp16", "fp8"};
+inline std::string_view name_of(runtime::Precision precision) {
+  return kPrecisions.at(static_cast<std::size_t>(precision));
+}
 // What is wrong with the keys of a section, under their full names.
 Complain within(const char* section, const Complain& complain);
 

@@ -47,6 +47,9 @@ Engine::Engine(std::unique_ptr<models::Model> model, parallel::Mesh mesh,
       optimizer_(spans_of(model_->trained_parameters()), optimizer) {
   if (model_->trained_parameters().compute_dtype() == runtime::DType::kF16)
     scaler_.emplace(options.loss_scale);
+  if (const auto& fp8 = model_->parameters().fp8();
+      fp8 && fp8->scaling == runtime::Fp8Scaling::kDelayed)
+    fp8_scales_.emplace(model_->parameters(), mesh_, *fp8);
   if (options.reproducible == Reproducible::kLayout)
     tree_.emplace(model_->trained_parameters(), mesh_.replicas);
   else
@@ -76,6 +79,7 @@ StepStats Engine::step(std::int64_t micro_batches,
       clip_grad_norm > 0 ? std::min(1.0, clip_grad_norm / (stats.grad_norm + 1e-6)) : 1.0;
   optimizer_.step(learning_rate, scale / loss_scale);
   model_->trained_parameters().gather_values();
+  if (fp8_scales_) fp8_scales_->update();
   return stats;
 }
 
@@ -143,10 +147,14 @@ bool Engine::overflowed(double grad_norm) {
 }
 
 void Engine::register_state(StateRegistry& state) {
-  if (!scaler_) return;
-  state.add(
-      "loss_scale", [this] { return scaler_->state(); },
-      [this](std::string_view text) { scaler_->load_state(text); });
+  if (scaler_)
+    state.add(
+        "loss_scale", [this] { return scaler_->state(); },
+        [this](std::string_view text) { scaler_->load_state(text); });
+  if (fp8_scales_)
+    state.add(
+        "fp8_scales", [this] { return fp8_scales_->state(); },
+        [this](std::string_view text) { fp8_scales_->load_state(text); });
 }
 
 double Engine::global_grad_norm() {

@@ -15,6 +15,7 @@
 #include "runtime/optim/adamw.h"
 #include "runtime/optim/loss_scaler.h"
 #include "train/config.h"
+#include "train/fp8_scales.h"
 #include "train/state.h"
 
 namespace tandem::train {
@@ -73,6 +74,7 @@ class Engine {
   parallel::SharedParameters shared_;
   runtime::AdamW optimizer_;
   std::optional<runtime::LossScaler> scaler_;
+  std::optional<Fp8Scales> fp8_scales_;  // of a model with products under delayed scaling
 };
 
 }  // namespace tandem::train

@@ -29,8 +29,8 @@ std::size_t label_id(const ordered_json& value, const LabelScheme& scheme, std::
     return static_cast<std::size_t>(id);
   }
   if (!value.is_string())
-    throw_bad_record("{}: label {} is neither a label's name nor its number; correct the line", place,
-                value.dump());
+    throw_bad_record("{}: label {} is neither a label's name nor its number; correct the line",
+                     place, value.dump());
   const auto found = std::ranges::find(scheme.names, value.get_ref<const std::string&>());
   if (found == scheme.names.end())
     throw_bad_record(
@@ -40,17 +40,18 @@ std::size_t label_id(const ordered_json& value, const LabelScheme& scheme, std::
   return static_cast<std::size_t>(found - scheme.names.begin());
 }
 
-std::vector<float> numbers(const ordered_json& value, const LabelScheme& scheme, std::string_view place) {
+std::vector<float> numbers(const ordered_json& value, const LabelScheme& scheme,
+                           std::string_view place) {
   std::vector<float> result;
   for (const ordered_json& item : value.is_array() ? value : ordered_json::array({value})) {
     if (!item.is_number())
-      throw_bad_record("{}: label {} is no number, which regression learns; correct the line", place,
-                  item.dump());
+      throw_bad_record("{}: label {} is no number, which regression learns; correct the line",
+                       place, item.dump());
     result.push_back(item.get<float>());
   }
   if (result.size() != scheme.names.size())
-    throw_bad_record("{}: {} numbers for {} labels; correct the line, or the stage's 'labels'", place,
-                result.size(), scheme.names.size());
+    throw_bad_record("{}: {} numbers for {} labels; correct the line, or the stage's 'labels'",
+                     place, result.size(), scheme.names.size());
   return result;
 }
 
@@ -60,8 +61,9 @@ std::vector<float> LabelScheme::parse(const ordered_json& value, std::string_vie
   if (kind == LabelKind::kNumbers) return numbers(value, *this, place);
   if (kind == LabelKind::kOne) return {static_cast<float>(label_id(value, *this, place))};
   if (!value.is_array())
-    throw_bad_record("{}: label {} is no list, which texts with any number of labels need; write [{}]",
-                place, value.dump(), value.dump());
+    throw_bad_record(
+        "{}: label {} is no list, which texts with any number of labels need; write [{}]", place,
+        value.dump(), value.dump());
   std::vector<float> result(names.size(), 0.0f);
   for (const ordered_json& item : value) result[label_id(item, *this, place)] = 1.0f;
   return result;

@@ -19,7 +19,7 @@ void execute(const ExportCommand& command, const parallel::Group& world) {
   const auto tokenizer = data::Tokenizer::load(folder);
   const parallel::Mesh mesh = parallel::make_mesh({.tensor_parallel = world.size()}, world);
   const auto model =
-      load_model(folder, frozen_options(runtime::DType::kF32, mesh, head_in(folder)));
+      load_model(folder, frozen_options({runtime::DType::kF32}, mesh, head_in(folder)));
   const auto embedding = models::read_embedding_config(folder);
   train::save_model_directory(*model, mesh, &tokenizer, command.output, command.dtype,
                               embedding ? models::embedding_files(*embedding, model->hidden_size())

@@ -37,7 +37,7 @@ std::unique_ptr<models::Model> load(const GenerateCommand& command, const fs::pa
   const parallel::Mesh mesh =
       parallel::make_mesh({.tensor_parallel = world.size()}, parallel::device_group(world, device));
   models::BuildOptions options =
-      frozen_options(command.precision, mesh, models::Head::kLanguageModel);
+      frozen_options({command.precision}, mesh, models::Head::kLanguageModel);
   options.device = device;
   return load_model(folder, options);
 }

@@ -18,7 +18,7 @@ struct Knobs {
   std::int64_t most_zero_stage = 2;
   std::int64_t* micro_batch_size = nullptr;
   models::Recompute* recompute = nullptr;
-  runtime::DType* precision = nullptr;
+  runtime::Precision* precision = nullptr;
 };
 
 template <typename Config>
@@ -66,9 +66,9 @@ std::vector<std::vector<Change>> changes_for(const Knobs& knobs) {
   if (*knobs.recompute != models::Recompute::kFull)
     groups[4].push_back({knobs.train_key + "recompute=full",
                          [](Knobs& k) { *k.recompute = models::Recompute::kFull; }});
-  if (knobs.precision != nullptr && *knobs.precision == runtime::DType::kF32)
+  if (knobs.precision != nullptr && *knobs.precision == runtime::Precision::kFp32)
     groups[5].push_back({knobs.train_key + "precision=bf16",
-                         [](Knobs& k) { *k.precision = runtime::DType::kBF16; }});
+                         [](Knobs& k) { *k.precision = runtime::Precision::kBf16; }});
   return groups;
 }
 

@@ -38,10 +38,12 @@ const std::vector<DeviceModel>& known_devices() {
                           .ranks_per_node = 8,
                           .node_us = 10,
                           .network_us = 20};
-    const auto with = [&gpu](const char* name, double bf16, double fp32, double memory_gb,
-                             double memory_gb_per_s, double node, double network) {
+    const auto with = [&gpu](const char* name, double fp8, double bf16, double fp32,
+                             double memory_gb, double memory_gb_per_s, double node,
+                             double network) {
       DeviceModel device = gpu;
       device.name = name;
+      device.fp8_tflops = fp8;
       device.bf16_tflops = bf16;
       device.fp32_tflops = device.elementwise_tflops = fp32;
       device.bf16_attention_tflops = kAttentionEfficiency * bf16;
@@ -52,10 +54,11 @@ const std::vector<DeviceModel>& known_devices() {
       device.network_gb_per_s = network;
       return device;
     };
-    return std::vector<DeviceModel>{
-        with("a100", 312, 19.5, 80, 2039, 300, 25), with("b200", 2250, 75, 180, 7700, 900, 50),
-        with("h100", 989, 67, 80, 3350, 450, 50), with("h200", 989, 67, 141, 4800, 450, 50),
-        with("l40s", 362, 91.6, 48, 864, 32, 25)};
+    return std::vector<DeviceModel>{with("a100", 0, 312, 19.5, 80, 2039, 300, 25),
+                                    with("b200", 4500, 2250, 75, 180, 7700, 900, 50),
+                                    with("h100", 1979, 989, 67, 80, 3350, 450, 50),
+                                    with("h200", 1979, 989, 67, 141, 4800, 450, 50),
+                                    with("l40s", 733, 362, 91.6, 48, 864, 32, 25)};
   }();
   return devices;
 }
@@ -68,8 +71,8 @@ double ranks_on_a_node(const Transfer& transfer, std::int64_t ranks_per_node) {
 
 // Times are quotients of these numbers; only overheads and latencies may be nothing.
 void check_device(const DeviceModel& device, const Origins& origins) {
-  constexpr std::array<std::string_view, 4> kMayBeZero = {"kernel_us", "node_us", "network_us",
-                                                          "memory_gb"};
+  constexpr std::array<std::string_view, 5> kMayBeZero = {"kernel_us", "node_us", "network_us",
+                                                          "memory_gb", "fp8_tflops"};
   for (const FieldRow& row : list_fields(device)) {
     if (row.type != "number" && row.type != "integer") continue;
     const double value = std::stod(row.value);
@@ -83,6 +86,7 @@ void check_device(const DeviceModel& device, const Origins& origins) {
 }  // namespace
 
 double DeviceModel::peak_flops(runtime::DType dtype) const {
+  if (runtime::size_of(dtype) == 1 && fp8_tflops > 0) return kTera * fp8_tflops;
   return kTera * (dtype == runtime::DType::kF32 ? fp32_tflops : bf16_tflops);
 }
 
@@ -130,6 +134,10 @@ double DeviceModel::seconds(const Transfer& transfer) const {
 void DeviceModel::visit_fields(runtime::FieldVisitor& v) {
   v.field({"name", "what the device is called"}, name);
   v.field({"bf16_tflops", "peak of matrix products in 16 bits", "TFLOP/s"}, bf16_tflops);
+  v.field(
+      {"fp8_tflops",
+       "peak of matrix products in fp8; 0: none, they take what those in 16 bits take", "TFLOP/s"},
+      fp8_tflops);
   v.field({"fp32_tflops", "peak of matrix products in fp32", "TFLOP/s"}, fp32_tflops);
   v.field({"matmul_efficiency", "share of the peak that large products reach"}, matmul_efficiency);
   v.field({"bf16_attention_tflops", "what attention in 16 bits reaches", "TFLOP/s"},

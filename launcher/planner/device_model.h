@@ -16,6 +16,7 @@ struct DeviceModel {
   std::string name = {};
   double bf16_tflops = 0;  // peak of matrix products
   double fp32_tflops = 0;
+  double fp8_tflops = 0;             // 0: none; they run as those in 16 bits
   double matmul_efficiency = 1;      // the share of that peak that large products reach
   double bf16_attention_tflops = 0;  // what attention reaches
   double fp32_attention_tflops = 0;

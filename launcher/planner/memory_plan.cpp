@@ -173,7 +173,7 @@ class RolePlanner {
             .micro_batches = job.micro_batches,
             .tokens = job.tokens * job.micro_batches * job.layout.data_parallel,
             .flops_per_token = flops_per_token(job, engine.model()),
-            .precision = job.options.precision.compute,
+            .operands = job.options.precision.operands(),
             .trace = std::move(trace)};
   }
 
@@ -358,10 +358,11 @@ class StagePlanner {
     memory_.places = RolePlaces::kTogether;
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
     if (stage.policy_is_reference()) return;
-    memory_.roles.push_back(planner_.frozen(
-        "reference", stage.reference_from, stage.layout,
-        frozen_options(stage.train.precision, planned(stage.layout), models::Head::kLanguageModel),
-        [&](models::Model& model) { train::sequence_log_probs(model, pairs); }));
+    memory_.roles.push_back(
+        planner_.frozen("reference", stage.reference_from, stage.layout,
+                        frozen_options(runtime::policy_of(stage.train.precision),
+                                       planned(stage.layout), models::Head::kLanguageModel),
+                        [&](models::Model& model) { train::sequence_log_probs(model, pairs); }));
   }
 
   void add(const PpoStage& stage) {
@@ -446,10 +447,12 @@ class StagePlanner {
     // The models that sample and judge are gone before training begins: the stage's peak is the
     // larger of the two.
     Gauge gauge;
-    const auto sampler = planner_.build(
-        stage.from, frozen_options(stage.train.precision, mesh, models::Head::kLanguageModel));
+    const auto sampler =
+        planner_.build(stage.from, frozen_options(runtime::policy_of(stage.train.precision), mesh,
+                                                  models::Head::kLanguageModel));
     const auto reward = planner_.build(
-        stage.reward_from, frozen_options(stage.train.precision, mesh, models::Head::kScalar));
+        stage.reward_from,
+        frozen_options(runtime::policy_of(stage.train.precision), mesh, models::Head::kScalar));
     RoleMemory memory{
         .role = "sampling", .layout = stage.layout.str(), .ranks = stage.layout.ranks()};
     memory.parameters = gauge.held();
@@ -460,7 +463,8 @@ class StagePlanner {
 
   void add(const EvaluateStage& stage) {
     const Mesh mesh = planned(stage.layout);
-    const auto options = frozen_options(stage.precision, mesh, models::Head::kLanguageModel);
+    const auto options =
+        frozen_options(runtime::policy_of(stage.precision), mesh, models::Head::kLanguageModel);
     const std::int64_t length = stage.sampling.prompt_length + stage.sampling.response_length;
     memory_.places = RolePlaces::kTogether;
     memory_.roles.push_back(
@@ -471,10 +475,10 @@ class StagePlanner {
           log_probs_on_paper(model, length, stage.sampling.prompt_length);
         }));
     if (stage.reward_from.empty()) return;
-    memory_.roles.push_back(
-        planner_.frozen("reward", stage.reward_from, stage.layout,
-                        frozen_options(stage.precision, mesh, models::Head::kScalar),
-                        [&](models::Model& model) { score_on_paper(model, length); }));
+    memory_.roles.push_back(planner_.frozen(
+        "reward", stage.reward_from, stage.layout,
+        frozen_options(runtime::policy_of(stage.precision), mesh, models::Head::kScalar),
+        [&](models::Model& model) { score_on_paper(model, length); }));
   }
 
   Mesh planned(const LayoutConfig& layout) const {

@@ -19,11 +19,11 @@ namespace tandem::launcher {
 struct RoleStep {
   parallel::PipelineShape pipeline;
   std::int64_t micro_batch_size = 1;
-  std::int64_t micro_batches = 1;  // of this rank
-  std::int64_t tokens = 0;         // of all ranks
-  double flops_per_token = 0;      // of the model's formulas, forward and backward
-  runtime::DType precision = runtime::DType::kF32;
-  StepTrace trace;  // of a few of the micro-batches (step_time.h)
+  std::int64_t micro_batches = 1;                  // of this rank
+  std::int64_t tokens = 0;                         // of all ranks
+  double flops_per_token = 0;                      // of the model's formulas, forward and backward
+  runtime::DType operands = runtime::DType::kF32;  // of most products
+  StepTrace trace;                                 // of a few of the micro-batches (step_time.h)
 };
 
 // Bytes on each rank of one role.

@@ -126,6 +126,29 @@ StepTime time_in_turn(const Replay& replayed, std::int64_t micro_batches) {
   return time;
 }
 
+// The time of the step where ranks share cores: all that are at work progress alike, at most as
+// fast as alone on a core, which is `ranks_per_core` times the speed that the step was simulated
+// with.
+double seconds_on_shared_cores(const parallel::SimulatedStep& step, int stages,
+                               double ranks_per_core) {
+  std::vector<std::pair<double, int>> changes;  // of the number at work
+  for (const parallel::SimulatedAction& action : step.actions) {
+    changes.emplace_back(action.begin, 1);
+    changes.emplace_back(action.end, -1);
+  }
+  std::ranges::sort(changes);
+  double seconds = 0, before = 0;
+  int at_work = 0;
+  for (const auto& [time, change] : changes) {
+    const double speed =
+        at_work == 0 ? 1 : std::min(ranks_per_core, static_cast<double>(stages) / at_work);
+    seconds += (time - before) / speed;
+    before = time;
+    at_work += change;
+  }
+  return seconds;
+}
+
 StepTime time_in_pipeline(const std::vector<const StepTrace*>& traces, const PipelineShape& shape,
                           std::int64_t micro_batches, const DeviceModel& device) {
   std::vector<StageSpans> stages;
@@ -151,8 +174,8 @@ StepTime time_in_pipeline(const std::vector<const StepTrace*>& traces, const Pip
        message});
   for (const parallel::SimulatedAction& done : step.actions)
     time.of_a_rank += 1.0 / shape.stages * span_of(done.stage, done.action);
-  time.seconds = step.seconds;
-  time.bubble = step.bubble * step.seconds;
+  time.seconds = seconds_on_shared_cores(step, shape.stages, device.ranks_per_core);
+  time.bubble = std::max(0.0, time.seconds - time.of_a_rank.seconds());
   return time;
 }
 
@@ -179,13 +202,8 @@ StepTime step_time(const std::vector<const StepTrace*>& traces, const PipelineSh
                    std::int64_t micro_batches, const DeviceModel& device) {
   TANDEM_CHECK(static_cast<int>(traces.size()) == pipeline.stages, "{} traces of {} stages",
                traces.size(), pipeline.stages);
-  StepTime time = pipeline.stages == 1 ? time_in_turn(replay(*traces[0], device), micro_batches)
-                                       : time_in_pipeline(traces, pipeline, micro_batches, device);
-  // While a rank waits, those that it shares a core with are the faster.
-  const double busy = time.of_a_rank.seconds();
-  time.seconds = std::max(busy, time.seconds / device.ranks_per_core);
-  time.bubble = time.seconds - busy;
-  return time;
+  return pipeline.stages == 1 ? time_in_turn(replay(*traces[0], device), micro_batches)
+                              : time_in_pipeline(traces, pipeline, micro_batches, device);
 }
 
 std::int64_t traced_micro_batches(const PipelineShape& pipeline) {

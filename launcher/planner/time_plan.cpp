@@ -50,7 +50,7 @@ RoleTime time_of(const RoleMemory& role, const std::vector<const RoleStep*>& sta
                 .tokens = step.tokens,
                 .step = step_time(traces, step.pipeline, step.micro_batches, device)};
   time.mfu = step.flops_per_token * time.tokens_per_second() /
-             (static_cast<double>(role.ranks) * device.peak_flops(step.precision));
+             (static_cast<double>(role.ranks) * device.peak_flops(step.operands));
   return time;
 }
 

@@ -12,6 +12,7 @@
 #include "launcher/recipe/data_checks.h"
 #include "launcher/recipe/field_list.h"
 #include "launcher/recipe/layout_checks.h"
+#include "launcher/recipe/precision_checks.h"
 #include "launcher/recipe/suggest.h"
 #include "launcher/recipe/text_head_checks.h"
 #include "models/adapters/adapter_directory.h"
@@ -62,6 +63,7 @@ class Checker {
       const Stage& stage = recipe_.stages[index_];
       path_ = stage_path(stage.name);
       std::visit([this](const auto& config) { check(config); }, stage.config);
+      check_precision(stage.config, complain());
     }
     return std::move(problems_);
   }
@@ -469,11 +471,11 @@ class Checker {
   // A role's own precision may be another than the stage's, which train::check knows.
   void check_masters(const char* name, const RolePlacement& role, const char* key,
                      const train::OptimizerConfig& optimizer) {
-    if (!optimizer.master_weights && role.precision != runtime::DType::kBF16)
+    if (!optimizer.master_weights && role.precision != runtime::Precision::kBf16)
       add(at(fmt::format("placement.{}.precision", name)),
           "'{}.master_weights' false leaves weights in bf16 alone, but placement.{}.precision is "
           "{}",
-          key, name, train::kPrecisions.at(static_cast<std::size_t>(role.precision)));
+          key, name, train::name_of(role.precision));
   }
 
   // A critic may start from a reward model as well as from a language model.

@@ -43,7 +43,7 @@ StageKind kind_of(const SourceEntry& entry) {
 }
 
 // The recipe's precision is the default of each stage's.
-void set_precision(StageConfig& config, runtime::DType precision) {
+void set_precision(StageConfig& config, runtime::Precision precision) {
   std::visit(
       [precision](auto& stage) {
         if constexpr (requires { stage.train; }) stage.train.precision = precision;

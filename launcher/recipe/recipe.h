@@ -41,7 +41,7 @@ struct Recipe {
   std::int64_t seed = 1234;
   std::string device = "auto";  // parallel/comm/device/choice.h
   runtime::DeviceOptions device_options;
-  runtime::DType precision = runtime::DType::kBF16;
+  runtime::Precision precision = runtime::Precision::kBf16;
   std::string tokenizer_from;
   std::string chat_template = "{prompt}{completion}{eos}";
   std::string messages_template;

@@ -78,7 +78,7 @@ class Resolver {
   }
 
   // The policy comes last: it takes the ranks that the others leave.
-  void resolve(Placement& placement, runtime::DType stage_precision) {
+  void resolve(Placement& placement, runtime::Precision stage_precision) {
     const std::array<NamedRole, 4> roles = roles_of(placement);
     if (!given("placement.shared"))
       placement.shared =

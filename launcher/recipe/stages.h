@@ -111,7 +111,7 @@ struct DpoStage : TrainingStage {
 struct RolePlacement {
   std::int64_t ranks = 0;  // 0 in a recipe: as many as the layout needs
   parallel::LayoutConfig layout;
-  runtime::DType precision = runtime::DType::kBF16;
+  runtime::Precision precision = runtime::Precision::kBf16;
   runtime::QuantFormat quantize = runtime::QuantFormat::kNone;  // of frozen roles
 
   void visit_fields(runtime::FieldVisitor& v);
@@ -184,7 +184,7 @@ struct EvaluateStage {
   std::int64_t num_samples = 1;
   std::int64_t shown = 4;
   rl::SamplingConfig sampling;
-  runtime::DType precision = runtime::DType::kBF16;
+  runtime::Precision precision = runtime::Precision::kBf16;
   parallel::LayoutConfig layout;
 
   void visit_fields(runtime::FieldVisitor& v);

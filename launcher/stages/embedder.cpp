@@ -32,7 +32,8 @@ models::EmbeddingConfig config_for(const fs::path& model, const EmbedderOptions&
 
 std::unique_ptr<models::Model> load_headless(const fs::path& model, const EmbedderOptions& options,
                                              const parallel::Mesh& mesh, runtime::Device device) {
-  models::BuildOptions build = frozen_options(options.precision, mesh, models::Head::kHiddenStates);
+  models::BuildOptions build =
+      frozen_options({options.precision}, mesh, models::Head::kHiddenStates);
   build.device = device;
   return load_model(model, build);
 }

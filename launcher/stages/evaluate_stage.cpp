@@ -121,7 +121,8 @@ class Evaluation {
   }
 
   std::unique_ptr<models::Model> build(const std::string& from, models::Head head) {
-    return build_decoder(context_, from, frozen_options(config_.precision, mesh_, head));
+    return build_decoder(context_, from,
+                         frozen_options(runtime::policy_of(config_.precision), mesh_, head));
   }
 
   RunContext& context_;

@@ -43,8 +43,9 @@ models::BuildOptions role_options(const PpoStage& config, Role role, const paral
   const RolePlacement& placement = placement_of(config, role);
   const bool trained = role == Role::kPolicy || role == Role::kCritic;
   models::BuildOptions options =
-      trained ? trained_options(placement.precision, config.ppo.activations, mesh, head)
-              : frozen_options(placement.precision, mesh, head);
+      trained ? trained_options(runtime::policy_of(placement.precision, config.ppo.fp8),
+                                config.ppo.activations, mesh, head)
+              : frozen_options(runtime::policy_of(placement.precision), mesh, head);
   if (!trained) options.quantize = placement.quantize;
   if (role == Role::kCritic)
     options.precision.master_weights = config.ppo.critic_optimizer.master_weights;

@@ -62,7 +62,7 @@ void choose_responses(RunContext& context, const RejectionSamplingStage& config,
       data::load_prompts(config.prompts, context.chat_template(), config.sampling.prompt_length)
           .train;
   const auto frozen = [&](models::Head head) {
-    return frozen_options(config.train.precision, mesh, head);
+    return frozen_options(runtime::policy_of(config.train.precision), mesh, head);
   };
   std::vector<rl::Rollout> rollouts;
   {

@@ -37,8 +37,8 @@ StageRecord run_sft_stage(RunContext& context, const Stage& stage) {
   const auto& config = std::get<SftStage>(stage.config);
   const auto mesh = stage_mesh(context, stage, config.layout);
   if (!mesh) return {};
-  auto model =
-      build_writer(context, config.from, tuned_options(config, *mesh, models::Head::kLanguageModel));
+  auto model = build_writer(context, config.from,
+                            tuned_options(config, *mesh, models::Head::kLanguageModel));
   const data::ChatTemplate chat = context.chat_template();
   const bool two_texts = model->kind() == models::ModelKind::kEncoderDecoder;
   const data::SftOptions options{config.train.sequence_length, config.masks, two_texts};
@@ -180,9 +180,9 @@ StageRecord run_dpo_stage(RunContext& context, const Stage& stage) {
                              tuned_options(config, *mesh, models::Head::kLanguageModel));
   std::unique_ptr<models::Model> reference;
   if (!config.policy_is_reference())
-    reference =
-        build_decoder(context, config.reference_from,
-                      frozen_options(config.train.precision, *mesh, models::Head::kLanguageModel));
+    reference = build_decoder(context, config.reference_from,
+                              frozen_options(runtime::policy_of(config.train.precision), *mesh,
+                                             models::Head::kLanguageModel));
   DpoObjective objective(data.training(), data.validation_or_null(),
                          reference != nullptr ? *reference : *model, config.dpo);
   const data::PreferenceDataset& shown = sets.training.front();

@@ -17,12 +17,12 @@ std::optional<parallel::Mesh> stage_mesh(const RunContext& context, const Stage&
   return parallel::make_mesh(layout, group);
 }
 
-models::BuildOptions trained_options(runtime::DType precision,
+models::BuildOptions trained_options(const runtime::PrecisionPolicy& precision,
                                      const models::ActivationMemory& activations,
                                      const parallel::Mesh& mesh, models::Head head) {
   models::BuildOptions options;
   options.head = head;
-  options.precision.compute = precision;
+  options.precision = precision;
   options.lay_over(mesh);
   options.activations = activations;
   return options;
@@ -30,7 +30,8 @@ models::BuildOptions trained_options(runtime::DType precision,
 
 models::BuildOptions trained_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
                                      models::Head head) {
-  models::BuildOptions options = trained_options(config.precision, config.activations, mesh, head);
+  models::BuildOptions options = trained_options(runtime::policy_of(config.precision, config.fp8),
+                                                 config.activations, mesh, head);
   options.precision.master_weights = config.optimizer.master_weights;
   return options;
 }
@@ -43,10 +44,11 @@ models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::M
   return options;
 }
 
-models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
-                                    models::Head head) {
+models::BuildOptions frozen_options(const runtime::PrecisionPolicy& precision,
+                                    const parallel::Mesh& mesh, models::Head head) {
   models::BuildOptions options = trained_options(precision, {}, mesh, head);
   options.trainable = false;
+  if (options.precision.fp8) options.precision.fp8->scaling = runtime::Fp8Scaling::kCurrent;
   return options;
 }
 

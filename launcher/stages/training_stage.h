@@ -26,7 +26,7 @@ namespace tandem::launcher {
 std::optional<parallel::Mesh> stage_mesh(const RunContext& context, const Stage& stage,
                                          const parallel::LayoutConfig& layout);
 
-models::BuildOptions trained_options(runtime::DType precision,
+models::BuildOptions trained_options(const runtime::PrecisionPolicy& precision,
                                      const models::ActivationMemory& activations,
                                      const parallel::Mesh& mesh, models::Head head);
 // Of the model that a stage trains.
@@ -34,8 +34,9 @@ models::BuildOptions tuned_options(const TrainingStage& stage, const parallel::M
                                    models::Head head);
 models::BuildOptions trained_options(const train::TrainConfig& config, const parallel::Mesh& mesh,
                                      models::Head head);
-models::BuildOptions frozen_options(runtime::DType precision, const parallel::Mesh& mesh,
-                                    models::Head head);
+// In fp8 under current scaling: nothing learns what delayed scaling would need.
+models::BuildOptions frozen_options(const runtime::PrecisionPolicy& precision,
+                                    const parallel::Mesh& mesh, models::Head head);
 runtime::AdamWOptions adamw_options(const train::OptimizerConfig& config, std::uint64_t seed = 0);
 train::EngineOptions engine_options(const train::OptimizerConfig& optimizer,
                                     const runtime::LossScaleOptions& loss_scale,

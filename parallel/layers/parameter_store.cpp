@@ -84,6 +84,25 @@ void ParameterStore::allocate() {
     place(i);
     if (trainable()) add_owned_part(i);
   }
+  if (options_.precision.fp8) add_fp8_products();
+}
+
+void ParameterStore::add_fp8_products() {
+  std::vector<StoredParameter*> matrices;
+  std::vector<std::string> names;
+  for (const auto& stored : parameters_)
+    if (multiplies_in_fp8(*stored)) {
+      matrices.push_back(stored.get());
+      names.push_back(stored->parameter.name);
+    }
+  const bool delayed = options_.precision.fp8->scaling == runtime::Fp8Scaling::kDelayed;
+  if (delayed) delayed_scales_ = make_delayed_scales(std::move(names), device());
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    StoredParameter& stored = *matrices[i];
+    stored.fp8 = delayed ? delayed_product(delayed_scales_, i)
+                         : current_product(stored.spec, stored.options.partial_over_tp, tp());
+    stored.parameter.leaf.fp8 = &stored.fp8;
+  }
 }
 
 Extent ParameterStore::masters_extent() const {
@@ -187,6 +206,7 @@ void ParameterStore::assign_range(std::size_t index, std::int64_t begin, const T
     if (part->master.defined()) copy_overlap(values, begin, *part, part->master);
     if (!whole && part->compute.defined()) copy_overlap(values, begin, *part, part->compute);
   }
+  parameters_[index]->fp8.weight = {};
   if (on_change_) on_change_();
 }
 
@@ -248,7 +268,12 @@ Tensor ParameterStore::collect_part(std::size_t index, const Tensor& part) const
   return whole;
 }
 
+void ParameterStore::drop_fp8_codes() {
+  for (const auto& stored : parameters_) stored->fp8.weight = {};
+}
+
 void ParameterStore::gather_values() {
+  drop_fp8_codes();
   if (!divided()) return;
   if (on_change_) on_change_();
   const Tensor& values = rounded() ? compute_ : master_;
@@ -268,11 +293,13 @@ Tensor ParameterStore::own_values(const FlatBucket& bucket) const {
 }
 
 void ParameterStore::attach_values(const FlatBucket& bucket, const Tensor& values) {
-  for (const std::size_t i : bucket.items)
+  for (const std::size_t i : bucket.items) {
     parameters_[i]->parameter.leaf.value =
         values.defined() ? values.slice(layout_.offset_of(i) - bucket.begin,
                                         local_shape(parameters_[i]->spec, tp().size()))
                          : Tensor();
+    parameters_[i]->fp8.weight = {};
+  }
 }
 
 Tensor ParameterStore::bucket_grads(const FlatBucket& bucket) const {

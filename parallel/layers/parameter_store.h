@@ -9,12 +9,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "parallel/comm/communicator.h"
 #include "parallel/layers/flat_layout.h"
+#include "parallel/layers/fp8_products.h"
 #include "parallel/mesh/local_blocks.h"
 #include "runtime/kernels/element_indices.h"
 #include "runtime/nn/parameter.h"
@@ -47,7 +49,8 @@ struct ParameterOptions {
   int unit = -1;
   // Stages of the pipeline that have a copy, if more than one.
   std::vector<int> holders = {};
-  // Read by products alone: a frozen store may hold it in 8 or 4 bits.
+  // Read by products alone: a frozen store may hold it in 8 or 4 bits, and a unit's products may be
+  // of 8-bit floats.
   bool quantizable = false;
 };
 
@@ -104,6 +107,7 @@ struct StoredParameter {
   ShardSpec spec;
   ParameterOptions options;
   runtime::QuantizedMatrix quantized = {};  // instead of values
+  runtime::Fp8Product fp8 = {};             // beside values, where products are of 8-bit floats
 };
 
 class ParameterStore {
@@ -178,6 +182,11 @@ class ParameterStore {
   std::int64_t logical_elements() const;
   // Marks all gradients as not yet written in this step.
   void begin_step();
+  // Set where products of units are of 8-bit floats.
+  const std::optional<runtime::Fp8Options>& fp8() const { return options_.precision.fp8; }
+  const DelayedScales& delayed_scales() const { return delayed_scales_; }
+  // After values or scales have changed: the next use makes the weights' codes again.
+  void drop_fp8_codes();
 
   const Group& tp() const { return options_.tp; }
   const Group& dp() const { return options_.dp; }
@@ -209,6 +218,11 @@ class ParameterStore {
   bool quantizes(const StoredParameter& stored) const {
     return options_.quantize != runtime::QuantFormat::kNone && stored.options.quantizable;
   }
+  bool multiplies_in_fp8(const StoredParameter& stored) const {
+    return options_.precision.fp8 && stored.options.quantizable && stored.options.unit >= 0 &&
+           !quantizes(stored);
+  }
+  void add_fp8_products();
   void allocate_buffers();
   void place(std::size_t index);
   void add_owned_part(std::size_t index);
@@ -221,6 +235,7 @@ class ParameterStore {
   FlatLayout layout_;
   runtime::Tensor master_, compute_, grad_;
   std::function<void()> on_change_;
+  DelayedScales delayed_scales_;
 };
 
 // Copies one logical piece's local slice (contiguous, its `dim` reduced to slice.count) out of a

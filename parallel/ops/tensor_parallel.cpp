@@ -88,45 +88,50 @@ Tensor own_tokens(const Tensor& all, const TensorParallel& tp) {
 
 Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const TensorParallel& tp) {
   if (tp.group.size() == 1) return runtime::linear(x, weight, bias);
-  Tensor y;
-  {
-    const runtime::TapeScope forward_only(nullptr);
-    y = runtime::linear(start_gather(x, tp, "column-parallel input").wait(), weight, bias);
-  }
-  if (!runtime::recording({&x}, {&weight, bias})) return y;
+  const bool records = runtime::recording({&x}, {&weight, bias});
+  // Ranks that divide tokens keep their own of x, and gather them once more.
+  const bool gathers = tp.divides_tokens();
+  runtime::KeptInput kept;
+  Tensor y = runtime::linear_forward(start_gather(x, tp, "column-parallel input").wait(), weight,
+                                     bias, x.dtype(), records && !gathers ? &kept : nullptr);
+  if (!records) return y;
+  if (gathers) kept = runtime::KeptInput(x, weight);
   Tape::current()->record(
       "column_parallel_linear", {&x}, {&y}, {&weight, bias},
-      [x = runtime::saved_for_weight(x, weight), &weight, bias, tp](BackwardContext& context) {
-        const Tensor& dy = context.grad_output(0);
+      [kept, &weight, bias, tp, gathers](BackwardContext& context) {
+        const bool needs_input = context.needs_grad(0);
         Arriving all, dx;
-        if (x.defined()) all = start_gather(x.get(), tp, "column-parallel input");
-        if (context.needs_grad(0))
-          dx = start_sum(runtime::linear_grad_input(dy, weight), tp,
-                         "column-parallel input gradient");
-        runtime::linear_grad_weight(dy, all.wait(), weight, bias);
-        if (context.needs_grad(0)) context.add_grad_input(0, dx.wait());
+        if (gathers && kept.has_values())
+          all = start_gather(kept.values(), tp, "column-parallel input");
+        const runtime::LinearBackward backward(context.grad_output(0), weight, needs_input);
+        if (needs_input) dx = start_sum(backward.input(), tp, "column-parallel input gradient");
+        if (gathers)
+          backward.parameters(all.wait(), bias);
+        else
+          backward.parameters(kept, bias);
+        if (needs_input) context.add_grad_input(0, dx.wait());
       });
   return y;
 }
 
 Tensor row_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const TensorParallel& tp) {
   if (tp.group.size() == 1) return runtime::linear(x, weight, bias);
+  const bool records = runtime::recording({&x}, {&weight, bias});
+  runtime::KeptInput kept;
   // The first rank's partial sum brings the bias in; its gradient is whole on every rank.
-  Tensor y;
-  {
-    const runtime::TapeScope forward_only(nullptr);
-    y = runtime::linear(x, weight, tp.group.rank() == 0 ? bias : nullptr);
-  }
+  Tensor y = runtime::linear_forward(x, weight, tp.group.rank() == 0 ? bias : nullptr, x.dtype(),
+                                     records ? &kept : nullptr);
   y = start_sum(y, tp, "tensor-parallel sum").wait();
-  if (!runtime::recording({&x}, {&weight, bias})) return y;
+  if (!records) return y;
   Tape::current()->record(
       "row_parallel_linear", {&x}, {&y}, {&weight, bias},
-      [x = runtime::saved_for_weight(x, weight), &weight, bias, tp](BackwardContext& context) {
+      [kept, &weight, bias, tp](BackwardContext& context) {
+        const bool needs_input = context.needs_grad(0);
         const Tensor dy =
             start_gather(context.grad_output(0), tp, "row-parallel output gradient").wait();
-        if (context.needs_grad(0))
-          context.add_grad_input(0, runtime::linear_grad_input(dy, weight));
-        runtime::linear_grad_weight(dy, x.get(), weight, bias);
+        const runtime::LinearBackward backward(dy, weight, needs_input);
+        if (needs_input) context.add_grad_input(0, backward.input());
+        backward.parameters(kept, bias);
       });
   return y;
 }

@@ -37,6 +37,10 @@ Saved save_output(Tensor& output) {
   return Saved(output);
 }
 
+bool is_kept_elsewhere(const Tensor& tensor) {
+  return Tape::current()->kept_elsewhere(tensor) != nullptr;
+}
+
 void can_be_remade(const Tensor& output, Remake remake) {
   Tape::current()->add_remake(output, std::move(remake));
 }

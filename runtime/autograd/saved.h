@@ -66,6 +66,10 @@ class Saved {
 // For an op that keeps its own output, before it is recorded: who saves it too shares it.
 Saved save_output(Tensor& output);
 
+// Whether saving the tensor on the current tape takes no memory beside it: it will be made again,
+// or lies on the host.
+bool is_kept_elsewhere(const Tensor& tensor);
+
 // Called after an op was recorded: its output need not be kept, since `remake` makes it again, from
 // what the op itself keeps and at little cost.
 void can_be_remade(const Tensor& output, Remake remake);

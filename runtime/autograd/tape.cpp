@@ -126,10 +126,14 @@ void Tape::accumulate(std::uint64_t id, Tensor grad) {
   }
 }
 
+std::shared_ptr<const KeptElsewhere> Tape::kept_elsewhere(const Tensor& tensor) const {
+  const auto found = elsewhere_.find(tensor.value_id());
+  return found == elsewhere_.end() ? nullptr : found->second.lock();
+}
+
 std::shared_ptr<const KeptElsewhere> Tape::keep_elsewhere(const Tensor& tensor) {
   const std::uint64_t id = tensor.value_id();
-  if (const auto found = elsewhere_.find(id); found != elsewhere_.end())
-    if (auto known = found->second.lock()) return known;
+  if (auto known = kept_elsewhere(tensor)) return known;
   if (!keeping_.offload || tensor.device() == host_memory_of(tensor.device())) return nullptr;
   auto kept = std::make_shared<const KeptElsewhere>(KeptElsewhere::on_host(tensor));
   if (id != 0) elsewhere_[id] = kept;

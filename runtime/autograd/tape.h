@@ -20,11 +20,14 @@
 
 namespace tandem::runtime {
 
+struct Fp8Product;
+
 // A trainable tensor as ops see it: what to compute with and where its gradient accumulates.
 struct Leaf {
   Tensor value;  // in compute precision; undefined where the weight is quantized
   const QuantizedMatrix* quantized = nullptr;  // of a frozen weight in 8 or 4 bits; only products
                                                // (ops/linear.h) take those
+  Fp8Product* fp8 = nullptr;  // of a matrix whose products are of 8-bit floats (fp8_product.h)
   Tensor grad;  // fp32, same elements; allocated by the owner before backward, or when asked
   bool requires_grad = true;  // false: frozen, nothing is saved or computed for it
   bool has_grad = false;      // false: the next contribution overwrites grad instead of adding
@@ -92,6 +95,7 @@ class Tape {
   friend class Saved;
   friend class TapeScope;
   friend void can_be_remade(const Tensor&, Remake);
+  friend bool is_kept_elsewhere(const Tensor&);
   friend Tensor recompute(const std::function<Tensor(const std::vector<Tensor>&)>&,
                           const std::vector<Tensor>&);
 
@@ -110,6 +114,8 @@ class Tape {
 
   void run(Record& record);
   void accumulate(std::uint64_t id, Tensor grad);
+  // How the tensor is kept already, other than as it is; null where it is not.
+  std::shared_ptr<const KeptElsewhere> kept_elsewhere(const Tensor& tensor) const;
   // Null where the tensor is to be kept as it is.
   std::shared_ptr<const KeptElsewhere> keep_elsewhere(const Tensor& tensor);
   // Of an output of the last record.

@@ -20,6 +20,7 @@
 
 #include "runtime/kernels/element_indices.h"
 #include "runtime/kernels/replay.h"
+#include "runtime/quant/fp8.h"
 #include "runtime/quant/quantized_matrix.h"
 #include "runtime/tensor/tensor.h"
 
@@ -164,6 +165,22 @@ class Backend {
   // device whose product can add up its operand on the way reads dy once.
   virtual void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
                                 bool accumulate_weight, Tensor& dbias, bool accumulate_bias);
+
+  // ---- products of 8-bit floats (quant/fp8.h)
+
+  // amax fp32 [1] = max(amax, |x| of every element); NaN where there is one.
+  virtual void add_amax(const Tensor& x, Tensor& amax) = 0;
+  // scale fp32 [1] = fp8_scale(amax, format, 0, 1).
+  virtual void fp8_scale_of(const Tensor& amax, DType format, Tensor& scale) = 0;
+  // out's codes are those of x [rows, columns] times scale fp32 [1], as base/float8.h rounds, in
+  // each of the two orders for which out has room; inverse_scale = 1 / scale. amax as add_amax,
+  // where it is defined.
+  virtual void quantize_fp8(const Tensor& x, const Tensor& scale, Fp8Matrix& out, Tensor& amax) = 0;
+  // out[m, n] = a[m, k] · b[n, k]ᵀ (+ out when accumulate) (+ bias[n]). At most one of the two is
+  // e5m2. Sums run in fp32 over products of codes; scales, then bias, follow. bias (fp32) may be
+  // undefined.
+  virtual void fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate = false,
+                          const Tensor& bias = {}) = 0;
 
   // ---- embedding
 

@@ -11,6 +11,10 @@ bool is_compute_type(const Tensor& x) {
   return is_compute_dtype(x.dtype());
 }
 
+bool is_fp8(const Tensor& x) {
+  return x.shape().rank() == 2 && (x.dtype() == DType::kF8E4M3 || x.dtype() == DType::kF8E5M2);
+}
+
 // An fp32 vector of `elements`, or nothing.
 bool is_optional_fp32(const Tensor& x, std::int64_t elements) {
   return !x.defined() || (x.elements() == elements && x.dtype() == DType::kF32);
@@ -275,6 +279,35 @@ void check_quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool
                    out.dim(1) == (transposed ? columns : rows) && is_compute_type(a) &&
                    a.dtype() == out.dtype() && is_optional_fp32(bias, transposed ? 0 : rows),
                "product of {} with a quantized {} into {}", a.str(), weight.shape.str(), out.str());
+}
+
+void check_amax(const Tensor& x, const Tensor& amax) {
+  TANDEM_CHECK(is_compute_type(x) && amax.elements() == 1 && amax.dtype() == DType::kF32,
+               "largest magnitude of {} into {}", x.str(), amax.str());
+}
+
+void check_quantize_fp8(const Tensor& x, const Tensor& scale, const Fp8Matrix& out,
+                        const Tensor& amax) {
+  TANDEM_CHECK(is_compute_type(x) && x.shape().rank() == 2 && scale.defined() &&
+                   is_optional_fp32(scale, 1) && out.inverse_scale.defined() &&
+                   is_optional_fp32(out.inverse_scale, 1) && is_optional_fp32(amax, 1),
+               "8-bit floats of {} with scale {}", x.str(), scale.str());
+  const std::int64_t rows = x.dim(0), columns = x.dim(1);
+  for (const auto& [codes, shape] : {std::pair{&out.rows, Shape{rows, fp8_row(columns)}},
+                                     std::pair{&out.columns, Shape{columns, fp8_row(rows)}}})
+    TANDEM_CHECK(!codes->defined() || (codes->shape() == shape && is_fp8(*codes)),
+                 "{} as 8-bit floats {}", x.str(), codes->str());
+}
+
+void check_fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, const Tensor& out, const Tensor& bias) {
+  const bool wide = a.codes.dtype() == DType::kF8E5M2 && b.codes.dtype() == DType::kF8E5M2;
+  const std::int64_t m = a.codes.dim(0), n = b.codes.dim(0);
+  TANDEM_CHECK(is_fp8(a.codes) && is_fp8(b.codes) && !wide && a.codes.dim(1) == b.codes.dim(1) &&
+                   out.shape().rank() == 2 && out.dim(0) == m && out.dim(1) == n &&
+                   is_compute_type(out) && is_optional_fp32(bias, n) &&
+                   a.inverse_scale.elements() == 1 && b.inverse_scale.elements() == 1,
+               "product of 8-bit floats {} and {} into {}", a.codes.str(), b.codes.str(),
+               out.str());
 }
 
 void check_adamw_8bit(const Tensor& master, const Tensor& grad, const QuantizedMoment& exp_avg,

@@ -47,6 +47,10 @@ std::pair<std::int64_t, std::int64_t> rows_of_mask(const Tensor& x, const MaskDr
 void check_columns(const Tensor& part, std::int64_t first, const Tensor& whole);
 void check_quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                             const Tensor& out, const Tensor& bias);
+void check_amax(const Tensor& x, const Tensor& amax);
+void check_quantize_fp8(const Tensor& x, const Tensor& scale, const Fp8Matrix& out,
+                        const Tensor& amax);
+void check_fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, const Tensor& out, const Tensor& bias);
 void check_adamw_8bit(const Tensor& master, const Tensor& grad, const QuantizedMoment& exp_avg,
                       const QuantizedMoment& exp_avg_sq, const Tensor& compute);
 void check_concat(const Tensor& parts, const Tensor& out);

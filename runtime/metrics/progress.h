@@ -34,7 +34,8 @@ class Progress {
 
   // `done` steps with `done_tokens` are behind already (a resumed stage).
   Progress(std::string stage, std::int64_t total_steps, std::int64_t done = 0,
-           std::int64_t done_tokens = 0, ProgressOptions options = ProgressOptions::standard_error());
+           std::int64_t done_tokens = 0,
+           ProgressOptions options = ProgressOptions::standard_error());
   // A line that was left on the terminal is ended.
   ~Progress();
   Progress(const Progress&) = delete;

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "runtime/autograd/tape.h"
+#include "runtime/quant/fp8.h"
 
 namespace tandem::runtime {
 
@@ -14,7 +16,29 @@ struct PrecisionPolicy {
   DType compute = DType::kF32;
   // false, with bf16: the rounded weights are all there is, and what the optimizer updates.
   bool master_weights = true;
+  // With bf16: the products of its blocks' linear layers take operands of 8 bits.
+  std::optional<Fp8Options> fp8 = {};
+
+  // What most products take.
+  DType operands() const { return fp8 ? DType::kF8E4M3 : compute; }
 };
+
+// What a recipe names. kFp8 is bf16 but for the products of blocks.
+enum class Precision { kFp32, kBf16, kFp16, kFp8 };
+
+inline PrecisionPolicy policy_of(Precision precision, const Fp8Options& fp8 = {}) {
+  switch (precision) {
+    case Precision::kFp32:
+      return {.compute = DType::kF32};
+    case Precision::kBf16:
+      return {.compute = DType::kBF16};
+    case Precision::kFp16:
+      return {.compute = DType::kF16};
+    case Precision::kFp8:
+      break;
+  }
+  return {.compute = DType::kBF16, .fp8 = fp8};
+}
 
 struct Parameter {
   std::string name;

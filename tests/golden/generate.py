@@ -14,6 +14,7 @@ SUBJECTS = {
     "ops": "ops",
     "optim": "optim",
     "precision": "precision",
+    "fp8": "fp8",
     "quant": "quant",
     "lora": "lora",
     "llama": "llama",

@@ -44,7 +44,8 @@ MatmulProblem forward(DType dtype) {
           .accumulate = false,
           .epilogue = Epilogue::kNone,
           .tf32 = false,
-          .in = dtype,
+          .a = dtype,
+          .b = dtype,
           .out = dtype,
           .alignment_a = 128,
           .alignment_b = 128,
@@ -106,6 +107,32 @@ TEST(MatmulPlan, computes_in_tf32_where_that_is_wished_and_the_factors_are_fp32)
   EXPECT_EQ(compute(DType::kF32, false), CUBLAS_COMPUTE_32F);
   EXPECT_EQ(compute(DType::kF32, true), CUBLAS_COMPUTE_32F_FAST_TF32);
   EXPECT_EQ(compute(DType::kBF16, true), CUBLAS_COMPUTE_32F);
+}
+
+// dx[3, 16] = dy[3, 32] · W of codes, with rows of both along what is summed over.
+TEST(MatmulPlan, takes_8_bit_floats_of_both_kinds_with_a_scale_each) {
+  MatmulProblem p = forward(DType::kF8E4M3);
+  p.a = DType::kF8E5M2, p.out = DType::kBF16;
+  p.n = 16, p.k = 32;
+  const MatmulPlan plan = plan_of(p);
+  const auto type_of = [](const MatrixLayout& layout) {
+    std::uint32_t type = 0;
+    std::size_t written = 0;
+    check_blas(cublasLtMatrixLayoutGetAttribute(layout.get(), CUBLASLT_MATRIX_LAYOUT_TYPE, &type,
+                                                sizeof type, &written),
+               "cublasLtMatrixLayoutGetAttribute");
+    return static_cast<cudaDataType_t>(type);
+  };
+  EXPECT_EQ(type_of(plan.a), CUDA_R_8F_E5M2);
+  EXPECT_EQ(type_of(plan.b), CUDA_R_8F_E4M3);
+  EXPECT_EQ(type_of(plan.out), CUDA_R_16BF);
+  EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_TRANSA), CUBLAS_OP_T) << "W";
+  EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_TRANSB), CUBLAS_OP_N) << "dy";
+  EXPECT_EQ(attribute<std::int8_t>(plan, CUBLASLT_MATMUL_DESC_FAST_ACCUM), 0);
+  const float scale_a = 0, scale_b = 0;
+  set_scales(plan, &scale_a, &scale_b);
+  EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER), &scale_b) << "W";
+  EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER), &scale_a) << "dy";
 }
 
 TEST(MatmulPlan, differs_by_all_that_an_algorithm_depends_on) {

@@ -1,5 +1,5 @@
-// Numbers of 16 bits under every way to divide a model: fp16 with its loss scale, gradients that
-// travel in bf16, weights without fp32 masters. Rank 0 trains the fp32 control on its own.
+// Numbers of 16 and 8 bits under every way to divide a model: fp16 with its loss scale, gradients
+// that travel in bf16, weights without fp32 masters. Rank 0 trains the fp32 control on its own.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -122,6 +122,56 @@ TEST(WithoutMasters, take_the_masters_memory_away) {
     EXPECT_NEAR(bytes(false, 1) / bytes(true, 0), (2 + 4 + 8 / 2.0) / 18, 0.01);
     EXPECT_NEAR(bytes(false, 2) / bytes(true, 0), (2 + 12 / 2.0) / 18, 0.01);
   }
+}
+
+// Whatever the layout, every product has the same scales. Without other roundings than those to
+// codes losses then differ by sums in another order, and by codes at whose border they fall.
+TEST(Fp8, every_layout_has_the_scales_and_losses_of_one_rank) {
+  const TrainingCase setup{.fp8 = runtime::Fp8Options{}};
+  const std::vector<double> control = losses_alone(setup);
+  EXPECT_LT(control.back(), 0.95 * control.front()) << "the control does not learn";
+  for (const LayoutConfig& l : layouts_for(test::world().size()))
+    EXPECT_LE(test::worst_difference(train(l, setup).losses, control), 0.003) << l.str();
+}
+
+// Under current scaling a micro-batch has scales of its own, as a replica has.
+TEST(Fp8, current_scaling_trains_near_one_rank) {
+  const TrainingCase setup{.fp8 = runtime::Fp8Options{.scaling = runtime::Fp8Scaling::kCurrent}};
+  const std::vector<double> control = losses_alone(setup);
+  for (const LayoutConfig& l : layouts_for(test::world().size()))
+    EXPECT_LE(test::worst_difference(train(l, setup).losses, control),
+              l.data_parallel > 1 || l.pipeline_parallel > 1 ? 0.02 : 0.01)
+        << l.str();
+}
+
+TEST(Fp8, scales_of_one_layout_load_under_any) {
+  const TrainingCase setup{.steps = 3, .fp8 = runtime::Fp8Options{}};
+  std::string state;
+  if (test::world().rank() == 0)
+    state = test::train_tiny(parallel::single_rank_mesh(), setup).state;
+  state = test::world().broadcast_string(state, 0, "control");
+  for (const LayoutConfig& l : layouts_for(test::world().size())) {
+    const auto mesh = parallel::make_mesh(l, test::world());
+    train::Engine engine(
+        test::tiny_config_of(setup.kind, setup.layers)->make(test::tiny_options(mesh, setup)), mesh,
+        {});
+    train::StateRegistry registry;
+    engine.register_state(registry);
+    registry.load(state, "control");
+    EXPECT_EQ(registry.save(), state) << l.str();
+    for (const float scale : engine.model().parameters().delayed_scales().scales.to_vector<float>())
+      EXPECT_NE(scale, 1.0f) << l.str();
+  }
+}
+
+TEST(Fp8, trains_near_bf16) {
+  const std::vector<double> control = losses_alone({.compute = DType::kBF16});
+  for (const auto scaling : {runtime::Fp8Scaling::kDelayed, runtime::Fp8Scaling::kCurrent})
+    for (const LayoutConfig& l : layouts_for(test::world().size())) {
+      const TrainingTrace trace =
+          train(l, {.compute = DType::kBF16, .fp8 = runtime::Fp8Options{.scaling = scaling}});
+      EXPECT_LE(test::worst_difference(trace.losses, control), 0.05) << l.str();
+    }
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace tandem::runtime::cuda {
 
 struct Matmul::State {};
-Matmul::Matmul() = default;
+Matmul::Matmul(int) {}
 Matmul::~Matmul() = default;
 
 void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
@@ -16,6 +16,14 @@ void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transp
   simt::enqueue(
       [=]() mutable { cpu::matmul(a, transpose_a, b, transpose_b, out, accumulate, bias); },
       stream);
+}
+
+// A card without tensor cores for 8 bits.
+bool Matmul::takes_fp8(const Fp8Rows&, const Tensor&, const Tensor&) const {
+  return false;
+}
+void Matmul::run_fp8(const Fp8Rows&, const Fp8Rows&, Tensor&, bool, const Tensor&, cudaStream_t) {
+  TANDEM_CHECK(false, "products that the card does not have");
 }
 
 // Not for every size, as cuBLASLt.

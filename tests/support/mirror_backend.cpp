@@ -41,6 +41,12 @@ class Copies {
       *part = (*this)(*part);
     return copy;
   }
+  Fp8Rows operator()(const Fp8Rows& rows) {
+    return {(*this)(rows.codes), (*this)(rows.inverse_scale)};
+  }
+  Fp8Matrix operator()(const Fp8Matrix& matrix) {
+    return {(*this)(matrix.rows), (*this)(matrix.columns), (*this)(matrix.inverse_scale)};
+  }
   QuantizedMoment operator()(const QuantizedMoment& moment) {
     return {(*this)(moment.codes), (*this)(moment.maxima)};
   }
@@ -132,6 +138,25 @@ class MirrorBackend final : public Backend {
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override {
     each("column_sum",
          [&](Backend& backend, Copies& on) { backend.column_sum(on(dy), on(dbias), accumulate); });
+  }
+  void add_amax(const Tensor& x, Tensor& amax) override {
+    each("add_amax", [&](Backend& backend, Copies& on) { backend.add_amax(on(x), on(amax)); });
+  }
+  void fp8_scale_of(const Tensor& amax, DType format, Tensor& scale) override {
+    each("fp8_scale_of",
+         [&](Backend& backend, Copies& on) { backend.fp8_scale_of(on(amax), format, on(scale)); });
+  }
+  void quantize_fp8(const Tensor& x, const Tensor& scale, Fp8Matrix& out, Tensor& amax) override {
+    each("quantize_fp8", [&](Backend& backend, Copies& on) {
+      Fp8Matrix codes = on(out);
+      backend.quantize_fp8(on(x), on(scale), codes, on(amax));
+    });
+  }
+  void fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
+                  const Tensor& bias) override {
+    each("fp8_matmul", [&](Backend& backend, Copies& on) {
+      backend.fp8_matmul(on(a), on(b), on(out), accumulate, on(bias));
+    });
   }
   void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
                         Tensor& dbias, bool accumulate_bias) override {

@@ -91,6 +91,7 @@ struct TrainingCase {
   bool offload = false;  // activations and optimizer
   bool eight_bit = false;
   bool master_weights = true;
+  std::optional<runtime::Fp8Options> fp8 = {};
   train::EngineOptions engine = {};
   std::int64_t layers = 2;
   runtime::Device device = {};
@@ -101,21 +102,26 @@ struct TrainingTrace {
   std::vector<double> losses;
   std::vector<double> grad_norms;
   std::int64_t resident_bytes = 0;  // of parameters, gradients and optimizer, after the last step
+  std::string state;                // what the engine registers of itself
   std::vector<bool> skipped;        // whether each step's gradient overflowed in fp16
 };
 
-inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
-  const models::AnyConfig config = tiny_config_of(setup.kind, setup.layers);
+inline models::BuildOptions tiny_options(const parallel::Mesh& mesh, const TrainingCase& setup) {
   models::BuildOptions options;
   options.lay_over(mesh);
   options.device = setup.device;
   options.activations = {setup.recompute, setup.offload};
-  options.precision = {setup.compute, setup.master_weights};
+  options.precision = {setup.compute, setup.master_weights, setup.fp8};
+  return options;
+}
+
+inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& setup) {
+  const models::AnyConfig config = tiny_config_of(setup.kind, setup.layers);
   const auto allocated = [&] {
     return runtime::allocator_of(setup.device).stats().allocated_bytes;
   };
   const std::int64_t before = allocated();
-  auto model = config->make(options);
+  auto model = config->make(tiny_options(mesh, setup));
   model->parameters().initialize(5);
   train::Engine engine(std::move(model), mesh,
                        {.beta1 = 0.9,
@@ -154,6 +160,9 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     trace.skipped.push_back(stats.skipped);
   }
   trace.resident_bytes = allocated() - before;
+  train::StateRegistry registry;
+  engine.register_state(registry);
+  trace.state = registry.save();
   if (!setup.save_to.empty())
     train::save_model_directory(engine.model(), mesh, nullptr, setup.save_to, runtime::DType::kF32);
   return trace;

@@ -18,7 +18,9 @@ namespace tandem::parallel {
 
 constexpr int kSlots = 4;
 constexpr std::int64_t kSlotBytes = 256 << 10;
-constexpr int kRingSlots = 4;
+// Enough for the messages of a pipeline: what does not fit waits until its sender, who computes
+// meanwhile, comes by again. Pages that are never touched cost nothing.
+constexpr int kRingSlots = 64;
 constexpr std::int64_t kRingSlotBytes = 64 << 10;
 
 struct alignas(64) RankLine {

@@ -1,5 +1,6 @@
 #include "runtime/autograd/ops/linear.h"
 
+#include "runtime/autograd/fp8_product.h"
 #include "runtime/kernels/backend.h"
 
 namespace tandem::runtime {
@@ -14,56 +15,112 @@ DType compute_type(const Leaf& weight) {
   return weight.quantized != nullptr ? weight.quantized->compute : weight.value.dtype();
 }
 
+// What is made again for backward anyway, or lies elsewhere, costs less as it is than as codes.
+bool keeps_codes(const Tensor& x, const Leaf& weight, const KeptInput* kept) {
+  return kept != nullptr && weight.requires_grad && !is_kept_elsewhere(x);
+}
+
+void fp8_forward(const Tensor& x, Leaf& weight, const Tensor& bias, Tensor& y, KeptInput* kept) {
+  const bool keep = keeps_codes(x, weight, kept);
+  const Fp8Matrix codes =
+      quantize(*weight.fp8, Fp8Operand::kInput, x, keep ? Fp8Sides::kBoth : Fp8Sides::kRows,
+               Tape::current() != nullptr);
+  backend_of(x).fp8_matmul(codes.by_rows(), weight_by_rows(weight).by_rows(), y, false, bias);
+  if (kept != nullptr) *kept = keep ? KeptInput(codes) : KeptInput(x, weight);
+}
+
 }  // namespace
 
+KeptInput::KeptInput(const Fp8Matrix& codes)
+    : codes_(codes.columns), inverse_scale_(codes.inverse_scale) {}
+
 Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype) {
+  const bool records = recording({&x}, {&weight, bias});
+  KeptInput kept;
+  Tensor y = linear_forward(x, weight, bias, out_dtype, records ? &kept : nullptr);
+  if (!records) return y;
+  Tape::current()->record(
+      "linear", {&x}, {&y}, {&weight, bias}, [kept, &weight, bias](BackwardContext& context) {
+        const bool needs_input = context.needs_grad(0);
+        const LinearBackward backward(context.grad_output(0), weight, needs_input);
+        if (needs_input) context.add_grad_input(0, backward.input());
+        backward.parameters(kept, bias);
+      });
+  return y;
+}
+
+Tensor linear_forward(const Tensor& x, Leaf& weight, const Leaf* bias, DType out_dtype,
+                      KeptInput* kept) {
   const Shape& shape = shape_of(weight);
   TANDEM_CHECK(x.shape().rank() == 2 && shape.rank() == 2 && x.dim(1) == shape[1],
                "linear of {} with a weight of {}", x.str(), shape.str());
   Tensor y = Tensor::empty({x.dim(0), shape[0]}, out_dtype, x.device());
   const Tensor bias_value = bias != nullptr ? bias->value : Tensor();
+  if (weight.fp8 != nullptr) {
+    fp8_forward(x, weight, bias_value, y, kept);
+    return y;
+  }
   if (weight.quantized != nullptr)
     backend_of(x).quantized_matmul(x, *weight.quantized, false, y, bias_value);
   else
     backend_of(x).matmul(x, false, weight.value, true, y, false, bias_value);
-  if (!recording({&x}, {&weight, bias})) return y;
-  Tape::current()->record(
-      "linear", {&x}, {&y}, {&weight, bias},
-      [x = saved_for_weight(x, weight), &weight, bias](BackwardContext& context) {
-        const Tensor& dy = context.grad_output(0);
-        if (context.needs_grad(0)) context.add_grad_input(0, linear_grad_input(dy, weight));
-        linear_grad_weight(dy, x.get(), weight, bias);
-      });
+  if (kept != nullptr) *kept = KeptInput(x, weight);
   return y;
 }
 
-Saved saved_for_weight(const Tensor& x, const Leaf& weight) {
-  return weight.requires_grad ? Saved(x) : Saved();
+LinearBackward::LinearBackward(const Tensor& dy, Leaf& weight, bool needs_input)
+    : dy_(dy), weight_(weight) {
+  if (weight.fp8 == nullptr || !(needs_input || weight.requires_grad)) return;
+  codes_ = quantize(*weight.fp8, Fp8Operand::kGradient, dy,
+                    !needs_input           ? Fp8Sides::kColumns
+                    : weight.requires_grad ? Fp8Sides::kBoth
+                                           : Fp8Sides::kRows,
+                    true);
 }
 
-Tensor linear_grad_input(const Tensor& dy, const Leaf& weight) {
-  const DType dtype = compute_type(weight);
-  Tensor dx = Tensor::empty({dy.dim(0), shape_of(weight)[1]}, dtype, dy.device());
-  if (weight.quantized != nullptr)
-    backend_of(dy).quantized_matmul(dy.to(dtype), *weight.quantized, true, dx);
+Tensor LinearBackward::input() const {
+  const DType dtype = compute_type(weight_);
+  Tensor dx = Tensor::empty({dy_.dim(0), shape_of(weight_)[1]}, dtype, dy_.device());
+  Backend& backend = backend_of(dy_);
+  if (weight_.fp8 != nullptr)
+    backend.fp8_matmul(codes_.by_rows(), weight_by_columns(weight_).by_columns(), dx);
+  else if (weight_.quantized != nullptr)
+    backend.quantized_matmul(dy_.to(dtype), *weight_.quantized, true, dx);
   else
-    backend_of(dy).matmul(dy.to(dtype), false, weight.value, false, dx);
+    backend.matmul(dy_.to(dtype), false, weight_.value, false, dx);
   return dx;
 }
 
-void linear_grad_weight(const Tensor& dy, const Tensor& x, Leaf& weight, Leaf* bias) {
-  if (bias != nullptr && bias->requires_grad && weight.requires_grad && dy.dtype() == x.dtype())
-    return accumulate_into(weight, [&](Tensor& grad, bool accumulate) {
+void LinearBackward::parameters(const KeptInput& x, Leaf* bias) const {
+  if (!x.has_codes()) return parameters(x.values(), bias);
+  accumulate_into(weight_, [&](Tensor& grad, bool accumulate) {
+    backend_of(dy_).fp8_matmul(codes_.by_columns(), x.codes(), grad, accumulate);
+  });
+  add_bias(bias);
+}
+
+void LinearBackward::parameters(const Tensor& x, Leaf* bias) const {
+  if (weight_.fp8 == nullptr && bias != nullptr && bias->requires_grad && weight_.requires_grad &&
+      dy_.dtype() == x.dtype())
+    return accumulate_into(weight_, [&](Tensor& grad, bool accumulate) {
       accumulate_into(*bias, [&](Tensor& bias_grad, bool accumulate_bias) {
-        backend_of(dy).linear_gradients(dy, x, grad, accumulate, bias_grad, accumulate_bias);
+        backend_of(dy_).linear_gradients(dy_, x, grad, accumulate, bias_grad, accumulate_bias);
       });
     });
-  accumulate_into(weight, [&](Tensor& grad, bool accumulate) {
-    backend_of(dy).matmul(dy.to(x.dtype()), true, x, false, grad, accumulate);
+  accumulate_into(weight_, [&](Tensor& grad, bool accumulate) {
+    if (weight_.fp8 == nullptr)
+      return backend_of(dy_).matmul(dy_.to(x.dtype()), true, x, false, grad, accumulate);
+    const Fp8Matrix codes =
+        quantize(*weight_.fp8, Fp8Operand::kInput, x, Fp8Sides::kColumns, false);
+    backend_of(dy_).fp8_matmul(codes_.by_columns(), codes.by_columns(), grad, accumulate);
   });
+  add_bias(bias);
+}
+
+void LinearBackward::add_bias(Leaf* bias) const {
   if (bias == nullptr) return;
   accumulate_into(*bias, [&](Tensor& grad, bool accumulate) {
-    backend_of(dy).column_sum(dy, grad, accumulate);
+    backend_of(dy_).column_sum(dy_, grad, accumulate);
   });
 }
 

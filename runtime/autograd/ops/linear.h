@@ -2,21 +2,63 @@
 #pragma once
 
 #include "runtime/autograd/tape.h"
+#include "runtime/quant/fp8.h"
 
 namespace tandem::runtime {
 
 // x [n, in], weight.value [out, in], bias.value fp32 [out] or null → [n, out] in `out_dtype`.
 // The weight may be quantized; the result is of x's type then. Saved: x, unless the weight is
-// frozen. Backward: dx = dy·W, dW += dyᵀ·x (fp32), db += column sums of dy.
+// frozen. Backward: dx = dy·W, dW += dyᵀ·x (fp32), db += column sums of dy. Where the weight's
+// products are of 8-bit floats (fp8_product.h), each of the three takes the codes of its operands,
+// and x is saved as codes.
 Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype);
 inline Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias = nullptr) {
   return linear(x, weight, bias, x.dtype());
 }
 
-// x where the weight's gradient needs it, else nothing.
-Saved saved_for_weight(const Tensor& x, const Leaf& weight);
-// The two halves of the backward, for layers that start communication between them.
-Tensor linear_grad_input(const Tensor& dy, const Leaf& weight);
-void linear_grad_weight(const Tensor& dy, const Tensor& x, Leaf& weight, Leaf* bias);
+// ---- its parts, for layers that communicate between them
+
+// What the weight's gradient needs of x: nothing where the weight is frozen.
+class KeptInput {
+ public:
+  KeptInput() = default;
+  // As it is.
+  KeptInput(const Tensor& x, const Leaf& weight) : x_(weight.requires_grad ? Saved(x) : Saved()) {}
+  // As codes [in, tokens].
+  explicit KeptInput(const Fp8Matrix& codes);
+
+  bool has_values() const { return x_.defined(); }
+  Tensor values() const { return x_.get(); }
+  bool has_codes() const { return codes_.defined(); }
+  Fp8Rows codes() const { return {codes_.get(), inverse_scale_}; }
+
+ private:
+  Saved x_, codes_;
+  Tensor inverse_scale_;
+};
+
+// The result, unrecorded. `kept` (null: nothing) is for the gradient of the weight.
+Tensor linear_forward(const Tensor& x, Leaf& weight, const Leaf* bias, DType out_dtype,
+                      KeptInput* kept);
+
+// The two halves of the backward, which share the codes of dy.
+class LinearBackward {
+ public:
+  // needs_input: input() will be asked for.
+  LinearBackward(const Tensor& dy, Leaf& weight, bool needs_input);
+
+  // dx
+  Tensor input() const;
+  // Adds to the gradients of the weight and of the bias, which may be null.
+  void parameters(const KeptInput& x, Leaf* bias) const;
+  void parameters(const Tensor& x, Leaf* bias) const;
+
+ private:
+  void add_bias(Leaf* bias) const;
+
+  Tensor dy_;
+  Leaf& weight_;
+  Fp8Matrix codes_;  // of dy, where products are of 8-bit floats
+};
 
 }  // namespace tandem::runtime

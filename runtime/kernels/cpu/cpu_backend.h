@@ -26,6 +26,11 @@ class CpuBackend final : public Backend {
   void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                         Tensor& out, const Tensor& bias) override;
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override;
+  void add_amax(const Tensor& x, Tensor& amax) override;
+  void fp8_scale_of(const Tensor& amax, DType format, Tensor& scale) override;
+  void quantize_fp8(const Tensor& x, const Tensor& scale, Fp8Matrix& out, Tensor& amax) override;
+  void fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
+                  const Tensor& bias) override;
 
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override;

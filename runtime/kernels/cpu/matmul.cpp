@@ -198,4 +198,10 @@ void matmul_columns(const Tensor& a, const void* b, bool transpose_b, std::int64
            {a.raw(), b, columns, bias.defined() ? pointer<float>(bias) + first : nullptr});
 }
 
+void matmul_bf16_rows(const std::uint16_t* a, const std::uint16_t* b, std::int64_t m,
+                      std::int64_t n, std::int64_t k, float* out) {
+  multiply({m, n, k, n, false, true, false, false, DType::kBF16, DType::kF32},
+           {a, b, out, nullptr});
+}
+
 }  // namespace tandem::runtime::cpu

@@ -14,4 +14,8 @@ void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b
 void matmul_columns(const Tensor& a, const void* b, bool transpose_b, std::int64_t first,
                     std::int64_t count, Tensor& out, const Tensor& bias);
 
+// out[m, n] = a[m, k] · b[n, k]ᵀ of rows of bf16, as bits.
+void matmul_bf16_rows(const std::uint16_t* a, const std::uint16_t* b, std::int64_t m,
+                      std::int64_t n, std::int64_t k, float* out);
+
 }  // namespace tandem::runtime::cpu

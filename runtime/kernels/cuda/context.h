@@ -76,7 +76,7 @@ class Context {
   PinnedMemory fault_{sizeof(int)};
   std::weak_ptr<PrivatePool> replay_pool_;
   bool recorded_ = false;
-  Matmul matmul_;
+  Matmul matmul_{index_};
   CudnnAttention cudnn_{index_};
 };
 

@@ -35,6 +35,11 @@ class CudaBackend final : public Backend {
   void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                         Tensor& out, const Tensor& bias) override;
   void column_sum(const Tensor& dy, Tensor& dbias, bool accumulate) override;
+  void add_amax(const Tensor& x, Tensor& amax) override;
+  void fp8_scale_of(const Tensor& amax, DType format, Tensor& scale) override;
+  void quantize_fp8(const Tensor& x, const Tensor& scale, Fp8Matrix& out, Tensor& amax) override;
+  void fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
+                  const Tensor& bias) override;
   void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
                         Tensor& dbias, bool accumulate_bias) override;
 

@@ -56,6 +56,31 @@ template <typename T>
 void take_columns(const T* x, std::int64_t n, std::int64_t width, float factor, std::int64_t first,
                   std::int64_t part, T* out, cudaStream_t stream);
 
+// ---- fp8.cu
+
+// *amax = max(*amax, |x|); NaN counts as the largest.
+template <typename T>
+void amax(const T* x, std::int64_t n, float* amax, cudaStream_t stream);
+void fp8_scale(const float* amax, float largest, float* scale, cudaStream_t stream);
+// Where the codes of a matrix go: rows [rows, row_length], columns [columns, column_length]; null
+// where not wanted.
+struct Fp8Target {
+  std::uint8_t *rows, *columns;
+  std::int64_t row_length, column_length;
+  float* inverse_scale;
+};
+// amax may be null.
+template <typename T>
+void quantize_fp8(const T* x, std::int64_t rows, std::int64_t columns, const float* scale,
+                  bool e5m2, const Fp8Target& out, float* amax, cudaStream_t stream);
+void decode_fp8(const std::uint8_t* codes, bool e5m2, std::int64_t n, Bf16* values,
+                cudaStream_t stream);
+// out (+)= sums · *scale_a · *scale_b (+ bias); bias may be null.
+template <typename Out>
+void finish_fp8(const float* sums, std::int64_t rows, std::int64_t columns, const float* scale_a,
+                const float* scale_b, const float* bias, bool accumulate, Out* out,
+                cudaStream_t stream);
+
 // ---- reductions.cu
 
 // Sums over rows go in two steps: `row_blocks(n)` partial sums per column, then their sum.
@@ -68,6 +93,8 @@ void column_sum(const T* dy, std::int64_t n, std::int64_t width, float* partial,
 void combine_partials(const float* partial, std::int64_t blocks, std::int64_t stride,
                       std::int64_t width, float* target, bool accumulate, cudaStream_t stream);
 constexpr std::int64_t kSumBlocks = 512;
+// Blocks of `block` threads that go through n elements, a pack at a time: at most kSumBlocks.
+dim3 sum_grid(std::int64_t n, unsigned block);
 // partial: [kSumBlocks].
 template <typename T>
 void sum_of_squares(const T* x, std::int64_t n, double* partial, double* result,

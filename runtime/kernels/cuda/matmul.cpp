@@ -6,6 +6,7 @@
 
 #include "runtime/device/cuda/status.h"
 #include "runtime/device/cuda/stream.h"
+#include "runtime/kernels/cuda/architecture.h"
 #include "runtime/kernels/cuda/matmul_plan.h"
 #include "runtime/kernels/cuda/typed.h"
 
@@ -21,6 +22,9 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
       "cublasLtMatmulPreferenceSetAttribute");
 }
 
+// Of every matrix, in bytes: gradients are parts of one buffer.
+constexpr unsigned kFp8Alignment = 16;
+
 struct Product {
   MatmulPlan plan;
   std::optional<cublasLtMatmulAlgo_t> algorithm;  // nothing: cuBLASLt has none
@@ -34,12 +38,15 @@ struct Matmul::State {
   static constexpr std::size_t kMaximum = 1024;  // ragged batches make ever new shapes
 
   cublasLtHandle_t handle = nullptr;
+  bool has_fp8;
   bool tf32 = false;
   DeviceMemory workspace{kWorkspace};
   DeviceMemory bias, wide, zeros;
   std::unordered_map<MatmulProblem, Product, MatmulProblemHash> products;
 
-  State() { check_blas(cublasLtCreate(&handle), "cublasLtCreate"); }
+  explicit State(int card) : has_fp8(architecture_of(card) >= 89) {
+    check_blas(cublasLtCreate(&handle), "cublasLtCreate");
+  }
   ~State() { cublasLtDestroy(handle); }
 
   Product& find(const MatmulProblem& problem) {
@@ -76,7 +83,11 @@ struct Matmul::State {
   // out: [m, n] of type p.out. vector: what the epilogue reads or writes, of that type, or null.
   void multiply(const MatmulProblem& p, const void* a, const void* b, const void* vector, void* out,
                 cudaStream_t stream) {
-    Product& product = find(p);
+    multiply(p, find(p), a, b, vector, out, stream);
+  }
+  // With what find(p) gave.
+  void multiply(const MatmulProblem& p, const Product& product, const void* a, const void* b,
+                const void* vector, void* out, cudaStream_t stream) {
     const MatmulPlan& plan = product.plan;
     if (!product.algorithm) check_blas(CUBLAS_STATUS_NOT_SUPPORTED, "an algorithm for " + p.str());
     if (p.epilogue != Epilogue::kNone)
@@ -122,7 +133,7 @@ struct Matmul::State {
   }
 };
 
-Matmul::Matmul() : state_(std::make_unique<State>()) {}
+Matmul::Matmul(int card) : state_(std::make_unique<State>(card)) {}
 Matmul::~Matmul() = default;
 
 void Matmul::allow_tf32(bool allowed) {
@@ -143,7 +154,8 @@ void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transp
                               .accumulate = accumulate,
                               .epilogue = bias.defined() ? Epilogue::kBias : Epilogue::kNone,
                               .tf32 = state_->tf32,
-                              .in = a.dtype(),
+                              .a = a.dtype(),
+                              .b = b.dtype(),
                               .out = out.dtype(),
                               .alignment_a = alignment_of(from_a),
                               .alignment_b = alignment_of(from_b),
@@ -171,14 +183,45 @@ bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& d
                               .accumulate = accumulate,
                               .epilogue = Epilogue::kBiasGradient,
                               .tf32 = state_->tf32,
-                              .in = dy.dtype(),
+                              .a = dy.dtype(),
+                              .b = x.dtype(),
                               .out = dweight.dtype(),
                               .alignment_a = alignment_of(dy.raw()),
                               .alignment_b = alignment_of(x.raw()),
                               .alignment_out = alignment_of(dweight.raw())};
-  if (!state_->find(problem).algorithm) return false;
-  state_->multiply(problem, dy.raw(), x.raw(), dbias, dweight.raw(), stream);
+  const Product& product = state_->find(problem);
+  if (!product.algorithm) return false;
+  state_->multiply(problem, product, dy.raw(), x.raw(), dbias, dweight.raw(), stream);
   return true;
+}
+
+bool Matmul::takes_fp8(const Fp8Rows& a, const Tensor& out, const Tensor& bias) const {
+  const bool result_type =
+      out.dtype() == DType::kBF16 || (out.dtype() == DType::kF32 && !bias.defined());
+  return state_->has_fp8 && result_type && alignment_of(out.raw()) >= kFp8Alignment &&
+         out.dim(1) % 16 == 0 && a.codes.dim(1) > 0;
+}
+
+void Matmul::run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
+                     const Tensor& bias, cudaStream_t stream) {
+  const MatmulProblem problem{.m = out.dim(0),
+                              .n = out.dim(1),
+                              .k = a.codes.dim(1),
+                              .transpose_a = false,
+                              .transpose_b = true,
+                              .accumulate = accumulate,
+                              .epilogue = bias.defined() ? Epilogue::kBias : Epilogue::kNone,
+                              .tf32 = false,
+                              .a = a.codes.dtype(),
+                              .b = b.codes.dtype(),
+                              .out = out.dtype(),
+                              .alignment_a = kFp8Alignment,
+                              .alignment_b = kFp8Alignment,
+                              .alignment_out = kFp8Alignment};
+  const Product& product = state_->find(problem);
+  set_scales(product.plan, a.inverse_scale.raw(), b.inverse_scale.raw());
+  const void* bias_values = bias.defined() ? state_->rounded_bias<Bf16>(bias, stream) : nullptr;
+  state_->multiply(problem, product, a.codes.raw(), b.codes.raw(), bias_values, out.raw(), stream);
 }
 
 }  // namespace tandem::runtime::cuda

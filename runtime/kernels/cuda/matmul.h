@@ -6,13 +6,14 @@
 
 #include <memory>
 
+#include "runtime/quant/fp8.h"
 #include "runtime/tensor/tensor.h"
 
 namespace tandem::runtime::cuda {
 
 class Matmul {
  public:
-  Matmul();
+  explicit Matmul(int card);
   ~Matmul();
 
   // As Backend::matmul, for m, n > 0. From bf16 to bf16 the bias is rounded to bf16 before it is
@@ -23,6 +24,12 @@ class Matmul {
   // is overwritten. False, and nothing was done, where cuBLASLt has no such kernel for the sizes.
   bool run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate,
                               float* dbias, cudaStream_t stream);
+  // Whether the card multiplies 8-bit floats (compute capability 8.9: Ada, Hopper and later) and
+  // cuBLASLt takes the sizes: columns of the result in sixteens.
+  bool takes_fp8(const Fp8Rows& a, const Tensor& out, const Tensor& bias) const;
+  // As Backend::fp8_matmul, for what takes_fp8() allows. The bias is rounded as in run().
+  void run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate, const Tensor& bias,
+               cudaStream_t stream);
   // From now on (DeviceOptions::tf32).
   void allow_tf32(bool allowed);
 

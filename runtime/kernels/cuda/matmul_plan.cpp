@@ -10,14 +10,22 @@ namespace tandem::runtime::cuda {
 namespace {
 
 cudaDataType_t data_type(DType dtype) {
+  switch (dtype) {
+    case DType::kF8E4M3:
+      return CUDA_R_8F_E4M3;
+    case DType::kF8E5M2:
+      return CUDA_R_8F_E5M2;
+    default:
+      break;
+  }
   TANDEM_CHECK(is_compute_dtype(dtype), "matmul of {}", name_of(dtype));
   if (dtype == DType::kF32) return CUDA_R_32F;
   return dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_16F;
 }
 
 cublasComputeType_t compute_type(const MatmulProblem& problem) {
-  return problem.tf32 && problem.in == DType::kF32 ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                   : CUBLAS_COMPUTE_32F;
+  return problem.tf32 && problem.a == DType::kF32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                  : CUBLAS_COMPUTE_32F;
 }
 
 // The first factor's transpose is cuBLAS's B.
@@ -51,8 +59,8 @@ void check_blas(cublasStatus_t status, const std::string& call) {
 }
 
 std::string MatmulProblem::str() const {
-  return fmt::format("{}[{}, {}]{} x [{}, {}]{} -> {}", name_of(in), m, k, transpose_a ? "ᵀ" : "",
-                     k, n, transpose_b ? "ᵀ" : "", name_of(out));
+  return fmt::format("{}[{}, {}]{} x {}[{}, {}]{} -> {}", name_of(a), m, k, transpose_a ? "ᵀ" : "",
+                     name_of(b), k, n, transpose_b ? "ᵀ" : "", name_of(out));
 }
 
 std::size_t MatmulProblemHash::operator()(const MatmulProblem& p) const {
@@ -64,7 +72,7 @@ std::size_t MatmulProblemHash::operator()(const MatmulProblem& p) const {
   mix(p.m), mix(p.n), mix(p.k);
   mix(p.transpose_a | p.transpose_b << 1 | p.accumulate << 2 | p.tf32 << 3 |
       static_cast<int>(p.epilogue) << 4);
-  mix(static_cast<std::int64_t>(p.in) * 16 + static_cast<std::int64_t>(p.out));
+  for (const DType dtype : {p.a, p.b, p.out}) mix(static_cast<std::int64_t>(dtype));
   mix(p.alignment_a * 65536 + p.alignment_b * 256 + p.alignment_out);
   return hash;
 }
@@ -86,10 +94,17 @@ MatmulPlan plan_of(const MatmulProblem& p) {
     set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
     set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.out));
   }
-  plan.a = p.transpose_a ? layout_of(p.in, p.k, p.m) : layout_of(p.in, p.m, p.k);
-  plan.b = p.transpose_b ? layout_of(p.in, p.n, p.k) : layout_of(p.in, p.k, p.n);
+  // Partial sums go to fp32 registers: the other way has 14 bits on Hopper.
+  if (size_of(p.a) == 1) set(plan.description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t{0});
+  plan.a = p.transpose_a ? layout_of(p.a, p.k, p.m) : layout_of(p.a, p.m, p.k);
+  plan.b = p.transpose_b ? layout_of(p.b, p.n, p.k) : layout_of(p.b, p.k, p.n);
   plan.out = layout_of(p.out, p.m, p.n);
   return plan;
+}
+
+void set_scales(const MatmulPlan& plan, const void* scale_a, const void* scale_b) {
+  set(plan.description, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scale_b);
+  set(plan.description, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scale_a);
 }
 
 }  // namespace tandem::runtime::cuda

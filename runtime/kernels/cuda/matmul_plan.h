@@ -25,8 +25,8 @@ struct MatmulProblem {
   std::int64_t m, n, k;
   bool transpose_a, transpose_b, accumulate;
   Epilogue epilogue;
-  bool tf32;  // where the factors are fp32
-  DType in, out;
+  bool tf32;        // where the factors are fp32
+  DType a, b, out;  // a and b are alike, or both floats of 8 bits, which have scales (set_scales)
   unsigned alignment_a, alignment_b, alignment_out;
   bool operator==(const MatmulProblem&) const = default;
 
@@ -64,5 +64,7 @@ struct MatmulPlan {
   MatrixLayout a, b, out;
 };
 MatmulPlan plan_of(const MatmulProblem& problem);
+// fp32 [1] each, on the device: what the products of 8-bit floats are multiplied by.
+void set_scales(const MatmulPlan& plan, const void* scale_a, const void* scale_b);
 
 }  // namespace tandem::runtime::cuda

@@ -89,14 +89,17 @@ __global__ void combine_squares_kernel(const double* partial, std::int64_t block
   if (threadIdx.x == 0) *result = sum;
 }
 
+dim3 sum_grid(std::int64_t n, unsigned block) {
+  const std::int64_t wanted = ceil_div(n, block * kPack);
+  return dim3(static_cast<unsigned>(wanted < kSumBlocks ? wanted : kSumBlocks));
+}
+
 template <typename T>
 void sum_of_squares(const T* x, std::int64_t n, double* partial, double* result,
                     cudaStream_t stream) {
-  const std::int64_t wanted = ceil_div(n, kBlock * kPack);
-  const std::int64_t blocks = wanted < kSumBlocks ? wanted : kSumBlocks;
-  launch(sum_of_squares_kernel<T>, dim3(static_cast<unsigned>(blocks)), kBlock, 0, stream, x, n,
-         partial, aligned16(x));
-  launch(combine_squares_kernel, dim3(1), kBlock, 0, stream, partial, blocks, result);
+  const dim3 grid = sum_grid(n, kBlock);
+  launch(sum_of_squares_kernel<T>, grid, kBlock, 0, stream, x, n, partial, aligned16(x));
+  launch(combine_squares_kernel, dim3(1), kBlock, 0, stream, partial, std::int64_t{grid.x}, result);
 }
 
 // x − x is 0 for finite x and NaN otherwise.

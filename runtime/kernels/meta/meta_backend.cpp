@@ -105,6 +105,23 @@ class MetaBackend final : public Backend {
     say_pass(1, {&dy, &dbias});
   }
 
+  void add_amax(const Tensor& x, Tensor& amax) override {
+    check_amax(x, amax);
+    say_pass(1, {&x});
+  }
+  void fp8_scale_of(const Tensor& amax, DType format, Tensor& scale) override {
+    say_pass(kFew, {&amax, &scale});
+  }
+  void quantize_fp8(const Tensor& x, const Tensor& scale, Fp8Matrix& out, Tensor& amax) override {
+    check_quantize_fp8(x, scale, out, amax);
+    say_pass(kFew, {&x, &out.rows, &out.columns});
+  }
+  void fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
+                  const Tensor& bias) override {
+    check_fp8_matmul(a, b, out, bias);
+    say_matmul(a.codes, out, accumulate, bytes_of({&b.codes, &bias}));
+  }
+
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override {
     check_gather(weight, tokens, out);

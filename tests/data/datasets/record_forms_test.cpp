@@ -136,8 +136,10 @@ TEST(RecordForms, a_token_across_a_border_belongs_to_the_part) {
   const auto message = [](const char* role, const char* content) {
     return nlohmann::ordered_json{{"role", role}, {"content", content}};
   };
-  const auto result = ModelChatTemplate(tokenizer, "t").encode(
-      {message("user", "t"), message("assistant", "he c"), message("user", "at")}, nullptr, true);
+  const auto result =
+      ModelChatTemplate(tokenizer, "t")
+          .encode({message("user", "t"), message("assistant", "he c"), message("user", "at")},
+                  nullptr, true);
   EXPECT_EQ(result.tokens, tokenizer.encode("the cat"));
   const auto all = static_cast<std::int32_t>(result.tokens.size());
   EXPECT_THAT(result.assistant, ElementsAre(TokenRange{0, all}));

@@ -13,11 +13,11 @@
 namespace tandem::data {
 namespace {
 
+using nlohmann::ordered_json;
 using ::testing::ElementsAre;
 using testing::error_of;
 using testing::Files;
 using ::testing::HasSubstr;
-using nlohmann::ordered_json;
 using testing::small_tokenizer;
 
 // [CLS] … [SEP] around a text.

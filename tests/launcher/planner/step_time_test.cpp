@@ -56,6 +56,10 @@ TEST(DeviceModel, a_kernel_takes_the_longer_of_arithmetic_and_memory_and_its_ove
   device.matmul_efficiency = 0.5;
   EXPECT_DOUBLE_EQ(device.seconds(work), 4);
   EXPECT_DOUBLE_EQ(device.seconds({KernelWork::Kind::kMatmul, DType::kF32, 2e12, 1e9}), 8);
+  const KernelWork fp8{KernelWork::Kind::kMatmul, DType::kF8E5M2, 2e12, 0};
+  EXPECT_DOUBLE_EQ(device.seconds(fp8), 4) << "a device without fp8 takes what bf16 takes";
+  device.fp8_tflops = 4;
+  EXPECT_DOUBLE_EQ(device.seconds(fp8), 1);
   device.memory_efficiency = 0.1;
   device.kernel_us = 1e6;
   EXPECT_DOUBLE_EQ(device.seconds(work), 1 + 10);
@@ -208,6 +212,16 @@ TEST(StepTime, ranks_that_share_a_core_use_what_a_waiting_one_leaves) {
   EXPECT_DOUBLE_EQ(time.bubble, 0);
 }
 
+// Three cores for four ranks: one that works alone is no faster than a core.
+TEST(StepTime, a_core_that_no_rank_uses_is_lost) {
+  const StepTrace first = first_stage(), last = last_stage();
+  DeviceModel crowded = round_device();
+  crowded.ranks_per_core = 1.5;
+  const StepTime time = step_time({&first, &last}, kTwoStages, 8, crowded);
+  EXPECT_DOUBLE_EQ(time.seconds, 21 + 6 / 1.5);  // both at work, one at work
+  EXPECT_DOUBLE_EQ(time.bubble, 1);
+}
+
 TEST(FindDevice, knows_devices_by_name_and_says_which) {
   EXPECT_EQ(find_device("h100").bf16_tflops, 989);
   EXPECT_GT(find_device("h200").memory_gb, find_device("h100").memory_gb);
@@ -232,7 +246,7 @@ TEST(FindDevice, reads_what_was_written_and_says_what_is_wrong_with_it) {
   device.memory_gb_per_s = 0;
   write_device(device, file);
   EXPECT_THAT(test::error_of([&] { find_device(file); }),
-              HasSubstr(":8: 'memory_gb_per_s' must be more than 0, got 0"));
+              HasSubstr(":9: 'memory_gb_per_s' must be more than 0, got 0"));
   std::filesystem::remove(file);
 }
 

@@ -125,6 +125,26 @@ TEST(RecipeChecks, numbers_of_16_bits_suit_what_they_are_used_for) {
   });
 }
 
+TEST(RecipeChecks, numbers_of_8_bits_suit_what_they_are_used_for) {
+  expect_said({
+      {pretrain_text("      precision: fp8\n      fp8: {scaling: current}\n"), ""},
+      {pretrain_text("      precision: fp8\n      optimizer: {master_weights: false}\n"),
+       "my.yaml:7: 'optimizer.master_weights' false leaves weights in bf16 alone, and needs "
+       "precision: bf16 (it is fp8)"},
+      {pretrain_text("      fp8: {amax_history_len: 0}\n"),
+       "my.yaml:6: 'fp8.amax_history_len' must be positive, got 0"},
+      {pretrain_text("      fp8: {margin: -1}\n"),
+       "my.yaml:6: 'fp8.margin' must be in [0, 32], got -1"},
+      {after_pretrain("  - sft: {data: DATA, precision: fp8, lora: {rank: 8}, quantize: int8}\n"),
+       "my.yaml:4: 'quantize' int8 leaves no matrix for precision: fp8 to multiply; set precision: "
+       "bf16, or leave it out"},
+      {after_pretrain("  - sft: {data: DATA, precision: fp8, lora: {rank: 8}}\n"), ""},
+      {rlhf_text("      placement: {shared: true, reference: {precision: fp8, quantize: nf4}}\n"),
+       "my.yaml:8: 'placement.reference.quantize' nf4 leaves no matrix for precision: fp8 to "
+       "multiply; set precision: bf16, or leave it out"},
+  });
+}
+
 TEST(RecipeChecks, steps_and_epochs_exclude_each_other) {
   expect_said({
       {pretrain_text("      steps: 5\n      epochs: 2\n"),

@@ -81,9 +81,9 @@ TEST(Placement, shared_wins_over_roles_that_are_given_too) {
   EXPECT_EQ(shown(recipe),
             "shared: policy 2 (tp2), critic 2 (tp2), reference 2 (tp2), reward 2 (tp2); stage 2");
   EXPECT_EQ(find_problems(recipe, 2), std::vector<std::string>{});
-  EXPECT_EQ(placement(recipe).policy.precision, runtime::DType::kBF16);
-  EXPECT_EQ(placement(recipe).critic.precision, runtime::DType::kF32);
-  EXPECT_EQ(placement(recipe).reward.precision, runtime::DType::kF32);
+  EXPECT_EQ(placement(recipe).policy.precision, runtime::Precision::kBf16);
+  EXPECT_EQ(placement(recipe).critic.precision, runtime::Precision::kFp32);
+  EXPECT_EQ(placement(recipe).reward.precision, runtime::Precision::kFp32);
 }
 
 TEST(Placement, apart_can_be_asked_for_without_naming_a_role) {

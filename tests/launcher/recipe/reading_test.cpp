@@ -31,7 +31,7 @@ TEST(RecipeReading, accepts_what_it_should) {
   EXPECT_EQ(stage.train.optimizer.clip_grad_norm, 0.0);
   EXPECT_EQ(stage.train.schedule.kind, runtime::ScheduleKind::kLinear);
   EXPECT_EQ(stage.train.activations.recompute, models::Recompute::kFull);
-  EXPECT_EQ(stage.train.precision, runtime::DType::kF32);
+  EXPECT_EQ(stage.train.precision, runtime::Precision::kFp32);
   EXPECT_EQ(stage.data.path, with_data("DATA"));
 }
 
@@ -93,7 +93,7 @@ TEST(RecipeReading, values_of_the_wrong_type_are_refused) {
        "my.yaml:2: 'tie_word_embeddings' must be true or false, got 'yes'"},
       {pretrain_text("", "name: {a: b}\n"), "my.yaml:2: 'name' must be text, got a mapping"},
       {pretrain_text("      precision: fp64\n"),
-       "my.yaml:6: 'precision' must be one of fp32, bf16, fp16; got 'fp64'"},
+       "my.yaml:6: 'precision' must be one of fp32, bf16, fp16, fp8; got 'fp64'"},
       {pretrain_text("      optimizer: 3\n"),
        "my.yaml:6: 'optimizer' must be a mapping of keys to values, got '3'"},
       {pretrain_text("", "model: [a]\n"),

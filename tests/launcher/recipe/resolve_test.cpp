@@ -91,12 +91,12 @@ TEST(Resolve, precision_comes_from_the_recipe_then_the_stage) {
       read(kAllStages,
            {.overrides = {"precision=fp32", "ppo.precision=bf16", "sft.precision=bf16",
                           "ppo.placement.reward.precision=fp32", "evaluate.precision=bf16"}});
-  EXPECT_EQ(stage<PretrainStage>(recipe, "pretrain").train.precision, runtime::DType::kF32);
-  EXPECT_EQ(stage<SftStage>(recipe, "sft").train.precision, runtime::DType::kBF16);
-  EXPECT_EQ(stage<EvaluateStage>(recipe, "evaluate").precision, runtime::DType::kBF16);
-  EXPECT_EQ(stage<EvaluateStage>(recipe, "last").precision, runtime::DType::kF32);
-  EXPECT_EQ(stage<PpoStage>(recipe, "ppo").placement.critic.precision, runtime::DType::kBF16);
-  EXPECT_EQ(stage<PpoStage>(recipe, "ppo").placement.reward.precision, runtime::DType::kF32);
+  EXPECT_EQ(stage<PretrainStage>(recipe, "pretrain").train.precision, runtime::Precision::kFp32);
+  EXPECT_EQ(stage<SftStage>(recipe, "sft").train.precision, runtime::Precision::kBf16);
+  EXPECT_EQ(stage<EvaluateStage>(recipe, "evaluate").precision, runtime::Precision::kBf16);
+  EXPECT_EQ(stage<EvaluateStage>(recipe, "last").precision, runtime::Precision::kFp32);
+  EXPECT_EQ(stage<PpoStage>(recipe, "ppo").placement.critic.precision, runtime::Precision::kBf16);
+  EXPECT_EQ(stage<PpoStage>(recipe, "ppo").placement.reward.precision, runtime::Precision::kFp32);
 }
 
 TEST(Resolve, a_stage_needs_the_ranks_of_its_layout) {

@@ -19,8 +19,8 @@ TEST(RunContext, models_live_on_the_runs_device) {
   RunContext context(recipe, parallel::local_group(), device);
   const parallel::Mesh mesh = parallel::single_rank_mesh();
   for (const models::BuildOptions& options :
-       {trained_options(runtime::DType::kBF16, {}, mesh, models::Head::kLanguageModel),
-        frozen_options(runtime::DType::kF32, mesh, models::Head::kScalar)}) {
+       {trained_options({runtime::DType::kBF16}, {}, mesh, models::Head::kLanguageModel),
+        frozen_options({runtime::DType::kF32}, mesh, models::Head::kScalar)}) {
     const auto model = build_decoder(context, "", options);
     EXPECT_EQ(model->parameters().device(), device);
     EXPECT_TRUE(model->parameters().parameters().front()->parameter.leaf.value.is_meta());

@@ -24,7 +24,7 @@ make_root() {
   done | sort -u | while read -r path; do cp -L --parents "$path" "$empty"; done
   # What the trainer takes from the system: the C library, nothing else.
   for path in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1; do
-    cp -L --parents "$(ldconfig -p | awk -v name="$path" '$1 == name && /x86-64|AArch64/ { print $NF; exit }')" "$empty"
+    cp -L --parents "$(ldconfig -p | awk -v name="$path" '$1 == name && /x86-64|AArch64/ && !found++ { print $NF }')" "$empty"
   done
 }
 

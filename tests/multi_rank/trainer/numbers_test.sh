@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Numbers of 16 bits through whole runs: fp16 with its loss scale and bf16 without masters go on after a kill with the
-# same bytes, a scale that is too large leaves updates out on all ranks alike; and what is kept for backward changes no bit.
+# Numbers of 16 and 8 bits through whole runs: fp16 with its loss scale, bf16 without masters and fp8 with its scales go on
+# after a kill with the same bytes, a scale that is too large leaves updates out on all ranks alike; and what is kept for backward changes no bit.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
 make_data
@@ -34,6 +34,26 @@ run_trainer 4 "$work/bf16.yaml" "run_dir=$work/bf16"
 equal "bf16 without masters" 0 "$status"
 close "losses of bf16" <(losses "$work/fp32" pretrain) <(losses "$work/bf16" pretrain) 0.05
 goes_on_after_a_kill "$work/bf16.yaml" "$work/bf16"
+
+# fp8: scales are state, of every layout's runs and of layouts that go on.
+rm -rf "$work/killed"
+sed 's/^precision: .*/precision: fp8/' "$work/numbers.yaml" >"$work/fp8.yaml"
+run_trainer 4 "$work/fp8.yaml" "run_dir=$work/fp8"
+equal "fp8" 0 "$status"
+close "losses of fp8" <(losses "$work/fp32" pretrain) <(losses "$work/fp8" pretrain) 0.05
+goes_on_after_a_kill "$work/fp8.yaml" "$work/fp8"
+# The plan is what the first rank takes, where texts fill their sequences.
+tr '\n' ' ' <"$work/data/text.txt" >"$work/data/one.txt"
+for scaling in delayed current; do
+  keys=(pretrain.steps=4 pretrain.eval_every=4 "pretrain.data.path=$work/data/one.txt" pretrain.data.validation_fraction=0
+    pretrain.samples.count=0 "pretrain.fp8.scaling=$scaling" pretrain.layout.zero_stage=0 sft.steps=1 reward.steps=1 dpo.steps=1)
+  mkdir -p "$work/$scaling"
+  cp -r "$work/fp8/tokenizer" "$work/$scaling/"
+  run_trainer 4 "$work/fp8.yaml" "run_dir=$work/$scaling" "${keys[@]}"
+  close "planned memory of fp8, $scaling" \
+    <(planned_pretrain_bytes "$work/fp8.yaml" "run_dir=$work/$scaling" "${keys[@]}") \
+    <(taken_pretrain_bytes "$work/$scaling") 0.02
+done
 
 # What is kept for backward.
 for recompute in selective full; do

@@ -1,8 +1,7 @@
 // Which device a rank gets, and what is said where there is none.
-#include "parallel/comm/device/choice.h"
-
 #include <gmock/gmock.h>
 
+#include "parallel/comm/device/choice.h"
 #include "parallel/comm/threads/threads.h"
 #include "runtime/base/error.h"
 #include "runtime/device/cuda_support.h"

@@ -113,6 +113,30 @@ inline testing::AssertionResult close_to_scale(const std::string& name, const Te
   return testing::AssertionSuccess();
 }
 
+// Every element (i, j) is the sum of `addends` and of term(i, j, k) for k < depth, within
+// `bound` of the sum of their magnitudes.
+inline testing::AssertionResult close_to_sums(
+    const std::string& name, const Tensor& actual, std::size_t depth,
+    const std::function<double(std::size_t, std::size_t, std::size_t)>& term,
+    const std::function<std::vector<double>(std::size_t, std::size_t)>& addends, double bound) {
+  const auto rows = static_cast<std::size_t>(actual.dim(0)),
+             columns = static_cast<std::size_t>(actual.dim(1));
+  std::vector<double> expected, scales;
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < columns; ++j) {
+      double sum = 0, scale = 0;
+      const auto add = [&](double value) {
+        sum += value;
+        scale += std::abs(value);
+      };
+      for (std::size_t k = 0; k < depth; ++k) add(term(i, j, k));
+      for (const double value : addends(i, j)) add(value);
+      expected.push_back(sum);
+      scales.push_back(scale);
+    }
+  return close_to_scale(name, actual, expected, scales, bound);
+}
+
 // The bytes that `work` leaves in `outputs` must not depend on the number of threads.
 inline void expect_same_bits_for_any_threads(const std::function<std::vector<Tensor>()>& work) {
   const int before = omp_get_max_threads();

@@ -428,7 +428,7 @@ TEST(MetaBackend, says_of_every_kernel_once_what_it_moves) {
     std::vector<KernelWork> works = works_of(call);
     // Zeros are filled in on the meta device, too.
     std::erase_if(works, [](const KernelWork& work) { return work.operations == 0; });
-    if (name == "kv_cache_write") continue;  // moves without arithmetic
+    if (name == "kv_cache_write") continue;    // moves without arithmetic
     if (name == "linear_gradients") continue;  // two of the others
     ASSERT_EQ(works.size(), 1u) << name;
     EXPECT_GT(works[0].bytes, 0) << name;

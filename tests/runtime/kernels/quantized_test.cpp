@@ -54,23 +54,16 @@ QuantizedMatrix nf4_of(const Tensor& weight) {
 // Σ_k a[i, k]·b(k, j), and Σ |…|.
 void expect_product(const Tensor& actual, const Tensor& a, const Tensor& weight, bool transposed,
                     const std::vector<double>& bias) {
-  const auto rows = static_cast<std::size_t>(a.dim(0)), depth = static_cast<std::size_t>(a.dim(1)),
-             out = static_cast<std::size_t>(actual.dim(1)),
+  const auto depth = static_cast<std::size_t>(a.dim(1)),
              width = static_cast<std::size_t>(weight.dim(1));
   const auto x = doubles(a), w = doubles(weight.to(a.dtype()));
-  std::vector<double> expected, scales;
-  for (std::size_t i = 0; i < rows; ++i)
-    for (std::size_t j = 0; j < out; ++j) {
-      double sum = bias.empty() ? 0 : bias[j], scale = std::abs(sum);
-      for (std::size_t k = 0; k < depth; ++k) {
-        const double term = x[i * depth + k] * w[transposed ? k * width + j : j * width + k];
-        sum += term;
-        scale += std::abs(term);
-      }
-      expected.push_back(sum);
-      scales.push_back(scale);
-    }
-  EXPECT_TRUE(close_to_scale("product", actual, expected, scales, tolerance(a.dtype())));
+  EXPECT_TRUE(close_to_sums(
+      "product", actual, depth,
+      [&](std::size_t i, std::size_t j, std::size_t k) {
+        return x[i * depth + k] * w[transposed ? k * width + j : j * width + k];
+      },
+      [&](std::size_t, std::size_t j) { return std::vector<double>{bias.empty() ? 0.0 : bias[j]}; },
+      tolerance(a.dtype())));
 }
 
 TEST_P(Quantized, products_are_those_of_the_numbers_that_codes_stand_for) {

@@ -108,6 +108,15 @@ inline int atomicAnd(int* address, int value) {
   return before;
 }
 
+inline unsigned atomicMax(unsigned* address, unsigned value) {
+  const unsigned before = *address;
+  if (value > before) *address = value;
+  return before;
+}
+inline float __fmul_rn(float a, float b) {
+  return a * b;
+}
+
 // ---- run-time library (runtime.cpp)
 
 enum cudaError_t {

@@ -10,6 +10,7 @@
 #include "runtime/base/log.h"
 #include "runtime/device/cuda/status.h"
 #include "runtime/device/cuda/stream.h"
+#include "runtime/kernels/cuda/architecture.h"
 #include "runtime/kernels/cuda/cudnn/library.h"
 
 namespace tandem::runtime::cuda {
@@ -160,15 +161,6 @@ struct Plan {
   std::shared_ptr<Graph> graph;  // null: cuDNN has none
   std::int64_t workspace = 0;
 };
-
-int architecture_of(int card) {
-  int major = 0, minor = 0;
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, card),
-        "cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, card),
-        "cudaDeviceGetAttribute");
-  return major * 10 + minor;
-}
 
 }  // namespace
 
