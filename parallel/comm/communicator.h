@@ -78,8 +78,9 @@ class Communicator {
   virtual Work broadcast(runtime::Tensor& tensor, int root, std::string_view name) = 0;
   virtual Work send(const runtime::Tensor& tensor, int peer, std::string_view name) = 0;
   virtual Work recv(runtime::Tensor& tensor, int peer, std::string_view name) = 0;
-  // Collective, where messages will go from each rank to the one `step` (1 or −1) behind it, around
-  // the end. They need no preparation, but a transport may have a faster way for them then.
+  // Collective: messages will go from each rank to the one `step` (1 or −1) behind it, around the
+  // end. They need not be announced, but a transport may have a faster way for those that were. One
+  // ring per group: another step takes its place.
   virtual void connect_ring(int /*step*/) {}
   virtual void barrier(std::string_view name) = 0;
 

@@ -112,34 +112,42 @@ class NcclTransport : public DeviceTransport {
   // first would wait for each other. Hence neighbours on a ring have a communicator for their one
   // direction, and other messages go by way of the host.
   Work send(const Tensor& tensor, int peer, std::string_view name) override {
-    check();
-    if (ring_.to == nullptr || peer != neighbour(ring_.step))
+    if (ring_.to == nullptr || peer != neighbour(ring_.step)) {
+      check();
       return staged_.send(tensor, peer, name);
+    }
     const NcclMessage message{tensor.raw(), tensor.bytes(), 1 - ring_.to->rank()};
     return start(ring_.to, OperationKind::kSend, name, {tensor}, [&] {
       ring_.to->exchange({&message, 1}, {});
     });
   }
   Work recv(Tensor& tensor, int peer, std::string_view name) override {
-    check();
-    if (ring_.from == nullptr || peer != neighbour(-ring_.step))
+    if (ring_.from == nullptr || peer != neighbour(-ring_.step)) {
+      check();
       return staged_.recv(tensor, peer, name);
+    }
     const NcclMessage message{tensor.raw(), tensor.bytes(), 1 - ring_.from->rank()};
     return start(ring_.from, OperationKind::kRecv, name, {tensor}, [&] {
       ring_.from->exchange({}, {&message, 1});
     });
   }
 
-  // All ranks take part in making each pair.
+  // Pairs without a rank in common are made at once: those that start at even ranks, those that
+  // start at odd ones, and in a ring of an odd number of ranks the one that the last rank starts.
   void connect_ring(const Group& host, int step) override {
-    if (ring_.to != nullptr && ring_.step == step) return;
-    ring_ = {.step = step, .to = nullptr, .from = nullptr};
-    for (int sender = 0; sender < ranks(); ++sender) {
-      const int receiver = (sender + step + ranks()) % ranks();
-      const Group pair = host.split(rank() == sender || rank() == receiver ? 0 : -1,
-                                    fmt::format("{}: {} to {}", host.name(), sender, receiver));
+    check();
+    if (ranks() == 1 || ring_.step == step) return;
+    ring_ = {.step = step};
+    const auto turn = [&](int sender) {
+      return ranks() % 2 == 1 && sender == ranks() - 1 ? 2 : sender % 2;
+    };
+    const int before = neighbour(-step);
+    for (int i = 0; i < 2 + ranks() % 2; ++i) {
+      const bool sends = turn(rank()) == i, receives = turn(before) == i;
+      const int color = sends ? rank() : receives ? before : -1;  // the sender
+      const Group pair = host.split(color, fmt::format("{}: neighbours", host.name()));
       if (pair.size() == 0) continue;
-      (rank() == sender ? ring_.to : ring_.from) = std::make_shared<NcclGroup>(
+      (sends ? ring_.to : ring_.from) = std::make_shared<NcclGroup>(
           pair, group_->card(), group_->world_rank(), group_->deadline());
     }
   }
@@ -161,8 +169,8 @@ class NcclTransport : public DeviceTransport {
  private:
   // Two ranks each: this one sends through the one and receives through the other.
   struct Ring {
-    int step = 0;
-    std::shared_ptr<NcclGroup> to, from;
+    int step = 0;  // 0: there is none
+    std::shared_ptr<NcclGroup> to = nullptr, from = nullptr;
   };
 
   int rank() const { return group_->rank(); }
@@ -175,9 +183,10 @@ class NcclTransport : public DeviceTransport {
              const std::function<void()>& issue) {
     return start(group_, kind, name, std::move(tensors), issue);
   }
-  static Work start(const std::shared_ptr<NcclGroup>& group, OperationKind kind,
-                    std::string_view name, std::vector<Tensor> tensors,
-                    const std::function<void()>& issue) {
+  // What has failed in any of the groups is thrown in whichever is used next.
+  Work start(const std::shared_ptr<NcclGroup>& group, OperationKind kind, std::string_view name,
+             std::vector<Tensor> tensors, const std::function<void()>& issue) {
+    check();
     if (tensors.front().bytes() == 0) return {};
     return Work(
         std::make_unique<NcclWork>(group, group->start(kind, name, std::move(tensors), issue)));

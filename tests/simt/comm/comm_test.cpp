@@ -154,6 +154,35 @@ TEST_F(NcclFailure, a_call_that_stays_in_progress_ends_at_the_deadline) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 
+// A neighbour that sends nothing: the card waits, and the next call of any kind names whom for.
+TEST_F(NcclFailure, a_message_around_a_ring_that_nobody_sends_is_named_after_the_deadline) {
+  const int ranks = group_.size(), before = (group_.rank() + ranks - 1) % ranks;
+  group_.connect_ring(1);
+  group_.set_deadline(std::chrono::milliseconds(300));
+  Work work = group_.recv(tensor_, before, "never sent");
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  const std::string error =
+      error_of([&] { group_.all_reduce(tensor_, ReduceOp::kSum, "next").wait(); });
+  EXPECT_THAT(error, HasSubstr(fmt::format("rank {} has waited 0.", test::world().rank())));
+  EXPECT_THAT(error, HasSubstr(fmt::format("for recv 'never sent' (4096 bytes, number 0 of group "
+                                           "'world: neighbours'): no answer from rank {};",
+                                           before)));
+}
+
+TEST_F(NcclFailure, an_asynchronous_error_of_a_neighbour_is_named) {
+  const int ranks = group_.size(), next = (group_.rank() + 1) % ranks;
+  group_.connect_ring(1);
+  simt::set_stalled(true);
+  Work work = group_.send(tensor_, next, "broken");
+  test::set_nccl_trouble(NcclTrouble::kRemoteError);
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_EQ(error_of([&] { group_.barrier("later"); }),
+            fmt::format("rank {}: send 'broken' (4096 bytes, number 0 of group 'world: "
+                        "neighbours') with rank {} failed: remote process exited or there was a "
+                        "network error",
+                        test::world().rank(), next));
+}
+
 // ---- messages around a ring
 
 // Everybody sends first, several messages, and then receives: nobody may wait for anybody.

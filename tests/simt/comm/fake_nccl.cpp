@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct ncclComm {
   int rank = 0;
   std::vector<int> world_ranks = {};
   int sent = 0, received = 0;  // of messages that nothing comes back for
+  std::shared_ptr<std::atomic<bool>> aborted = std::make_shared<std::atomic<bool>>(false);
 };
 
 namespace tandem::test {
@@ -98,8 +100,27 @@ void receive_alone(const Message& message, cudaStream_t stream) {
         .read(static_cast<char*>(message.data), static_cast<std::streamsize>(message.bytes));
     fs::remove(path);
   };
-  simt::enqueue(read, stream, [path] { return fs::exists(path); });
+  simt::enqueue(read, stream,
+                [path, aborted = comm.aborted] { return *aborted || fs::exists(path); });
 }
+
+// Where ranks meet that this process leads; gone with it, when all are through.
+class MeetingPlaces {
+ public:
+  ~MeetingPlaces() {
+    std::error_code ignored;
+    for (const fs::path& place : places_) fs::remove_all(place, ignored);
+  }
+  fs::path make() {
+    const fs::path place =
+        fs::temp_directory_path() / fmt::format("fake_nccl_{}_{}", getpid(), places_.size());
+    fs::create_directories(place);
+    return places_.emplace_back(place);
+  }
+
+ private:
+  std::vector<fs::path> places_;
+};
 
 ncclResult_t get_version(int* version) {
   *version = NCCL_VERSION_CODE;
@@ -107,11 +128,8 @@ ncclResult_t get_version(int* version) {
 }
 
 ncclResult_t get_unique_id(ncclUniqueId* id) {
-  static int number = 0;
-  const std::string folder = fs::temp_directory_path() / ("fake_nccl_" + std::to_string(getpid()) +
-                                                          "_" + std::to_string(number++));
-  fs::create_directories(folder);
-  std::strncpy(id->internal, folder.c_str(), sizeof(id->internal) - 1);
+  static MeetingPlaces places;
+  std::strncpy(id->internal, places.make().c_str(), sizeof(id->internal) - 1);
   return ncclSuccess;
 }
 
@@ -149,6 +167,7 @@ ncclResult_t destroy(ncclComm_t comm) {
 }
 ncclResult_t abort_communicator(ncclComm_t comm) {
   ++aborted;
+  *comm->aborted = true;
   delete comm;
   return ncclSuccess;
 }
