@@ -65,6 +65,7 @@ class Bench {
     ceiling();
     copies();
     matmuls();
+    gelu();
     attention();
     rows();
     vocabulary();
@@ -155,6 +156,22 @@ class Bench {
     matmul("matmul logits", rows, c_.vocab_size, c_.hidden_size, false, true, DType::kF32);
     matmul("matmul d logits", rows, c_.hidden_size, c_.vocab_size, false, false, dtype_);
     matmul("matmul dW logits", c_.vocab_size, c_.hidden_size, rows, true, false, DType::kF32, true);
+  }
+
+  // What a linear layer sends back through a gelu, in one call and in two.
+  void gelu() {
+    const std::int64_t h = c_.hidden_size, f = c_.intermediate_size;
+    const Tensor dy = filled({n_, h}, dtype_), weight = filled({h, f}, dtype_),
+                 x = filled({n_, f}, dtype_);
+    Tensor dx = runtime::empty_like(x);
+    const double flops = 2.0 * static_cast<double>(n_ * h * f);
+    const double bytes = size() * static_cast<double>(n_ * h + h * f + 2 * n_ * f);
+    row("gelu d down", flops, bytes,
+        [&] { backend_->gelu_backward_of_product(dy, weight, x, true, dx); });
+    row("gelu d down, product first", flops, bytes, [&] {
+      backend_->matmul(dy, false, weight, false, dx);
+      backend_->gelu_backward(x, true, dx, dx);
+    });
   }
 
   void attention() {

@@ -155,7 +155,7 @@ run_kernels() {
   local shape=bench/models/llama-1b
   if [[ -n $tiny ]]; then shape=demo; fi
   local kernel
-  for kernel in "matmul ceiling" attention copy; do
+  for kernel in "matmul ceiling" gelu attention copy; do
     if part "kernels: $kernel" "$bin/bench_kernels" --device "$device" --precision bf16 --shape "$shape" --only "$kernel" --json 1; then
       keep "kernels"
     fi

@@ -78,6 +78,10 @@ class Communicator {
   virtual Work broadcast(runtime::Tensor& tensor, int root, std::string_view name) = 0;
   virtual Work send(const runtime::Tensor& tensor, int peer, std::string_view name) = 0;
   virtual Work recv(runtime::Tensor& tensor, int peer, std::string_view name) = 0;
+  // Collective: messages will go from each rank to the one `step` (1 or −1) behind it, around the
+  // end. They need not be announced, but a transport may have a faster way for those that were. One
+  // ring per group: another step takes its place.
+  virtual void connect_ring(int /*step*/) {}
   virtual void barrier(std::string_view name) = 0;
 
   // Collective over all ranks: those with equal color form a new communicator, ordered by rank; a
@@ -112,6 +116,7 @@ class Group {
   Work broadcast(runtime::Tensor& tensor, int root, std::string_view name) const;
   Work send(const runtime::Tensor& tensor, int peer, std::string_view name) const;
   Work recv(runtime::Tensor& tensor, int peer, std::string_view name) const;
+  void connect_ring(int step) const;
   void barrier(std::string_view name) const;
   // A group of size 0 and rank -1, with which nothing can be done, for a negative color.
   Group split(int color, std::string_view name) const;

@@ -107,6 +107,10 @@ Group Group::split(int color, std::string_view name) const {
   return Group(std::shared_ptr<Communicator>(checked().split(color, name)));
 }
 
+void Group::connect_ring(int step) const {
+  checked().connect_ring(step);
+}
+
 void Group::progress() const {
   checked().progress();
 }

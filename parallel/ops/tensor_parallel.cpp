@@ -130,7 +130,7 @@ Tensor row_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const Tens
         const Tensor dy =
             start_gather(context.grad_output(0), tp, "row-parallel output gradient").wait();
         const runtime::LinearBackward backward(dy, weight, needs_input);
-        if (needs_input) context.add_grad_input(0, backward.input());
+        if (needs_input) backward.add_input(context, 0);
         backward.parameters(kept, bias);
       });
   return y;

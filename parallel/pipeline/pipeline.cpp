@@ -20,7 +20,10 @@ Pipeline::Pipeline(Group activations, Group gradients, ScheduleKind kind, int ch
     : activations_(std::move(activations)),
       gradients_(std::move(gradients)),
       shape_{kind, activations_.size(), chunks},
-      kept_(static_cast<std::size_t>(chunks)) {}
+      kept_(static_cast<std::size_t>(chunks)) {
+  activations_.connect_ring(1);
+  gradients_.connect_ring(-1);
+}
 
 Pipeline::Tensors Pipeline::receive(const Group& group, int peer, const Incoming& incoming,
                                     std::string_view name) {

@@ -1,6 +1,7 @@
 #include "runtime/autograd/tape.h"
 
 #include <atomic>
+#include <utility>
 
 #include "runtime/kernels/backend.h"
 
@@ -50,7 +51,8 @@ void Tape::record(std::string_view name, std::initializer_list<const Tensor*> in
                 .output_shapes = {},
                 .leaves = {},
                 .backward = std::move(backward),
-                .remakes = {}};
+                .remakes = {},
+                .takes_product = false};
   for (Leaf* leaf : leaves) {
     if (leaf == nullptr || !leaf->requires_grad) continue;
     if (mode_ != Mode::kReplay) ++leaf->pending_uses;
@@ -88,7 +90,8 @@ void Tape::backward(std::span<const Tensor> outputs, std::span<const Tensor> gra
 
 void Tape::run(Record& record) {
   std::vector<Tensor> grad_outputs;
-  bool reached = false;
+  std::optional<GradProduct> product = std::exchange(product_, std::nullopt);
+  bool reached = product.has_value();
   for (std::size_t i = 0; i < record.output_ids.size(); ++i) {
     elsewhere_.erase(record.output_ids[i]);
     const auto found = grads_.find(record.output_ids[i]);
@@ -100,7 +103,7 @@ void Tape::run(Record& record) {
     reached = true;
   }
   if (reached) {
-    BackwardContext context(*this, std::move(grad_outputs), record.input_ids);
+    BackwardContext context(*this, std::move(grad_outputs), std::move(product), record.input_ids);
     record.backward(context);
   }
   record.backward = nullptr;
@@ -111,7 +114,19 @@ void Tape::run(Record& record) {
   }
 }
 
+void Tape::accumulate(std::uint64_t id, GradProduct grad) {
+  const bool next_takes_it =
+      !records_.empty() && records_.back().takes_product && records_.back().output_ids[0] == id &&
+      records_.back().output_shapes[0] == Shape{grad.dy.dim(0), grad.weight.dim(1)};
+  if (next_takes_it && !product_ && !grads_.contains(id))
+    product_ = std::move(grad);
+  else
+    accumulate(id, grad.value());
+}
+
 void Tape::accumulate(std::uint64_t id, Tensor grad) {
+  if (product_ && records_.back().output_ids[0] == id)  // it is not the only part
+    grads_.emplace(id, std::exchange(product_, std::nullopt)->value());
   auto [slot, inserted] = grads_.try_emplace(id, grad);
   if (inserted) return;
   Tensor& held = slot->second;
@@ -152,8 +167,27 @@ Tensor Tape::grad(const Tensor& tensor) const {
   return found == grads_.end() ? Tensor() : found->second;
 }
 
+Tensor GradProduct::value() const {
+  Tensor grad = Tensor::empty({dy.dim(0), weight.dim(1)}, weight.dtype(), weight.device());
+  backend_of(weight).matmul(dy, false, weight, false, grad);
+  return grad;
+}
+
+void BackwardContext::add_grad_input(std::size_t index, GradProduct grad) {
+  if (input_ids_[index] != 0) tape_.accumulate(input_ids_[index], std::move(grad));
+}
+
 void BackwardContext::add_grad_input(std::size_t index, Tensor grad) {
   if (input_ids_[index] != 0) tape_.accumulate(input_ids_[index], std::move(grad));
+}
+
+void takes_product(const Tensor& output) {
+  Tape& tape = *Tape::current();
+  if (tape.mode_ == Tape::Mode::kCountUses) return;
+  TANDEM_CHECK(tape.records_.back().output_ids.size() == 1 &&
+                   tape.records_.back().output_ids[0] == output.value_id(),
+               "{} is not the output of the last record", output.str());
+  tape.records_.back().takes_product = true;
 }
 
 Tensor recompute(const std::function<Tensor(const Tensor&)>& block, const Tensor& input) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -36,6 +37,13 @@ struct Leaf {
   std::function<void()> on_grad_ready;  // called when pending_uses falls back to 0 during backward
 };
 
+// A gradient of a product's first factor that has not been computed: dy [n, out] · weight [out,
+// in], of one type.
+struct GradProduct {
+  Tensor dy, weight;
+  Tensor value() const;
+};
+
 // Runs on one op's record during backward.
 class BackwardContext {
  public:
@@ -44,14 +52,23 @@ class BackwardContext {
   bool needs_grad(std::size_t input) const { return input_ids_[input] != 0; }
   // Adds `grad` to the gradient of input `index`; ignored for inputs that are not tracked.
   void add_grad_input(std::size_t index, Tensor grad);
+  // The same of a product, which is computed now unless who made the input takes_product().
+  void add_grad_input(std::size_t index, GradProduct grad);
+  // For an op that takes_product(): the gradient of its output where that is a product still, and
+  // grad_output(0) undefined; else null.
+  const GradProduct* grad_product() const { return product_ ? &*product_ : nullptr; }
 
  private:
   friend class Tape;
   BackwardContext(class Tape& tape, std::vector<Tensor> grad_outputs,
-                  const std::vector<std::uint64_t>& input_ids)
-      : tape_(tape), grad_outputs_(std::move(grad_outputs)), input_ids_(input_ids) {}
+                  std::optional<GradProduct> product, const std::vector<std::uint64_t>& input_ids)
+      : tape_(tape),
+        grad_outputs_(std::move(grad_outputs)),
+        product_(std::move(product)),
+        input_ids_(input_ids) {}
   class Tape& tape_;
   std::vector<Tensor> grad_outputs_;
+  std::optional<GradProduct> product_;
   const std::vector<std::uint64_t>& input_ids_;
 };
 
@@ -95,6 +112,7 @@ class Tape {
   friend class Saved;
   friend class TapeScope;
   friend void can_be_remade(const Tensor&, Remake);
+  friend void takes_product(const Tensor&);
   friend bool is_kept_elsewhere(const Tensor&);
   friend Tensor recompute(const std::function<Tensor(const std::vector<Tensor>&)>&,
                           const std::vector<Tensor>&);
@@ -107,6 +125,7 @@ class Tape {
     std::vector<Leaf*> leaves;
     BackwardFn backward;
     std::vector<std::shared_ptr<const KeptElsewhere>> remakes;  // of outputs
+    bool takes_product = false;
   };
   // kCountUses: forward of a recomputed block: uses of leaves are counted, nothing else is kept.
   // kReplay: the second forward of that block: everything is kept, uses have been counted already.
@@ -114,6 +133,8 @@ class Tape {
 
   void run(Record& record);
   void accumulate(std::uint64_t id, Tensor grad);
+  // Waits as it is where the next record takes it and nothing was added before.
+  void accumulate(std::uint64_t id, GradProduct grad);
   // How the tensor is kept already, other than as it is; null where it is not.
   std::shared_ptr<const KeptElsewhere> kept_elsewhere(const Tensor& tensor) const;
   // Null where the tensor is to be kept as it is.
@@ -126,7 +147,13 @@ class Tape {
   std::unordered_map<std::uint64_t, std::weak_ptr<const KeptElsewhere>> elsewhere_;  // by value id
   std::vector<Record> records_;
   std::unordered_map<std::uint64_t, Tensor> grads_;
+  std::optional<GradProduct> product_;  // of the output of records_.back()
 };
+
+// Called after an op with one output was recorded: its backward can do with a gradient that is a
+// product (BackwardContext::grad_product), where a linear layer alone reads the output and follows
+// at once. Neither the product nor room for it is needed then.
+void takes_product(const Tensor& output);
 
 // Makes a tape current for this thread; nullptr switches recording off.
 class TapeScope {

@@ -169,6 +169,10 @@ class Backend {
   // device whose product can add up its operand on the way reads dy once.
   virtual void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
                                 bool accumulate_weight, Tensor& dbias, bool accumulate_bias);
+  // gelu_backward of the product dy · weight: dx[n, in] = (dy[n, out] · weight[out, in]) ·
+  // gelu'(x). A device whose product can do it on the way neither writes the product nor reads it.
+  virtual void gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x,
+                                        bool tanh, Tensor& dx);
 
   // ---- products of 8-bit floats (quant/fp8.h)
 
@@ -229,6 +233,7 @@ class Backend {
   virtual void swiglu_backward(const Tensor& gate_up, const Tensor& dy, Tensor& dgate_up) = 0;
   // tanh: GPT-2's gelu_new; else exact erf.
   virtual void gelu_forward(const Tensor& x, bool tanh, Tensor& y) = 0;
+  // dx may be dy.
   virtual void gelu_backward(const Tensor& x, bool tanh, const Tensor& dy, Tensor& dx) = 0;
   // out[n, f] = gelu(gate) * up for gate_up [n, 2f] = gate|up. (Shazeer 2020)
   virtual void geglu_forward(const Tensor& gate_up, bool tanh, Tensor& out) = 0;

@@ -28,4 +28,10 @@ void Backend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweigh
   column_sum(dy, dbias, accumulate_bias);
 }
 
+void Backend::gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x,
+                                       bool tanh, Tensor& dx) {
+  matmul(dy, false, weight, false, dx);
+  gelu_backward(x, tanh, dx, dx);
+}
+
 }  // namespace tandem::runtime

@@ -98,6 +98,53 @@ TEST(MatmulPlan, sums_up_dy_beside_the_weights_gradient) {
   EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE), CUDA_R_32F);
 }
 
+// dx[3, 16] = (dy[3, 5] · W) · gelu'(x) for W [5, 16], x [3, 16].
+MatmulProblem gelu_gradient() {
+  MatmulProblem p = forward(DType::kBF16);
+  p.n = 16, p.k = 5;
+  p.transpose_b = false;
+  p.epilogue = Epilogue::kGeluGradient;
+  p.alignment_beside = 32;
+  return p;
+}
+
+// x is a matrix like the result, whose columns are our rows.
+TEST(MatmulPlan, differentiates_gelu_at_a_matrix_like_the_result) {
+  const MatmulPlan plan = plan_of(gelu_gradient());
+  EXPECT_EQ(sizes_of(plan.a), (Sizes{5, 3})) << "dy";
+  EXPECT_EQ(sizes_of(plan.b), (Sizes{16, 5})) << "W";
+  EXPECT_EQ(sizes_of(plan.out), (Sizes{16, 3}));
+  EXPECT_EQ(attribute<std::uint32_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE), CUBLASLT_EPILOGUE_DGELU);
+  EXPECT_EQ(attribute<std::int64_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD), 16);
+  const auto beside = [&] {
+    return attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER);
+  };
+  EXPECT_EQ(alignment_of(beside()), 32u) << "what kernels are looked for by";
+  const int x = 0;
+  set_beside(plan, Epilogue::kGeluGradient, &x);
+  EXPECT_EQ(beside(), &x);
+  EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER), nullptr);
+}
+
+TEST(MatmulPlan, has_gelus_gradient_for_rows_of_eights_at_addresses_of_sixteens) {
+  MatmulProblem p = gelu_gradient();
+  EXPECT_TRUE(has_gelu_gradient(p));
+  p.alignment_beside = 8;
+  EXPECT_FALSE(has_gelu_gradient(p));
+  p = gelu_gradient();
+  p.n = 20;
+  EXPECT_FALSE(has_gelu_gradient(p));
+}
+
+TEST(MatmulPlan, tells_the_epilogue_where_its_vector_is) {
+  MatmulProblem p = forward(DType::kF32);
+  p.epilogue = Epilogue::kBias;
+  const MatmulPlan plan = plan_of(p);
+  const float bias = 0;
+  set_beside(plan, Epilogue::kBias, &bias);
+  EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER), &bias);
+}
+
 TEST(MatmulPlan, computes_in_tf32_where_that_is_wished_and_the_factors_are_fp32) {
   const auto compute = [](DType dtype, bool tf32) {
     MatmulProblem p = forward(dtype);
@@ -145,6 +192,9 @@ TEST(MatmulPlan, differs_by_all_that_an_algorithm_depends_on) {
   other = p;
   other.epilogue = Epilogue::kBias;
   EXPECT_NE(MatmulProblemHash()(other), MatmulProblemHash()(p));
+  other = gelu_gradient();
+  other.alignment_beside = 16;
+  EXPECT_NE(MatmulProblemHash()(other), MatmulProblemHash()(gelu_gradient()));
 }
 
 TEST(Alignment, is_the_largest_power_of_two_up_to_128) {

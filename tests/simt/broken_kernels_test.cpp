@@ -205,5 +205,32 @@ TEST_F(EmulatedKernels, a_launch_that_no_card_can_do_is_refused) {
   simt::drain();
 }
 
+// What one stream has done is there for another that waits for its event, and else it is not.
+TEST(Streams, show_a_wait_that_is_missing) {
+  cudaStream_t writer = nullptr, reader = nullptr;
+  cudaEvent_t written = nullptr;
+  void* memory = nullptr;
+  cudaStreamCreateWithFlags(&writer, cudaStreamNonBlocking);
+  cudaStreamCreateWithFlags(&reader, cudaStreamNonBlocking);
+  cudaEventCreateWithFlags(&written, cudaEventDisableTiming);
+  cudaMalloc(&memory, 4);
+  for (const bool waits : {true, false}) {
+    std::uint32_t seen = 0;
+    cudaMemsetAsync(memory, 0, 4, writer);
+    cudaStreamSynchronize(writer);
+    cudaMemsetAsync(memory, 0x11, 4, writer);
+    cudaEventRecord(written, writer);
+    if (waits) cudaStreamWaitEvent(reader, written, 0);
+    cudaMemcpyAsync(&seen, memory, 4, cudaMemcpyDeviceToHost, reader);
+    cudaStreamSynchronize(reader);
+    EXPECT_EQ(seen, waits ? 0x11111111u : 0u);
+    simt::drain();
+  }
+  cudaFree(memory);
+  cudaEventDestroy(written);
+  cudaStreamDestroy(reader);
+  cudaStreamDestroy(writer);
+}
+
 }  // namespace
 }  // namespace tandem::runtime::cuda

@@ -4,7 +4,8 @@
 //    source, is a Violation that names kernel, block, threads and places;
 //  - threads between two barriers run one after the other in an order that the test chooses: a
 //    kernel with a race gives other bits in another order;
-//  - work that is submitted runs when the host waits for it, not before;
+//  - work that is submitted runs when the host waits for it, or what it waits for does, and not
+//    before: what another stream should have done and nobody waits for is not done;
 //  - shared memory and new device memory hold garbage (NaNs), and their ends are guarded: writing
 //    behind them is a Violation, and under AddressSanitizer so is reading.
 // Several threads may use it; one at a time does.
@@ -16,6 +17,8 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+
+struct CUstream_st;
 
 namespace simt {
 
@@ -33,8 +36,12 @@ const std::set<std::string>& executed_kernels();
 
 // Runs what was submitted. Throws Violation.
 void drain();
-// Runs after what was submitted before.
+// What was submitted to the stream, and what that waits for.
+void drain(CUstream_st* stream);
+// Runs after what was submitted before, to any stream.
 void enqueue(std::function<void()> work);
+// Of one stream; not before it is `ready`, where that is asked.
+void enqueue(std::function<void()> work, CUstream_st* stream, std::function<bool()> ready = {});
 
 // How many recorded graphs were submitted. Work that is submitted while one is recorded does not
 // run; what a card refuses then is refused.

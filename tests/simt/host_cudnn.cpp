@@ -143,14 +143,14 @@ const CudnnSupport& CudnnAttention::support() {
 }
 
 bool CudnnAttention::forward(const CudnnProblem& problem, const CudnnTensors& tensors,
-                             cudaStream_t) {
-  simt::enqueue([=] { for_heads(problem, tensors, attend); });
+                             cudaStream_t stream) {
+  simt::enqueue([=] { for_heads(problem, tensors, attend); }, stream);
   return true;
 }
 
 bool CudnnAttention::backward(const CudnnProblem& problem, const CudnnTensors& tensors,
-                              cudaStream_t) {
-  simt::enqueue([=] {
+                              cudaStream_t stream) {
+  const auto work = [=] {
     const std::int64_t share = problem.heads / problem.kv_heads;
     KeyGradients sums;
     for_heads(problem, tensors, [&](const Head& head) {
@@ -161,7 +161,8 @@ bool CudnnAttention::backward(const CudnnProblem& problem, const CudnnTensors& t
       differentiate(head, sums);
       if (head.head % share == share - 1) store(head, sums);
     });
-  });
+  };
+  simt::enqueue(work, stream);
   return true;
 }
 

@@ -1,4 +1,7 @@
 // The CPU's products in place of cuBLASLt: the emulated device's memory is the host's.
+#include <cmath>
+#include <numbers>
+
 #include "runtime/base/float16.h"
 #include "runtime/kernels/cpu/matmul.h"
 #include "runtime/kernels/cuda/matmul.h"
@@ -7,14 +10,26 @@
 
 namespace tandem::runtime::cuda {
 
+namespace {
+
+// Of 0.5·x·(1 + tanh(u)), u = √(2/π)·(x + 0.044715·x³). (Hendrycks & Gimpel 2016)
+double gelu_derivative(double x) {
+  const double factor = std::sqrt(2 / std::numbers::pi);
+  const double t = std::tanh(factor * (x + 0.044715 * x * x * x));
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * factor * (1 + 3 * 0.044715 * x * x);
+}
+
+}  // namespace
+
 struct Matmul::State {};
 Matmul::Matmul(int) {}
 Matmul::~Matmul() = default;
 
 void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
-                 bool accumulate, const Tensor& bias, cudaStream_t) {
+                 bool accumulate, const Tensor& bias, cudaStream_t stream) {
   simt::enqueue(
-      [=]() mutable { cpu::matmul(a, transpose_a, b, transpose_b, out, accumulate, bias); });
+      [=]() mutable { cpu::matmul(a, transpose_a, b, transpose_b, out, accumulate, bias); },
+      stream);
 }
 
 // A card without tensor cores for 8 bits.
@@ -30,7 +45,7 @@ bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& d
                                     bool accumulate, float* dbias, cudaStream_t stream) {
   if (dy.dim(1) % 2 != 0) return false;
   run(dy, true, x, false, dweight, accumulate, {}, stream);
-  simt::enqueue([=] {
+  const auto sum_up = [=] {
     by_type_with<BFloat16, Float16>(dy.dtype(), [&](auto t) {
       const auto* values = static_cast<const decltype(t)*>(dy.raw());
       const std::int64_t width = dy.dim(1);
@@ -41,7 +56,27 @@ bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& d
         dbias[j] = static_cast<float>(sum);
       }
     });
-  });
+  };
+  simt::enqueue(sum_up, stream);
+  return true;
+}
+
+// Not for every size, as cuBLASLt. One rounding, at the end.
+bool Matmul::run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x,
+                                    Tensor& dx, cudaStream_t stream) {
+  if (dx.dim(1) % 8 != 0) return false;
+  const auto work = [=]() mutable {
+    Tensor product = Tensor::empty(dx.shape(), DType::kF32);
+    cpu::matmul(dy, false, weight, false, product, false, {});
+    by_type_with<BFloat16, Float16>(dx.dtype(), [&](auto t) {
+      using T = decltype(t);
+      const auto* at = static_cast<const T*>(x.raw());
+      auto* out = static_cast<T*>(dx.raw());
+      for (std::int64_t i = 0; i < dx.elements(); ++i)
+        out[i] = T(static_cast<float>(product.data<float>()[i] * gelu_derivative(float(at[i]))));
+    });
+  };
+  simt::enqueue(work, stream);
   return true;
 }
 

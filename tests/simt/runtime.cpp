@@ -1,12 +1,11 @@
-// CUDA's run-time library over the host's memory. Work waits in one queue until the host waits for
-// it, as it may on a card.
+// CUDA's run-time library over the host's memory.
 #include <cuda_runtime.h>
 #include <cxxabi.h>
 #include <dlfcn.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <deque>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -17,10 +16,14 @@
 #include "tests/simt/emulator.h"
 #include "tests/simt/memory.h"
 #include "tests/simt/scheduler.h"
+#include "tests/simt/streams.h"
 
-struct CUstream_st {};
+using simt::Mark;
+using simt::StreamQueue;
+
+struct CUstream_st : StreamQueue {};
 struct CUevent_st {
-  bool recorded = false;
+  Mark mark;  // of the last record
 };
 using Work = std::vector<std::function<void()>>;
 struct CUgraph_st {
@@ -34,7 +37,10 @@ namespace simt {
 namespace {
 
 struct Card {
-  std::deque<std::function<void()>> queue;
+  std::vector<StreamQueue*> streams;
+  // What belongs to no stream: it comes after all that was submitted before.
+  StreamQueue common;
+  std::exception_ptr failure;                      // of what cannot throw
   std::map<const void*, std::size_t> more_shared;  // what kernels have asked for
   std::map<const void*, std::string> names;
   std::set<std::string> executed;
@@ -91,9 +97,25 @@ void report_later(const std::function<void()>& work) {
   try {
     work();
   } catch (...) {
-    card()->queue.push_front(
-        [failure = std::current_exception()] { std::rethrow_exception(failure); });
+    card()->failure = std::current_exception();
   }
+}
+
+void throw_failure() {
+  if (const auto failure = std::exchange(card()->failure, nullptr)) std::rethrow_exception(failure);
+}
+
+StreamQueue& queue_of(cudaStream_t stream) {
+  return stream == nullptr ? card()->common : *stream;
+}
+
+// What was submitted to `queue` so far has run. Other streams run as far as that waits for them and
+// no further: a wait that is missing shows.
+void finish(StreamQueue& queue) {
+  const Access card;
+  throw_failure();
+  queue.pass(queue.mark());
+  card->common.run_ready();
 }
 
 // "void tandem::runtime::cuda::scale_kernel<float>(float*, …)" → "scale_kernel"
@@ -121,24 +143,35 @@ const std::string& name_of(const void* kernel) {
 
 }  // namespace
 
-void enqueue(std::function<void()> work) {
+void enqueue(std::function<void()> work, cudaStream_t stream, std::function<bool()> ready) {
   const Access card;
   if (card->recording != nullptr)
     card->recording->push_back(std::move(work));
   else
-    card->queue.push_back(std::move(work));
+    queue_of(stream).push(std::move(work), {}, std::move(ready));
+}
+
+void enqueue(std::function<void()> work) {
+  const Access card;
+  std::vector<Mark> before;
+  for (StreamQueue* stream : card->streams) before.push_back(stream->mark());
+  card->common.push(std::move(work), std::move(before));
 }
 
 int graph_launches() {
   return card()->graph_launches;
 }
 
+void drain(cudaStream_t stream) {
+  finish(queue_of(stream));
+}
+
 void drain() {
   const Access card;
-  while (!card->queue.empty()) {
-    const std::function<void()> work = std::move(card->queue.front());
-    card->queue.pop_front();
-    work();
+  throw_failure();
+  for (bool some = true; some;) {
+    some = card->common.run_all();
+    for (std::size_t i = 0; i < card->streams.size(); ++i) some |= card->streams[i]->run_all();
   }
 }
 
@@ -167,7 +200,8 @@ cudaError_t submit(const cudaLaunchConfig_t& config, const void* kernel,
       [launch = Launch{name_of(kernel), grid, block, config.dynamicSmemBytes, std::move(thread)}] {
         card()->executed.insert(launch.name);
         run(launch);
-      });
+      },
+      config.stream);
   return cudaSuccess;
 }
 
@@ -243,30 +277,37 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
-                            cudaStream_t) {
-  simt::enqueue([=] { std::memcpy(to, from, bytes); });
+                            cudaStream_t stream) {
+  simt::enqueue([=] { std::memcpy(to, from, bytes); }, stream);
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
-  simt::enqueue([=] { std::memset(to, value, bytes); });
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  simt::enqueue([=] { std::memset(to, value, bytes); }, stream);
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const auto lock = card();
   *stream = new CUstream_st;
+  card()->streams.push_back(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const auto lock = card();
+  simt::report_later([&] { simt::drain(); });
+  std::erase(card()->streams, stream);
   delete stream;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = refused_while_recording(); error != cudaSuccess) return error;
-  simt::drain();
+  simt::drain(stream);
   return cudaSuccess;
 }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
-  return cudaSuccess;  // one queue: all streams are in the order of submission
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const auto lock = card();
+  if (event->mark != nullptr) simt::queue_of(stream).push([] {}, {event->mark});
+  return cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
@@ -276,19 +317,28 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->recorded = true;
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto lock = card();
+  event->mark = simt::queue_of(stream).mark();
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = refused_while_recording(); error != cudaSuccess) return error;
-  if (event->recorded) simt::drain();
+  const auto lock = card();
+  simt::throw_failure();
+  if (event->mark != nullptr) simt::pass(event->mark);
+  card()->common.run_ready();
   return cudaSuccess;
 }
-// Whatever is asked about gets done by asking.
+// Whatever is asked about gets done by asking, if it can be.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (const cudaError_t error = refused_while_recording(); error != cudaSuccess) return error;
+  const auto lock = card();
   if (card()->stalled) return cudaErrorNotReady;
-  return cudaEventSynchronize(event);
+  simt::throw_failure();
+  if (event->mark != nullptr && !simt::try_pass(event->mark)) return cudaErrorNotReady;
+  card()->common.run_ready();
+  return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
@@ -316,9 +366,9 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   *executable = new CUgraphExec_st{graph->work};
   return cudaSuccess;
 }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   ++card()->graph_launches;
-  for (const auto& work : executable->work) simt::enqueue(work);
+  for (const auto& work : executable->work) simt::enqueue(work, stream);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

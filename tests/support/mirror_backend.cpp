@@ -165,6 +165,12 @@ class MirrorBackend final : public Backend {
                                accumulate_bias);
     });
   }
+  void gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x, bool tanh,
+                                Tensor& dx) override {
+    each("gelu_backward_of_product", [&](Backend& backend, Copies& on) {
+      backend.gelu_backward_of_product(on(dy), on(weight), on(x), tanh, on(dx));
+    });
+  }
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override {
     each("embedding_forward", [&](Backend& backend, Copies& on) {

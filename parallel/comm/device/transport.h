@@ -21,6 +21,8 @@ class DeviceTransport {
   virtual Work broadcast(runtime::Tensor& tensor, int root, std::string_view name) = 0;
   virtual Work send(const runtime::Tensor& tensor, int peer, std::string_view name) = 0;
   virtual Work recv(runtime::Tensor& tensor, int peer, std::string_view name) = 0;
+  // `host`: the group for tensors of the host.
+  virtual void connect_ring(const Group& /*host*/, int /*step*/) {}
 
   // The same for a group that was split off this one. Collective over `host`, which is that group
   // for tensors of the host.
@@ -49,6 +51,7 @@ class DeviceCommunicator : public Communicator {
   Work broadcast(runtime::Tensor& tensor, int root, std::string_view name) override;
   Work send(const runtime::Tensor& tensor, int peer, std::string_view name) override;
   Work recv(runtime::Tensor& tensor, int peer, std::string_view name) override;
+  void connect_ring(int step) override { transport_->connect_ring(host_, step); }
   void barrier(std::string_view name) override;
   std::unique_ptr<Communicator> split(int color, std::string_view name) override;
   void progress() override { host_.progress(); }

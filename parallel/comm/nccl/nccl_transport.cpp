@@ -108,15 +108,48 @@ class NcclTransport : public DeviceTransport {
                  [&] { group_->broadcast(tensor.raw(), tensor.bytes(), root); });
   }
 
-  // By way of the host: NCCL's messages of one communicator run in the order of the calls, so two
-  // ranks that both send first would wait for each other.
+  // NCCL's messages of one communicator run in the order of the calls, so two ranks that both send
+  // first would wait for each other. Hence neighbours on a ring have a communicator for their one
+  // direction, and other messages go by way of the host.
   Work send(const Tensor& tensor, int peer, std::string_view name) override {
-    group_->check();
-    return staged_.send(tensor, peer, name);
+    if (ring_.to == nullptr || peer != neighbour(ring_.step)) {
+      check();
+      return staged_.send(tensor, peer, name);
+    }
+    const NcclMessage message{tensor.raw(), tensor.bytes(), 1 - ring_.to->rank()};
+    return start(ring_.to, OperationKind::kSend, name, {tensor}, [&] {
+      ring_.to->exchange({&message, 1}, {});
+    });
   }
   Work recv(Tensor& tensor, int peer, std::string_view name) override {
-    group_->check();
-    return staged_.recv(tensor, peer, name);
+    if (ring_.from == nullptr || peer != neighbour(-ring_.step)) {
+      check();
+      return staged_.recv(tensor, peer, name);
+    }
+    const NcclMessage message{tensor.raw(), tensor.bytes(), 1 - ring_.from->rank()};
+    return start(ring_.from, OperationKind::kRecv, name, {tensor}, [&] {
+      ring_.from->exchange({}, {&message, 1});
+    });
+  }
+
+  // Pairs without a rank in common are made at once: those that start at even ranks, those that
+  // start at odd ones, and in a ring of an odd number of ranks the one that the last rank starts.
+  void connect_ring(const Group& host, int step) override {
+    check();
+    if (ranks() == 1 || ring_.step == step) return;
+    ring_ = {.step = step};
+    const auto turn = [&](int sender) {
+      return ranks() % 2 == 1 && sender == ranks() - 1 ? 2 : sender % 2;
+    };
+    const int before = neighbour(-step);
+    for (int i = 0; i < 2 + ranks() % 2; ++i) {
+      const bool sends = turn(rank()) == i, receives = turn(before) == i;
+      const int color = sends ? rank() : receives ? before : -1;  // the sender
+      const Group pair = host.split(color, fmt::format("{}: neighbours", host.name()));
+      if (pair.size() == 0) continue;
+      (sends ? ring_.to : ring_.from) = std::make_shared<NcclGroup>(
+          pair, group_->card(), group_->world_rank(), group_->deadline());
+    }
   }
 
   std::unique_ptr<DeviceTransport> for_group(const Group& host) override {
@@ -124,20 +157,39 @@ class NcclTransport : public DeviceTransport {
         host, std::make_shared<NcclGroup>(host, group_->card(), group_->world_rank(),
                                           group_->deadline()));
   }
-  void set_deadline(std::chrono::milliseconds deadline) override { group_->set_deadline(deadline); }
-  void check() const override { group_->check(); }
+  void set_deadline(std::chrono::milliseconds deadline) override {
+    for (const auto& group : {group_, ring_.to, ring_.from})
+      if (group != nullptr) group->set_deadline(deadline);
+  }
+  void check() const override {
+    for (const auto& group : {group_, ring_.to, ring_.from})
+      if (group != nullptr) group->check();
+  }
 
  private:
+  // Two ranks each: this one sends through the one and receives through the other.
+  struct Ring {
+    int step = 0;  // 0: there is none
+    std::shared_ptr<NcclGroup> to = nullptr, from = nullptr;
+  };
+
   int rank() const { return group_->rank(); }
   int ranks() const { return group_->size(); }
   // From the next rank on, so that not all send to the same one first.
   int peer(int i) const { return (rank() + i) % ranks(); }
+  int neighbour(int step) const { return (rank() + step + ranks()) % ranks(); }
 
   Work start(OperationKind kind, std::string_view name, std::vector<Tensor> tensors,
              const std::function<void()>& issue) {
+    return start(group_, kind, name, std::move(tensors), issue);
+  }
+  // What has failed in any of the groups is thrown in whichever is used next.
+  Work start(const std::shared_ptr<NcclGroup>& group, OperationKind kind, std::string_view name,
+             std::vector<Tensor> tensors, const std::function<void()>& issue) {
+    check();
     if (tensors.front().bytes() == 0) return {};
     return Work(
-        std::make_unique<NcclWork>(group_, group_->start(kind, name, std::move(tensors), issue)));
+        std::make_unique<NcclWork>(group, group->start(kind, name, std::move(tensors), issue)));
   }
 
   void reduce_everything(Tensor& tensor, const Reduction& reduction) {
@@ -203,6 +255,7 @@ class NcclTransport : public DeviceTransport {
   }
 
   std::shared_ptr<NcclGroup> group_;
+  Ring ring_;
   StagedTransport staged_;
 };
 

@@ -14,7 +14,7 @@ Tensor empty_half(const Tensor& gate_up) {
 }
 
 // y = f(x), recorded: forward(backend, x, y) writes y, which is made again rather than kept where
-// the tape wishes so, and backward(backend, x, dy, dx) writes dx.
+// the tape wishes so, and backward(backend, x, context, dx) writes dx.
 template <typename Forward, typename Backward>
 Tensor elementwise(std::string_view name, const Tensor& x, Tensor y, Forward forward,
                    Backward backward) {
@@ -24,7 +24,7 @@ Tensor elementwise(std::string_view name, const Tensor& x, Tensor y, Forward for
   Tape::current()->record(name, {&x}, {&y}, {}, [saved, backward](BackwardContext& context) {
     const Tensor in = saved.get();
     Tensor dx = empty_like(in);
-    backward(backend_of(in), in, context.grad_output(0), dx);
+    backward(backend_of(in), in, context, dx);
     context.add_grad_input(0, dx);
   });
   can_be_remade(y, [saved, forward, shape = y.shape()] {
@@ -42,8 +42,8 @@ Tensor swiglu(const Tensor& gate_up) {
   return elementwise(
       "swiglu", gate_up, empty_half(gate_up),
       [](Backend& backend, const Tensor& x, Tensor& y) { backend.swiglu_forward(x, y); },
-      [](Backend& backend, const Tensor& x, const Tensor& dy, Tensor& dx) {
-        backend.swiglu_backward(x, dy, dx);
+      [](Backend& backend, const Tensor& x, const BackwardContext& context, Tensor& dx) {
+        backend.swiglu_backward(x, context.grad_output(0), dx);
       });
 }
 
@@ -51,26 +51,33 @@ Tensor geglu(const Tensor& gate_up, bool tanh) {
   return elementwise(
       "geglu", gate_up, empty_half(gate_up),
       [tanh](Backend& backend, const Tensor& x, Tensor& y) { backend.geglu_forward(x, tanh, y); },
-      [tanh](Backend& backend, const Tensor& x, const Tensor& dy, Tensor& dx) {
-        backend.geglu_backward(x, tanh, dy, dx);
+      [tanh](Backend& backend, const Tensor& x, const BackwardContext& context, Tensor& dx) {
+        backend.geglu_backward(x, tanh, context.grad_output(0), dx);
       });
 }
 
 Tensor gelu(const Tensor& x, bool tanh) {
-  return elementwise(
+  Tensor y = elementwise(
       "gelu", x, empty_like(x),
-      [tanh](Backend& backend, const Tensor& in, Tensor& y) { backend.gelu_forward(in, tanh, y); },
-      [tanh](Backend& backend, const Tensor& in, const Tensor& dy, Tensor& dx) {
-        backend.gelu_backward(in, tanh, dy, dx);
+      [tanh](Backend& backend, const Tensor& in, Tensor& out) {
+        backend.gelu_forward(in, tanh, out);
+      },
+      [tanh](Backend& backend, const Tensor& in, const BackwardContext& context, Tensor& dx) {
+        if (const GradProduct* dy = context.grad_product())
+          backend.gelu_backward_of_product(dy->dy, dy->weight, in, tanh, dx);
+        else
+          backend.gelu_backward(in, tanh, context.grad_output(0), dx);
       });
+  if (recording({&x})) takes_product(y);
+  return y;
 }
 
 Tensor relu(const Tensor& x) {
   return elementwise(
       "relu", x, empty_like(x),
       [](Backend& backend, const Tensor& in, Tensor& y) { backend.relu_forward(in, y); },
-      [](Backend& backend, const Tensor& in, const Tensor& dy, Tensor& dx) {
-        backend.relu_backward(in, dy, dx);
+      [](Backend& backend, const Tensor& in, const BackwardContext& context, Tensor& dx) {
+        backend.relu_backward(in, context.grad_output(0), dx);
       });
 }
 

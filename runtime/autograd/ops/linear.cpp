@@ -17,6 +17,11 @@ DType compute_type(const Leaf& weight) {
   return weight.quantized != nullptr ? weight.quantized->compute : weight.value.dtype();
 }
 
+// Its products are those of its values.
+bool is_dense(const Leaf& weight) {
+  return weight.quantized == nullptr && weight.fp8 == nullptr;
+}
+
 // What is made again for backward anyway, or lies elsewhere, costs less as it is than as codes.
 bool keeps_codes(const Tensor& x, const Leaf& weight, const KeptInput* kept) {
   return kept != nullptr && weight.requires_grad && !is_kept_elsewhere(x);
@@ -52,7 +57,7 @@ Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype) {
       "linear", {&x}, {&y}, {&weight, bias}, [kept, &weight, bias](BackwardContext& context) {
         const bool needs_input = context.needs_grad(0);
         const LinearBackward backward(context.grad_output(0), weight, needs_input);
-        if (needs_input) context.add_grad_input(0, backward.input());
+        if (needs_input) backward.add_input(context, 0);
         backward.parameters(kept, bias);
       });
   return y;
@@ -89,17 +94,27 @@ LinearBackward::LinearBackward(const Tensor& dy, Leaf& weight, bool needs_input)
                     true);
 }
 
+GradProduct LinearBackward::product() const {
+  return {dy_.to(weight_.value.dtype()), weight_.value};
+}
+
 Tensor LinearBackward::input() const {
+  if (is_dense(weight_)) return product().value();
   const DType dtype = compute_type(weight_);
   Tensor dx = Tensor::empty({dy_.dim(0), shape_of(weight_)[1]}, dtype, dy_.device());
   Backend& backend = backend_of(dy_);
   if (weight_.fp8 != nullptr)
     backend.fp8_matmul(codes_.by_rows(), weight_by_columns(weight_).by_columns(), dx);
-  else if (weight_.quantized != nullptr)
-    backend.quantized_matmul(dy_.to(dtype), *weight_.quantized, true, dx);
   else
-    backend.matmul(dy_.to(dtype), false, weight_.value, false, dx);
+    backend.quantized_matmul(dy_.to(dtype), *weight_.quantized, true, dx);
   return dx;
+}
+
+void LinearBackward::add_input(BackwardContext& context, std::size_t index) const {
+  if (is_dense(weight_))
+    context.add_grad_input(index, product());
+  else
+    context.add_grad_input(index, input());
 }
 
 void LinearBackward::parameters(const KeptInput& x, Leaf* bias) const {

@@ -60,11 +60,14 @@ class LinearBackward {
 
   // dx
   Tensor input() const;
+  // Adds dx to the gradient of the op's input `index`; where nothing communicates in between.
+  void add_input(BackwardContext& context, std::size_t index) const;
   // Adds to the gradients of the weight and of the bias, which may be null.
   void parameters(const KeptInput& x, Leaf* bias) const;
   void parameters(const Tensor& x, Leaf* bias) const;
 
  private:
+  GradProduct product() const;  // dx, for a dense weight
   void add_bias(Leaf* bias) const;
 
   Tensor dy_;

@@ -42,6 +42,8 @@ class CudaBackend final : public Backend {
                   const Tensor& bias) override;
   void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
                         Tensor& dbias, bool accumulate_bias) override;
+  void gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x, bool tanh,
+                                Tensor& dx) override;
 
   void embedding_forward(const Tensor& tokens, const Tensor& weight, std::int64_t first_row,
                          Tensor& out) override;

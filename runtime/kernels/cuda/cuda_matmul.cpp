@@ -40,6 +40,19 @@ void CudaBackend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dw
     combine_partials(sums, 1, width, width, pointer<float>(dbias), true, context_.stream());
 }
 
+// The product's epilogue differentiates the tanh form alone. Where fp32 is asked for, our kernel
+// does it, whose tanh is as exact as fp32 is.
+void CudaBackend::gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x,
+                                           bool tanh, Tensor& dx) {
+  check_matmul(dy, false, weight, false, dx, {});
+  check_same(x, {&dx});
+  const Call call(context_, "gelu_backward_of_product", {&dy, &weight, &dx});
+  if (!tanh || dx.dtype() == DType::kF32 || dy.dtype() != dx.dtype() || dy.elements() == 0 ||
+      dx.elements() == 0 ||
+      !context_.matmul().run_with_gelu_gradient(dy, weight, x, dx, context_.stream()))
+    Backend::gelu_backward_of_product(dy, weight, x, tanh, dx);
+}
+
 void CudaBackend::set_options(const DeviceOptions& options) {
   const Call call(context_, "set_options", {});
   context_.matmul().allow_tf32(options.tf32);

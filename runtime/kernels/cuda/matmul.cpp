@@ -80,18 +80,17 @@ struct Matmul::State {
     product.workspace = result.workspaceSize;
   }
 
-  // out: [m, n] of type p.out. vector: what the epilogue reads or writes, of that type, or null.
-  void multiply(const MatmulProblem& p, const void* a, const void* b, const void* vector, void* out,
+  // out: [m, n] of type p.out. beside: what the epilogue reads or writes, of that type, or null.
+  void multiply(const MatmulProblem& p, const void* a, const void* b, const void* beside, void* out,
                 cudaStream_t stream) {
-    multiply(p, find(p), a, b, vector, out, stream);
+    multiply(p, find(p), a, b, beside, out, stream);
   }
   // With what find(p) gave.
   void multiply(const MatmulProblem& p, const Product& product, const void* a, const void* b,
-                const void* vector, void* out, cudaStream_t stream) {
+                const void* beside, void* out, cudaStream_t stream) {
     const MatmulPlan& plan = product.plan;
     if (!product.algorithm) check_blas(CUBLAS_STATUS_NOT_SUPPORTED, "an algorithm for " + p.str());
-    if (p.epilogue != Epilogue::kNone)
-      cuda::set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
+    set_beside(plan, p.epilogue, beside);
     const float alpha = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;
     check_blas(cublasLtMatmul(handle, plan.description.get(), &alpha, b, plan.b.get(), a,
                               plan.a.get(), &beta, out, plan.out.get(), out, plan.out.get(),
@@ -192,6 +191,30 @@ bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& d
   const Product& product = state_->find(problem);
   if (!product.algorithm) return false;
   state_->multiply(problem, product, dy.raw(), x.raw(), dbias, dweight.raw(), stream);
+  return true;
+}
+
+bool Matmul::run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x,
+                                    Tensor& dx, cudaStream_t stream) {
+  const MatmulProblem problem{.m = dx.dim(0),
+                              .n = dx.dim(1),
+                              .k = dy.dim(1),
+                              .transpose_a = false,
+                              .transpose_b = false,
+                              .accumulate = false,
+                              .epilogue = Epilogue::kGeluGradient,
+                              .tf32 = state_->tf32,
+                              .a = dy.dtype(),
+                              .b = weight.dtype(),
+                              .out = dx.dtype(),
+                              .alignment_a = alignment_of(dy.raw()),
+                              .alignment_b = alignment_of(weight.raw()),
+                              .alignment_out = alignment_of(dx.raw()),
+                              .alignment_beside = alignment_of(x.raw())};
+  if (!has_gelu_gradient(problem)) return false;
+  const Product& product = state_->find(problem);
+  if (!product.algorithm) return false;
+  state_->multiply(problem, product, dy.raw(), weight.raw(), x.raw(), dx.raw(), stream);
   return true;
 }
 

@@ -24,6 +24,11 @@ class Matmul {
   // is overwritten. False, and nothing was done, where cuBLASLt has no such kernel for the sizes.
   bool run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate,
                               float* dbias, cudaStream_t stream);
+  // dx = (dy · weight) · gelu'(x), for sizes > 0 and one type of 16 bits, gelu in its tanh form (as
+  // PyTorch says of cuBLASLt's, in github.com/pytorch/pytorch/pull/104061). False, and nothing was
+  // done, where cuBLASLt has no such kernel for sizes and addresses.
+  bool run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, Tensor& dx,
+                              cudaStream_t stream);
   // Whether the card multiplies 8-bit floats (compute capability 8.9: Ada, Hopper and later) and
   // cuBLASLt takes the sizes: columns of the result in sixteens.
   bool takes_fp8(const Fp8Rows& a, const Tensor& out, const Tensor& bias) const;

@@ -35,6 +35,8 @@ cublasLtEpilogue_t epilogue_of(Epilogue epilogue) {
       return CUBLASLT_EPILOGUE_BIAS;
     case Epilogue::kBiasGradient:
       return CUBLASLT_EPILOGUE_BGRADB;
+    case Epilogue::kGeluGradient:
+      return CUBLASLT_EPILOGUE_DGELU;
     case Epilogue::kNone:
       break;
   }
@@ -49,6 +51,18 @@ MatrixLayout layout_of(DType dtype, std::int64_t rows, std::int64_t columns) {
                                  static_cast<std::uint64_t>(rows), columns),
       "cublasLtMatrixLayoutCreate");
   return MatrixLayout(layout);
+}
+
+// The search for an algorithm reads the alignment of the epilogue's matrix off its address.
+void set_epilogue(const MatmulPlan& plan, const MatmulProblem& p) {
+  if (p.epilogue == Epilogue::kNone) return;
+  set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
+  if (p.epilogue == Epilogue::kGeluGradient) {
+    set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.n);
+    set_beside(plan, p.epilogue, reinterpret_cast<const void*>(std::uintptr_t{p.alignment_beside}));
+  } else {
+    set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.out));
+  }
 }
 
 }  // namespace
@@ -74,6 +88,7 @@ std::size_t MatmulProblemHash::operator()(const MatmulProblem& p) const {
       static_cast<int>(p.epilogue) << 4);
   for (const DType dtype : {p.a, p.b, p.out}) mix(static_cast<std::int64_t>(dtype));
   mix(p.alignment_a * 65536 + p.alignment_b * 256 + p.alignment_out);
+  mix(p.alignment_beside);
   return hash;
 }
 
@@ -90,16 +105,25 @@ MatmulPlan plan_of(const MatmulProblem& p) {
   plan.description.reset(description);
   set(plan.description, CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(plan.description, CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (p.epilogue != Epilogue::kNone) {
-    set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
-    set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.out));
-  }
+  set_epilogue(plan, p);
   // Partial sums go to fp32 registers: the other way has 14 bits on Hopper.
   if (size_of(p.a) == 1) set(plan.description, CUBLASLT_MATMUL_DESC_FAST_ACCUM, std::int8_t{0});
   plan.a = p.transpose_a ? layout_of(p.a, p.k, p.m) : layout_of(p.a, p.m, p.k);
   plan.b = p.transpose_b ? layout_of(p.b, p.n, p.k) : layout_of(p.b, p.k, p.n);
   plan.out = layout_of(p.out, p.m, p.n);
   return plan;
+}
+
+bool has_gelu_gradient(const MatmulProblem& problem) {
+  return problem.n % 8 == 0 && problem.alignment_beside >= 16;
+}
+
+void set_beside(const MatmulPlan& plan, Epilogue epilogue, const void* operand) {
+  if (epilogue == Epilogue::kNone) return;
+  set(plan.description,
+      epilogue == Epilogue::kGeluGradient ? CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER
+                                          : CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+      operand);
 }
 
 void set_scales(const MatmulPlan& plan, const void* scale_a, const void* scale_b) {

@@ -18,6 +18,7 @@ enum class Epilogue {
   kNone,
   kBias,          // adds a row to every row of the result
   kBiasGradient,  // sums up the rows of the first factor's transpose: dy, in dyᵀ · x
+  kGeluGradient,  // multiplies the result by the derivative of gelu (tanh) at a matrix like it
 };
 
 // out[m, n] = op(a)[m, k] · op(b)[k, n], row-major.
@@ -28,6 +29,7 @@ struct MatmulProblem {
   bool tf32;        // where the factors are fp32
   DType a, b, out;  // a and b are alike, or both floats of 8 bits, which have scales (set_scales)
   unsigned alignment_a, alignment_b, alignment_out;
+  unsigned alignment_beside = 0;  // of the epilogue's matrix, where it has one
   bool operator==(const MatmulProblem&) const = default;
 
   std::string str() const;
@@ -58,12 +60,16 @@ void set(const MatmulDescription& description, cublasLtMatmulDescAttributes_t at
 }
 
 // cuBLAS is column-major, so that our matrices are their transposes to it: it computes outᵀ[n, m] =
-// op(b)ᵀ · op(a)ᵀ, and our b is its A. The epilogue's vector comes with every call.
+// op(b)ᵀ · op(a)ᵀ, and our b is its A. What the epilogue reads or writes comes with every call.
 struct MatmulPlan {
   MatmulDescription description;
   MatrixLayout a, b, out;
 };
 MatmulPlan plan_of(const MatmulProblem& problem);
+// Whether kGeluGradient can be asked for: rows of eights, on addresses that divide by 16.
+bool has_gelu_gradient(const MatmulProblem& problem);
+// Where the epilogue's vector or matrix lies, on the device; nothing for kNone.
+void set_beside(const MatmulPlan& plan, Epilogue epilogue, const void* operand);
 // fp32 [1] each, on the device: what the products of 8-bit floats are multiplied by.
 void set_scales(const MatmulPlan& plan, const void* scale_a, const void* scale_b);
 

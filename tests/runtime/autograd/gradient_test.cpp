@@ -179,6 +179,26 @@ TEST(Gradient, activations_and_multiples) {
   expect_gradients([](const Tensors& in) { return Tensors{scale(in[0], -2.5f)}; }, {x}, {}, 1e-3);
 }
 
+// A gradient that gelu takes as a product, and those that it cannot take: with other parts, from
+// before or behind the product, and of another shape.
+TEST(Gradient, gelu_before_linear_layers) {
+  Leaf w = make_leaf(normal_tensor({3, 8}, "w")), v = make_leaf(normal_tensor({2, 8}, "v")),
+       wide = make_leaf(normal_tensor({3, 16}, "wide"));
+  const auto check = [](const std::function<Tensors(const Tensor&)>& f,
+                        const std::vector<Leaf*>& leaves) {
+    for (const bool tanh : {true, false}) {
+      for (Leaf* leaf : leaves) leaf->has_grad = false;
+      expect_gradients([&](const Tensors& x) { return f(gelu(x[0], tanh)); },
+                       {normal_tensor({4, 8}, "x")}, leaves, 1e-3);
+    }
+  };
+  check([&](const Tensor& y) { return Tensors{linear(y, w)}; }, {&w});
+  check([&](const Tensor& y) { return Tensors{linear(y, w), linear(y, v)}; }, {&w, &v});
+  check([&](const Tensor& y) { return Tensors{linear(y, w), scale(y, 2)}; }, {&w});
+  check([&](const Tensor& y) { return Tensors{scale(y, 2), linear(y, w)}; }, {&w});
+  check([&](const Tensor& y) { return Tensors{linear(y.view({2, 16}), wide)}; }, {&wide});
+}
+
 TEST(Gradient, layer_norm_of_a_sum) {
   for (const bool use_sum : {true, false}) {
     Leaf weight = make_leaf(normal_tensor({5}, "w")), bias = make_leaf(normal_tensor({5}, "b"));

@@ -110,6 +110,55 @@ TEST(Backward, starts_with_the_given_scale) {
   for (std::size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(values(weight.grad)[i], 2.5f * values(x)[i]);
 }
 
+// What a linear layer sends back to the gelu before it has no memory of its own: the product is
+// computed where its gradient through gelu lies.
+TEST(Backward, a_product_waits_for_the_gelu_before_it) {
+  constexpr std::int64_t kRows = 32, kWidth = 512;
+  Leaf weight = make_leaf(normal_tensor({4, kWidth}, "w"));
+  const Tensor dy = normal_tensor({kRows, 4}, "dy");
+  Tensor x = normal_tensor({kRows, kWidth}, "x"), product = empty_like(x), dx = empty_like(x);
+  backend_of(x).matmul(dy, false, weight.value, false, product);
+  backend_of(x).gelu_backward(x, true, product, dx);
+  Allocator& allocator = allocator_of(Device{});
+  Tape tape;
+  tape.watch(x);
+  const Tensor outputs[] = {[&] {
+    const TapeScope scope(&tape);
+    return linear(gelu(x, true), weight);
+  }()};
+  const Tensor grads[] = {dy};
+  const std::int64_t before = allocator.stats().allocated_bytes;
+  allocator.reset_peak();
+  tape.backward(outputs, grads);
+  EXPECT_LT(allocator.stats().peak_allocated_bytes - before, x.bytes() / 2)
+      << "gelu's output is gone before its input's gradient comes";
+  EXPECT_EQ(values(tape.grad(x)), values(dx)) << "to the bit";
+}
+
+// An op may give a product to a value and something else besides.
+TEST(Backward, a_product_that_is_not_all_is_computed) {
+  const Tensor dy = normal_tensor({2, 3}, "dy"), weight = normal_tensor({3, 4}, "w"),
+               more = normal_tensor({2, 4}, "more");
+  Tensor x = normal_tensor({2, 4}, "x"), sum = empty_like(x), dx = empty_like(x);
+  backend_of(x).matmul(dy, false, weight, false, sum);
+  backend_of(x).add(sum, more, sum);
+  backend_of(x).gelu_backward(x, true, sum, dx);
+  Tape tape;
+  tape.watch(x);
+  Tensor z = normal_tensor({2, 3}, "z");
+  {
+    const TapeScope scope(&tape);
+    const Tensor y = gelu(x, true);
+    tape.record("twice", {&y, &y}, {&z}, {}, [&](BackwardContext& context) {
+      context.add_grad_input(0, GradProduct{context.grad_output(0), weight});
+      context.add_grad_input(1, more);
+    });
+  }
+  const Tensor outputs[] = {z}, grads[] = {dy};
+  tape.backward(outputs, grads);
+  EXPECT_EQ(values(tape.grad(x)), values(dx));
+}
+
 TEST(Backward, refuses_to_start_at_more_than_one_number) {
   Tape tape;
   EXPECT_THROW(tape.backward(normal_tensor({2}, "x")), InternalError);

@@ -1,4 +1,7 @@
 // Products against sums in double, for the shapes at which blocked code goes wrong.
+#include <cmath>
+#include <numbers>
+
 #include "tests/runtime/kernels/kernel_test.h"
 
 namespace tandem::test {
@@ -79,6 +82,39 @@ TEST_P(Matmul, linear_gradients) {
           expect_product(dweight, weight, 0);
           expect_product(dbias, bias, 0);
         }
+}
+
+double gelu_derivative(double x, bool tanh) {
+  if (!tanh)
+    return 0.5 * std::erfc(-x / std::sqrt(2.0)) +
+           x * std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
+  const double factor = std::sqrt(2 / std::numbers::pi);
+  const double t = std::tanh(factor * (x + 0.044715 * x * x * x));
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * factor * (1 + 3 * 0.044715 * x * x);
+}
+
+// The product may be rounded before it is multiplied, or not.
+TEST_P(Matmul, gelu_backward_of_a_product) {
+  for (const DType dtype : kComputeTypes)
+    for (const Sizes& s : {Sizes{1, 1, 1}, Sizes{6, 16, 31}, Sizes{17, 24, 97}, Sizes{5, 13, 31},
+                           Sizes{3, 8, 0}, Sizes{0, 8, 3}})
+      for (const bool tanh : {true, false}) {
+        SCOPED_TRACE(fmt::format("{} {} {} {} tanh {}", s.m, s.n, s.k, name_of(dtype), tanh));
+        const Tensor dy = random_tensor({s.m, s.k}, "dy", dtype),
+                     weight = random_tensor({s.k, s.n}, "weight", dtype),
+                     x = random_tensor({s.m, s.n}, "x", dtype);
+        Product expected = product_of(dy, false, weight, false, s);
+        const std::vector<double> at = doubles(x);
+        for (std::size_t i = 0; i < at.size(); ++i) {
+          const double derivative = gelu_derivative(at[i], tanh);
+          expected.values[i] *= derivative;
+          expected.magnitudes[i] *= 10 * (std::abs(derivative) + 1);
+        }
+        Tensor dx = Tensor::empty({s.m, s.n}, dtype);
+        kernels().fill(dx, NAN);
+        kernels().gelu_backward_of_product(dy, weight, x, tanh, dx);
+        expect_product(dx, expected, 2.1 * rounding_of(dtype));
+      }
 }
 
 TEST_P(Matmul, every_transposition_type_and_size) {

@@ -1,11 +1,14 @@
 #include "tests/simt/comm/fake_nccl.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "parallel/comm/nccl/library.h"
@@ -24,6 +27,8 @@ struct ncclComm {
   fs::path meeting;
   int rank = 0;
   std::vector<int> world_ranks = {};
+  int sent = 0, received = 0;  // of messages that nothing comes back for
+  std::shared_ptr<std::atomic<bool>> aborted = std::make_shared<std::atomic<bool>>(false);
 };
 
 namespace tandem::test {
@@ -31,24 +36,29 @@ namespace {
 
 Group world;
 NcclTrouble trouble = NcclTrouble::kNone;
-std::atomic<int> aborted = 0;
+std::atomic<int> aborted = 0, messages_alone = 0;
 
 struct Message {
   bool is_send;
   void* data;
   std::size_t bytes;
   int peer;
+  ncclComm_t comm;
+  int rank;  // of the peer in `comm`
 };
 int group_depth = 0;
+cudaStream_t group_stream = nullptr;
+bool collective = false;  // the group is one call of all ranks
 std::vector<Message> waiting;
 
 ncclResult_t outcome() {
   return trouble == NcclTrouble::kNeverFinishes ? ncclInProgress : ncclSuccess;
 }
 
-// Messages of the world, all at once, each in bytes.
-void exchange(const std::vector<Message>& messages) {
-  simt::drain();
+// Messages of the world, all at once, each in bytes. What is sent is what the stream has waited
+// for; what is received is there when the stream comes to it.
+void exchange(const std::vector<Message>& messages, cudaStream_t stream) {
+  simt::drain(stream);
   std::vector<Tensor> received;
   std::vector<Work> works;
   for (const Message& message : messages) {
@@ -63,8 +73,54 @@ void exchange(const std::vector<Message>& messages) {
   }
   for (Work& work : works) work.wait();
   for (std::size_t i = 0; i < messages.size(); ++i)
-    if (!messages[i].is_send) std::memcpy(messages[i].data, received[i].raw(), messages[i].bytes);
+    if (!messages[i].is_send)
+      simt::enqueue([to = messages[i].data, from = received[i],
+                     bytes = messages[i].bytes] { std::memcpy(to, from.raw(), bytes); },
+                    stream);
 }
+
+// A message that nothing comes back for lies in a file of the communicator's meeting until it is
+// received: its sender waits for nobody.
+void send_alone(const Message& message, cudaStream_t stream) {
+  simt::drain(stream);
+  ncclComm& comm = *message.comm;
+  const fs::path path =
+      comm.meeting / fmt::format("{} to {}, {}", comm.rank, message.rank, comm.sent++);
+  std::ofstream(path.string() + ".new", std::ios::binary)
+      .write(static_cast<const char*>(message.data), static_cast<std::streamsize>(message.bytes));
+  fs::rename(path.string() + ".new", path);
+  ++messages_alone;
+}
+void receive_alone(const Message& message, cudaStream_t stream) {
+  ncclComm& comm = *message.comm;
+  const fs::path path =
+      comm.meeting / fmt::format("{} to {}, {}", message.rank, comm.rank, comm.received++);
+  const auto read = [=] {
+    std::ifstream(path, std::ios::binary)
+        .read(static_cast<char*>(message.data), static_cast<std::streamsize>(message.bytes));
+    fs::remove(path);
+  };
+  simt::enqueue(read, stream,
+                [path, aborted = comm.aborted] { return *aborted || fs::exists(path); });
+}
+
+// Where ranks meet that this process leads; gone with it, when all are through.
+class MeetingPlaces {
+ public:
+  ~MeetingPlaces() {
+    std::error_code ignored;
+    for (const fs::path& place : places_) fs::remove_all(place, ignored);
+  }
+  fs::path make() {
+    const fs::path place =
+        fs::temp_directory_path() / fmt::format("fake_nccl_{}_{}", getpid(), places_.size());
+    fs::create_directories(place);
+    return places_.emplace_back(place);
+  }
+
+ private:
+  std::vector<fs::path> places_;
+};
 
 ncclResult_t get_version(int* version) {
   *version = NCCL_VERSION_CODE;
@@ -72,11 +128,8 @@ ncclResult_t get_version(int* version) {
 }
 
 ncclResult_t get_unique_id(ncclUniqueId* id) {
-  static int number = 0;
-  const std::string folder = fs::temp_directory_path() / ("fake_nccl_" + std::to_string(getpid()) +
-                                                          "_" + std::to_string(number++));
-  fs::create_directories(folder);
-  std::strncpy(id->internal, folder.c_str(), sizeof(id->internal) - 1);
+  static MeetingPlaces places;
+  std::strncpy(id->internal, places.make().c_str(), sizeof(id->internal) - 1);
   return ncclSuccess;
 }
 
@@ -114,6 +167,7 @@ ncclResult_t destroy(ncclComm_t comm) {
 }
 ncclResult_t abort_communicator(ncclComm_t comm) {
   ++aborted;
+  *comm->aborted = true;
   delete comm;
   return ncclSuccess;
 }
@@ -133,28 +187,36 @@ ncclResult_t group_end() {
   if (--group_depth > 0) return ncclSuccess;
   const std::vector<Message> messages = std::move(waiting);
   waiting.clear();
-  if (outcome() == ncclSuccess) exchange(messages);
+  const bool together = std::exchange(collective, false) || messages.size() > 1;
+  if (outcome() != ncclSuccess) return outcome();
+  if (together)
+    exchange(messages, group_stream);
+  else
+    for (const Message& message : messages)
+      (message.is_send ? send_alone : receive_alone)(message, group_stream);
   return outcome();
 }
 
-ncclResult_t post(ncclComm_t comm, const Message& message) {
+ncclResult_t post(ncclComm_t comm, const Message& message, cudaStream_t stream) {
+  group_stream = stream;
   waiting.push_back(message);
-  waiting.back().peer = comm->world_ranks[static_cast<std::size_t>(message.peer)];
+  waiting.back().peer = comm->world_ranks[static_cast<std::size_t>(message.rank)];
   return ncclSuccess;
 }
 
 ncclResult_t send(const void* data, std::size_t count, ncclDataType_t, int peer, ncclComm_t comm,
-                  cudaStream_t) {
-  return post(comm, {true, const_cast<void*>(data), count, peer});
+                  cudaStream_t stream) {
+  return post(comm, {true, const_cast<void*>(data), count, -1, comm, peer}, stream);
 }
 ncclResult_t recv(void* data, std::size_t count, ncclDataType_t, int peer, ncclComm_t comm,
-                  cudaStream_t) {
-  return post(comm, {false, data, count, peer});
+                  cudaStream_t stream) {
+  return post(comm, {false, data, count, -1, comm, peer}, stream);
 }
 
 ncclResult_t all_gather(const void* input, void* output, std::size_t count, ncclDataType_t,
                         ncclComm_t comm, cudaStream_t stream) {
   group_start();
+  collective = true;
   const auto ranks = static_cast<int>(comm->world_ranks.size());
   const auto part = [&](int r) {
     return static_cast<char*>(output) + static_cast<std::size_t>(r) * count;
@@ -164,14 +226,15 @@ ncclResult_t all_gather(const void* input, void* output, std::size_t count, nccl
     send(input, count, ncclUint8, r, comm, stream);
     recv(part(r), count, ncclUint8, r, comm, stream);
   }
-  simt::drain();
-  if (part(comm->rank) != input) std::memcpy(part(comm->rank), input, count);
+  if (void* own = part(comm->rank); own != input)
+    simt::enqueue([=] { std::memcpy(own, input, count); }, stream);
   return group_end();
 }
 
 ncclResult_t broadcast(const void* input, void* output, std::size_t count, ncclDataType_t, int root,
                        ncclComm_t comm, cudaStream_t stream) {
   group_start();
+  collective = true;
   const auto ranks = static_cast<int>(comm->world_ranks.size());
   if (comm->rank != root) recv(output, count, ncclUint8, root, comm, stream);
   for (int r = 0; r < ranks && comm->rank == root; ++r)
@@ -189,6 +252,9 @@ void set_nccl_trouble(NcclTrouble wanted) {
 }
 int aborted_nccl_communicators() {
   return aborted;
+}
+int nccl_messages_alone() {
+  return messages_alone;
 }
 
 }  // namespace tandem::test

@@ -1,6 +1,6 @@
 // NCCL for emulated cards: the same functions over the ranks' host communicator. Each call does its
-// work at once, for an emulated card has one queue. What it cannot show: whether streams wait for
-// each other, and NCCL's own behaviour.
+// work at once, as far as the host is concerned; what arrives is there when its stream comes to it.
+// What it cannot show: NCCL's own behaviour.
 #pragma once
 
 #include "parallel/comm/communicator.h"
@@ -19,5 +19,7 @@ enum class NcclTrouble {
 void set_nccl_trouble(NcclTrouble trouble);
 // Communicators that were aborted so far.
 int aborted_nccl_communicators();
+// Messages that this process has sent for which nothing was received in the same call.
+int nccl_messages_alone();
 
 }  // namespace tandem::test

@@ -39,6 +39,7 @@ class ThroughDevice : public Communicator {
   Work recv(runtime::Tensor& tensor, int peer, std::string_view name) override {
     return carrier_.recv(tensor, peer, name);
   }
+  void connect_ring(int step) override { devices_.connect_ring(step); }
   void barrier(std::string_view name) override { devices_.barrier(name); }
   std::unique_ptr<Communicator> split(int color, std::string_view name) override {
     Group part = devices_.split(color, name);
