@@ -70,10 +70,6 @@ Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options
   if (options.labels.count() > 0) config_->labels = options.labels;
   // What transformers takes, and does not write.
   if (config_->labels.count() == 0) config_->labels.names = numbered_labels(2);
-  if (options.cp.size() > 1 && blocks_.size() > 1)
-    runtime::throw_error(
-        "context_parallel divides single texts, and a {} model reads two; leave it at 1",
-        config.model_type());
   const std::int64_t parts = pipeline_ == nullptr ? 1 : pipeline_->shape().parts();
   if (block_count() < parts)
     runtime::throw_error("a pipeline of {} parts needs as many blocks, but the model has {}", parts,

@@ -30,11 +30,6 @@ void check_context(const LayoutConfig& layout, const LayoutUse& use, const SayOf
   if (!use.trains_in_step)
     say("context_parallel", fmt::format("'context_parallel' {} is for {}; leave it at 1 here",
                                         layout.context_parallel, kStagesInStep));
-  else if (use.sizes != nullptr && use.sizes->kind() == models::ModelKind::kEncoderDecoder)
-    say("context_parallel",
-        fmt::format("'context_parallel' {} divides single texts, and a model of this architecture "
-                    "reads two; leave it at 1",
-                    layout.context_parallel));
 }
 
 void check_pipeline(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
