@@ -71,7 +71,7 @@ void BatchBuilder::add_parts(std::span<const TokenId> tokens, std::span<const To
 void BatchBuilder::add_pair(std::span<const TokenId> text, std::span<const TokenId> targets,
                             TokenId start, std::int64_t record) {
   TANDEM_CHECK(!text.empty(), "an empty text for the encoder (record {})", record);
-  EncoderTexts& encoder = batch_.encoder;
+  PackedTexts& encoder = batch_.encoder;
   encoder.tokens.insert(encoder.tokens.end(), text.begin(), text.end());
   for (std::size_t i = 0; i < text.size(); ++i)
     encoder.positions.push_back(static_cast<std::int32_t>(i));

@@ -11,25 +11,38 @@
 
 namespace tandem::data {
 
-// Texts that an encoder reads, token-packed.
-struct EncoderTexts {
-  std::vector<TokenId> tokens;                 // [tokens]
-  std::vector<std::int32_t> positions;         // [tokens], from 0 in each sequence
-  std::vector<std::int32_t> cu_seqlens = {0};  // [sequences + 1]
+// Token-packed sequences, or a rank's part of them (context_part.h): chunks of those sequences.
+struct PackedTexts {
+  std::vector<TokenId> tokens;          // [tokens]
+  std::vector<std::int32_t> positions;  // [tokens], from 0 in each sequence
+  std::vector<std::int32_t> cu_seqlens = {
+      0};  // [sequences + 1]: 0, …, tokens; of a part: [chunks + 1]
+  // Of a part, the borders of the whole sequences, and by chunk the sequence that it is of; else
+  // empty.
+  std::vector<std::int32_t> whole_cu_seqlens = {};
+  std::vector<std::int32_t> chunk_sequences = {};
+
+  bool is_part() const { return !whole_cu_seqlens.empty(); }
+  // Of whole sequences.
+  const std::vector<std::int32_t>& borders() const {
+    return is_part() ? whole_cu_seqlens : cu_seqlens;
+  }
+  std::int64_t sequence_length(std::int64_t sequence) const {
+    return borders()[sequence + 1] - borders()[sequence];
+  }
+  // The sequence that this rank's tokens [cu_seqlens[chunk], cu_seqlens[chunk + 1]) are of.
+  std::int32_t sequence_of(std::size_t chunk) const {
+    return is_part() ? chunk_sequences[chunk] : static_cast<std::int32_t>(chunk);
+  }
+  std::size_t chunk_count() const { return cu_seqlens.size() - 1; }
 };
 
-struct Batch {
-  std::vector<TokenId> tokens;                 // [tokens]
-  std::vector<std::int32_t> positions;         // [tokens], from 0 in each sequence
-  std::vector<std::int32_t> cu_seqlens = {0};  // [sequences + 1]: 0, …, tokens
+struct Batch : PackedTexts {
   std::vector<TokenId> targets;  // [tokens]: the token to predict, kNoToken where there is none
   std::vector<float> weights;    // [tokens]: 0 where there is no target
   std::vector<std::int64_t>
-      records;           // [sequences]: the record of the data set that a sequence came from
-  EncoderTexts encoder;  // of encoder-decoders: as many sequences as the others; else none
-  // Of a rank's part of a batch (context_part.h): the borders of the whole sequences, of which
-  // those above are chunks; else empty.
-  std::vector<std::int32_t> whole_cu_seqlens = {};
+      records;                 // [sequences]: the record of the data set that a sequence came from
+  PackedTexts encoder;         // of encoder-decoders: as many sequences as the others; else none
   std::vector<float> margins;  // [pairs]: of preference batches only, one per pair
   // Of labelled texts only, sequence by sequence: the label's number, or a value for each label.
   std::vector<float> labels;
@@ -39,10 +52,8 @@ struct Batch {
   std::int64_t read_count() const {
     return token_count() + static_cast<std::int64_t>(encoder.tokens.size());
   }
+  // Whole ones, also of a part.
   std::int64_t sequence_count() const { return static_cast<std::int64_t>(records.size()); }
-  std::int64_t sequence_length(std::int64_t sequence) const {
-    return cu_seqlens[sequence + 1] - cu_seqlens[sequence];
-  }
   std::int64_t max_sequence_length() const;
   // Positions with a target.
   std::int64_t target_count() const;

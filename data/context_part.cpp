@@ -1,33 +1,47 @@
 #include "data/context_part.h"
 
 #include "runtime/base/context_division.h"
-#include "runtime/base/error.h"
 
 namespace tandem::data {
 
-Batch context_part(const Batch& batch, int rank, int ranks) {
-  if (ranks == 1) return batch;
-  TANDEM_CHECK(batch.encoder.tokens.empty() && batch.margins.empty(),
-               "context parallelism divides single texts");
-  Batch part;
-  part.whole_cu_seqlens = batch.cu_seqlens;
-  for (std::int64_t s = 0; s < batch.sequence_count(); ++s) {
-    const auto i = static_cast<std::size_t>(s);
-    for (const runtime::TokenRange& chunk :
-         runtime::chunks_of_rank(batch.sequence_length(s), rank, ranks)) {
+namespace {
+
+// Tokens [begin, end) of the whole texts become a chunk of the part. Calls also(begin, end).
+template <typename Also>
+void divide(const PackedTexts& whole, int rank, int ranks, PackedTexts& part, const Also& also) {
+  part.whole_cu_seqlens = whole.cu_seqlens;
+  for (std::size_t s = 0; s < whole.chunk_count(); ++s) {
+    const std::int64_t first = whole.cu_seqlens[s], length = whole.cu_seqlens[s + 1] - first;
+    for (const runtime::TokenRange& chunk : runtime::chunks_of_rank(length, rank, ranks)) {
       if (chunk.count() == 0) continue;
-      const auto append = [&](const auto& from, auto& to) {
-        const auto begin = from.begin() + batch.cu_seqlens[i];
-        to.insert(to.end(), begin + chunk.begin, begin + chunk.end);
-      };
-      append(batch.tokens, part.tokens);
-      append(batch.positions, part.positions);
-      append(batch.targets, part.targets);
-      append(batch.weights, part.weights);
+      const std::int64_t begin = first + chunk.begin, end = first + chunk.end;
+      part.tokens.insert(part.tokens.end(), whole.tokens.begin() + begin,
+                         whole.tokens.begin() + end);
+      part.positions.insert(part.positions.end(), whole.positions.begin() + begin,
+                            whole.positions.begin() + end);
       part.cu_seqlens.push_back(static_cast<std::int32_t>(part.tokens.size()));
-      part.records.push_back(batch.records[i]);
+      part.chunk_sequences.push_back(static_cast<std::int32_t>(s));
+      also(begin, end);
     }
   }
+}
+
+}  // namespace
+
+Batch context_part(const Batch& batch, int rank, int ranks) {
+  if (ranks == 1) return batch;
+  Batch part;
+  divide(batch, rank, ranks, part, [&](std::int64_t begin, std::int64_t end) {
+    part.targets.insert(part.targets.end(), batch.targets.begin() + begin,
+                        batch.targets.begin() + end);
+    part.weights.insert(part.weights.end(), batch.weights.begin() + begin,
+                        batch.weights.begin() + end);
+  });
+  if (!batch.encoder.tokens.empty())
+    divide(batch.encoder, rank, ranks, part.encoder, [](std::int64_t, std::int64_t) {});
+  part.records = batch.records;
+  part.margins = batch.margins;
+  part.labels = batch.labels;
   return part;
 }
 

@@ -6,8 +6,8 @@
 namespace tandem::data {
 
 // The tokens of every sequence that rank `rank` of `ranks` has (runtime/base/context_division.h),
-// with their positions, targets and weights; `whole_cu_seqlens` says what they are parts of. Of one
-// rank, the batch as it is. Not for encoder-decoders, nor for batches of preferences.
+// with their positions, targets and weights, and of every text that an encoder reads. What belongs
+// to whole sequences (records, margins, labels) all ranks have. Of one rank, the batch as it is.
 Batch context_part(const Batch& batch, int rank, int ranks);
 
 }  // namespace tandem::data

@@ -19,6 +19,11 @@ Tensor appended(const Tensor& values, const std::vector<std::int32_t>& more) {
   return all;
 }
 
+std::int64_t missing_tokens(const TextInput& text, std::int64_t multiple, std::int64_t least) {
+  const std::int64_t tokens = text.tokens.elements(), wanted = std::max(tokens, least);
+  return (wanted + multiple - 1) / multiple * multiple - tokens;
+}
+
 void append_text(TextInput& text, std::int64_t length) {
   const std::vector<std::int32_t> zeros(static_cast<std::size_t>(length), 0);
   std::vector<std::int32_t> positions(zeros);
@@ -33,20 +38,26 @@ void append_text(TextInput& text, std::int64_t length) {
 
 }  // namespace
 
-ModelInput filled_up(const ModelInput& input, std::int64_t multiple, std::int64_t tokens) {
+ModelInput filled_up(const ModelInput& input, std::int64_t multiple) {
   ModelInput filled = input;
   std::vector<TextInput*> texts = {&filled};
   if (input.encoder.tokens.defined()) texts.push_back(&filled.encoder);
-  const auto missing = [&](const TextInput& text) {
-    const std::int64_t least = std::max(text.tokens.elements(), tokens);
-    return (least + multiple - 1) / multiple * multiple - text.tokens.elements();
-  };
-  if (std::ranges::all_of(texts, [&](const TextInput* text) { return missing(*text) == 0; }))
+  const auto missing = [&](const TextInput* text) { return missing_tokens(*text, multiple, 0); };
+  if (std::ranges::all_of(texts, [&](const TextInput* text) { return missing(text) == 0; }))
     return filled;
-  for (TextInput* text : texts) {
-    const std::int64_t length = missing(*text);
-    append_text(*text, length > 0 ? length : multiple);
-  }
+  for (TextInput* text : texts) append_text(*text, missing(text) > 0 ? missing(text) : multiple);
+  return filled;
+}
+
+ModelInput filled_up(const ModelInput& input, std::int64_t multiple, std::int64_t tokens,
+                     std::int64_t encoder_tokens) {
+  ModelInput filled = input;
+  const auto fill = [&](TextInput& text, std::int64_t least) {
+    if (const std::int64_t length = missing_tokens(text, multiple, least); length > 0)
+      append_text(text, length);
+  };
+  fill(filled, tokens);
+  if (input.encoder.tokens.defined()) fill(filled.encoder, encoder_tokens);
   return filled;
 }
 

@@ -141,6 +141,9 @@ class Model {
   // Through which this rank's blocks are one stage of the model's; null where it has all blocks.
   virtual parallel::Pipeline* pipeline() { return nullptr; }
 
+  // The ranks that divide its texts (TextInput::whole_cu_seqlens).
+  virtual const parallel::Group& cp() const = 0;
+
   virtual parallel::ParameterStore& parameters() = 0;
   // What is trained beside a frozen model; null where the model itself is.
   virtual Adapter* adapter() { return nullptr; }

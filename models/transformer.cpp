@@ -70,10 +70,6 @@ Transformer::Transformer(const FamilyConfig& config, const BuildOptions& options
   if (options.labels.count() > 0) config_->labels = options.labels;
   // What transformers takes, and does not write.
   if (config_->labels.count() == 0) config_->labels.names = numbered_labels(2);
-  if (options.cp.size() > 1 && blocks_.size() > 1)
-    runtime::throw_error(
-        "context_parallel divides single texts, and a {} model reads two; leave it at 1",
-        config.model_type());
   const std::int64_t parts = pipeline_ == nullptr ? 1 : pipeline_->shape().parts();
   if (block_count() < parts)
     runtime::throw_error("a pipeline of {} parts needs as many blocks, but the model has {}", parts,
@@ -185,18 +181,36 @@ Transformer::Reading Transformer::reading_of(const ModelInput& input, const Cach
   Reading reading{.input = {},
                   .cache = cache,
                   .tp = {options_.tp, options_.sequence_parallel && cache == nullptr}};
-  const std::vector<std::int32_t>& whole = input.whole_cu_seqlens;
-  reading.input = filled_up(input, reading.tp.divides_tokens() ? options_.tp.size() : 1,
-                            parallel::context_rows(whole, options_.cp.size()));
+  const std::int64_t multiple = reading.tp.divides_tokens() ? options_.tp.size() : 1;
+  reading.input = input;
+  if (input.whole_cu_seqlens.empty())
+    reading.input = filled_up(input, multiple);
+  else
+    divide_context(reading, multiple);
   if (adapter_ != nullptr) {
     reading.draws = adapter_->draws_for(reading.input.token_numbers);
     reading.encoder_draws = adapter_->draws_for(reading.input.encoder.token_numbers);
   }
-  if (!whole.empty())
-    reading.context = std::make_shared<const parallel::ContextPlan>(
-        whole, reading.input.tokens.dim(0), kind() != ModelKind::kEncoder, options_.cp,
-        options_.device);
   return reading;
+}
+
+void Transformer::divide_context(Reading& reading, std::int64_t multiple) const {
+  ModelInput& input = reading.input;
+  const auto rows = [&](const TextInput& text) {
+    return parallel::context_rows(text.whole_cu_seqlens, options_.cp.size());
+  };
+  input = filled_up(input, multiple, rows(input), rows(input.encoder));
+  const auto plan = [&](const TextInput& queries, const TextInput& keys, bool causal) {
+    const auto divided = [](const TextInput& text) {
+      return parallel::DividedTexts{text.whole_cu_seqlens, text.tokens.dim(0)};
+    };
+    return std::make_shared<const parallel::ContextPlan>(divided(queries), divided(keys), causal,
+                                                         options_.cp, options_.device);
+  };
+  reading.context = plan(input, input, kind() != ModelKind::kEncoder);
+  if (blocks_.size() == 1) return;
+  reading.encoder_context = plan(input.encoder, input.encoder, false);
+  reading.encoded_context = plan(input, input.encoder, false);
 }
 
 Tensor Transformer::run(const Reading& reading) {
@@ -247,7 +261,8 @@ std::vector<runtime::Shape> Transformer::shapes_before(std::int64_t block,
 
 Transformer::Stream Transformer::advance(const Reading& reading, Stream stream,
                                          const Range& range) {
-  const auto& [input, cache, tp, context, draws, encoder_draws] = reading;
+  const auto& [input, cache, tp, context, encoder_context, encoded_context, draws, encoder_draws] =
+      reading;
   for (StackId stack = 0; stack < blocks_.size(); ++stack) {
     const std::int64_t start = start_of(stack);
     const Range own{std::max(range.begin - start, std::int64_t{0}),
@@ -257,6 +272,7 @@ Transformer::Stream Transformer::advance(const Reading& reading, Stream stream,
       Pass pass{.tp = tp,
                 .cache = cache,
                 .context = context,
+                .encoded_context = encoded_context,
                 .encoded = stream.encoded,
                 .draws = draws,
                 .encoded_draws = encoder_draws};
@@ -266,8 +282,9 @@ Transformer::Stream Transformer::advance(const Reading& reading, Stream stream,
       }
       stream.hidden = run_stack(stack, input, std::move(pass), stream.hidden, own);
     } else if (!decodes(cache)) {
-      stream.hidden =
-          run_stack(stack, input.encoder, {.tp = tp, .draws = encoder_draws}, stream.hidden, own);
+      stream.hidden = run_stack(stack, input.encoder,
+                                {.tp = tp, .context = encoder_context, .draws = encoder_draws},
+                                stream.hidden, own);
       if (own.end == blocks_[stack]) stream.encoded = std::exchange(stream.hidden, {});
     }
   }

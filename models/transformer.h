@@ -24,6 +24,7 @@ class Transformer : public Model {
   KvCache make_cache(std::int64_t slots, std::int64_t capacity,
                      std::int64_t encoder_capacity) const override;
   parallel::Pipeline* pipeline() override { return pipeline_.get(); }
+  const parallel::Group& cp() const override { return options_.cp; }
   parallel::ParameterStore& parameters() override { return store_; }
   Adapter* adapter() override { return adapter_.get(); }
   std::int64_t vocab_size() const override { return config_->vocab_size; }
@@ -86,7 +87,10 @@ class Transformer : public Model {
     ModelInput input;
     const CacheUse* cache = nullptr;
     parallel::TensorParallel tp;
-    std::shared_ptr<const parallel::ContextPlan> context = nullptr;
+    // Where ranks divide the texts: what they see in the last stack, in an encoder before it, and
+    // of that one's text.
+    std::shared_ptr<const parallel::ContextPlan> context = nullptr, encoder_context = nullptr,
+                                                 encoded_context = nullptr;
     Draws draws = nullptr, encoder_draws = nullptr;
   };
   // What blocks hand on, between products: the residual stream, and in a decoder that reads an
@@ -117,6 +121,8 @@ class Transformer : public Model {
   // All blocks of this rank; the model's last hidden states between products.
   runtime::Tensor run(const Reading& reading);
   Reading reading_of(const ModelInput& input, const CacheUse* cache) const;
+  // The input of a reading is filled up and what its chunks see is planned, where ranks divide it.
+  void divide_context(Reading& reading, std::int64_t multiple) const;
   // This rank's chunk that the pipeline has selected; the model's result after its last part.
   runtime::Tensor advance_chunk(const Reading& reading);
   // What a stream holds before `block`.

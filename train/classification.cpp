@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "runtime/autograd/ops/elementwise.h"
 #include "runtime/base/error.h"
-#include "train/objectives.h"
+#include "train/whole_texts.h"
 
 namespace tandem::train {
 
@@ -60,11 +59,9 @@ RowLoss regression(std::span<const float> scores, std::span<const float> labels,
   return row;
 }
 
-// An encoder's first tokens, a decoder's last ones.
-std::vector<std::int32_t> rows_of_texts(const models::Model& model, const data::Batch& batch) {
-  if (model.kind() == models::ModelKind::kEncoder)
-    return {batch.cu_seqlens.begin(), batch.cu_seqlens.end() - 1};
-  return last_token_rows(batch);
+models::Pooling token_of_texts(const models::Model& model) {
+  return model.kind() == models::ModelKind::kEncoder ? models::Pooling::kCls
+                                                     : models::Pooling::kLastToken;
 }
 
 }  // namespace
@@ -101,15 +98,9 @@ const char* figure_of(ProblemType problem) {
 std::vector<float> with_label_scores(
     models::Model& model, const data::Batch& batch,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward) {
-  const std::vector<std::int32_t> rows = rows_of_texts(model, batch);
-  return with_outputs(
-      model, batch,
-      [&](const Tensor& hidden) {
-        const Tensor index =
-            Tensor::from(rows, {static_cast<std::int64_t>(rows.size())}, hidden.device());
-        return model.label_scores(runtime::select_rows(hidden, index));
-      },
-      loss, backward);
+  return with_text_rows(
+      model, batch, token_of_texts(model),
+      [&](const Tensor& pooled) { return model.label_scores(pooled); }, loss, backward);
 }
 
 LabelLoss classification_loss(models::Model& model, const data::Batch& batch, double global_texts,
@@ -121,7 +112,7 @@ LabelLoss classification_loss(models::Model& model, const data::Batch& batch, do
     return result.dscores;
   };
   with_label_scores(model, batch, loss_of, backward);
-  return result;
+  return counts_texts(model) ? result : LabelLoss{};
 }
 
 }  // namespace tandem::train

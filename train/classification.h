@@ -29,14 +29,14 @@ LabelLoss label_loss(models::ProblemType problem, std::span<const float> scores,
 // "accuracy", or "mean_absolute_error": what LabelLoss::figure is.
 const char* figure_of(models::ProblemType problem);
 
-// Scores [texts, labels] of a model with Head::kClassification; none on a stage of a pipeline that
-// does not hold the model's end. `loss`, if given, turns them into their gradient, for a backward
-// unless told otherwise.
+// Scores [texts, labels] of a model with Head::kClassification, as with_text_rows() gives them
+// (whole_texts.h).
 std::vector<float> with_label_scores(
     models::Model& model, const data::Batch& batch,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss = {},
     bool backward = true);
 
+// Of ranks that divide texts, the first one has the loss.
 LabelLoss classification_loss(models::Model& model, const data::Batch& batch, double global_texts,
                               bool backward);
 

@@ -5,7 +5,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/kernels/backend.h"
-#include "train/objectives.h"
+#include "train/whole_texts.h"
 
 namespace tandem::train {
 
@@ -126,10 +126,8 @@ ContrastiveLoss contrastive_loss(std::span<const float> embeddings, std::int64_t
 std::vector<float> with_embeddings(
     models::Model& model, const data::Batch& batch, models::Pooling pooling,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward) {
-  return with_outputs(
-      model, batch,
-      [&](const Tensor& hidden) { return models::pool(hidden, batch.cu_seqlens, pooling); }, loss,
-      backward);
+  return with_text_rows(
+      model, batch, pooling, [](const Tensor& pooled) { return pooled; }, loss, backward);
 }
 
 }  // namespace tandem::train

@@ -31,9 +31,8 @@ ContrastiveLoss contrastive_loss(std::span<const float> embeddings, std::int64_t
                                  std::int64_t texts, double global_samples,
                                  const ContrastiveOptions& options);
 
-// Embeddings [sequences, width] of a model with Head::kHiddenStates, in fp32 and not normalised;
-// none on a stage of a pipeline that does not hold the model's end. `loss`, if given, turns them
-// into their gradient, for a backward unless told otherwise.
+// Embeddings [sequences, width] of a model with Head::kHiddenStates, in fp32 and not normalised, as
+// with_text_rows() gives them (whole_texts.h).
 std::vector<float> with_embeddings(
     models::Model& model, const data::Batch& batch, models::Pooling pooling,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss = {},

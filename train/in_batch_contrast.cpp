@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/base/error.h"
+#include "train/whole_texts.h"
 
 namespace tandem::train {
 
@@ -67,6 +68,7 @@ void InBatchContrast::prepare(models::Model& model, const parallel::Mesh& mesh,
                               std::span<const data::Batch> batches, std::size_t counted,
                               bool backward) {
   dp_ = mesh.dp;
+  counts_ = counts_texts(model);
   first_sample_.clear();
   own_ = {};
   if (backward && batches.size() == 1) return;  // micro_batch() has them all at once
@@ -87,7 +89,7 @@ void InBatchContrast::prepare(models::Model& model, const parallel::Mesh& mesh,
 Metrics InBatchContrast::share_of(const data::Batch& batch, double global_samples) const {
   double loss = 0, hits = 0;
   const auto found = first_sample_.find(&batch);
-  if (found != first_sample_.end() && !own_.losses.empty())
+  if (counts_ && found != first_sample_.end() && !own_.losses.empty())
     for (std::int64_t i = 0; i < batch.sequence_count() / texts_; ++i) {
       const auto sample = static_cast<std::size_t>(found->second + i);
       loss += own_.losses[sample] / global_samples;

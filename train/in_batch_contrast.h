@@ -46,6 +46,7 @@ class InBatchContrast {
   models::Pooling pooling_;
   std::int64_t texts_, batch_samples_;
   parallel::Group dp_;
+  bool counts_ = true;  // false on ranks that have parts of the same texts as one that does
   std::map<const data::Batch*, std::int64_t> first_sample_;  // of this rank's
   ContrastiveLoss own_;  // of this rank's samples, not yet divided by their number; or none
   std::int64_t width_ = 0;

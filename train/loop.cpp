@@ -69,19 +69,28 @@ Metrics sum_of_shares(const parallel::Mesh& mesh, const std::vector<Metrics>& sh
   return total;
 }
 
-// Of each micro-batch, what this rank has under context parallelism.
-std::vector<data::Batch> micro_batches_of(const data::Dataset& dataset,
-                                          const std::vector<data::SampleId>& samples,
-                                          std::int64_t micro_batch_size,
-                                          const parallel::Group& cp) {
+// A replica's samples in micro-batches: what this rank has of each under context parallelism, and
+// counts of all of it, which the ranks that divide it have alike.
+struct MicroBatches {
   std::vector<data::Batch> batches;
+  double weight = 0;
+  double tokens = 0;
+};
+
+MicroBatches micro_batches_of(const data::Dataset& dataset, const Objective& objective,
+                              const std::vector<data::SampleId>& samples,
+                              std::int64_t micro_batch_size, const parallel::Group& cp) {
+  MicroBatches result;
   const std::span<const data::SampleId> all(samples);
   const auto size = static_cast<std::size_t>(micro_batch_size);
-  for (std::size_t begin = 0; begin < all.size(); begin += size)
-    batches.push_back(data::context_part(
-        data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin))),
-        cp.rank(), cp.size()));
-  return batches;
+  for (std::size_t begin = 0; begin < all.size(); begin += size) {
+    const data::Batch whole =
+        data::make_batch(dataset, all.subspan(begin, std::min(size, all.size() - begin)));
+    result.weight += objective.weight(whole);
+    result.tokens += static_cast<double>(whole.read_count());
+    result.batches.push_back(data::context_part(whole, cp.rank(), cp.size()));
+  }
+  return result;
 }
 
 // What the loop itself carries from step to step.
@@ -199,15 +208,12 @@ class TrainingRun {
 
   void train_step() {
     const runtime::Stopwatch watch;
-    const auto batches = micro_batches_of(objective_.training_data(),
-                                          sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()),
-                                          micro_batch_size_, mesh_.cp);
-    std::vector<double> counts(2, 0.0);
-    for (const data::Batch& batch : batches) {
-      counts[0] += objective_.weight(batch);
-      counts[1] += static_cast<double>(batch.read_count());
-    }
-    sum_over(mesh_.replicas, counts);
+    const MicroBatches own = micro_batches_of(objective_.training_data(), objective_,
+                                              sampler_.batch(mesh_.dp.rank(), mesh_.dp.size()),
+                                              micro_batch_size_, mesh_.cp);
+    const std::vector<data::Batch>& batches = own.batches;
+    std::vector<double> counts{own.weight, own.tokens};
+    sum_over(mesh_.dp, counts);
     const double learning_rate =
         config_.optimizer.learning_rate * schedule_factor(schedule(), progress_.step);
     objective_.prepare(engine_.model(), mesh_, batches, batches.size(), true);
@@ -295,16 +301,15 @@ Metrics evaluate(models::Model& model, const parallel::Mesh& mesh, Objective& ob
   const data::IndexRange range = data::shard_range(size, mesh.dp.rank(), mesh.dp.size());
   std::vector<data::SampleId> samples;
   for (std::int64_t i = range.begin; i < range.end; ++i) samples.emplace_back(i);
-  auto batches = micro_batches_of(dataset, samples, micro_batch_size, mesh.cp);
+  MicroBatches own = micro_batches_of(dataset, objective, samples, micro_batch_size, mesh.cp);
+  std::vector<data::Batch>& batches = own.batches;
   const std::size_t counted = batches.size();
-  double weight = 0;
-  for (const data::Batch& batch : batches) weight += objective.weight(batch);
-  weight = mesh.replicas.all_reduce_scalar(weight, ReduceOp::kSum, "evaluation weight");
+  const double weight = mesh.dp.all_reduce_scalar(own.weight, ReduceOp::kSum, "evaluation weight");
   // Every replica takes as many turns as the one with most micro-batches, since a forward may need
   // them all (ZeRO stage 3); one that is done repeats what counts for nothing.
   const auto turns = static_cast<std::size_t>(mesh.dp.all_reduce_scalar(
       static_cast<std::int64_t>(batches.size()), ReduceOp::kMax, "evaluation batches"));
-  batches.resize(turns, micro_batches_of(dataset, {0}, 1, mesh.cp)[0]);
+  batches.resize(turns, micro_batches_of(dataset, objective, {0}, 1, mesh.cp).batches[0]);
   objective.prepare(model, mesh, batches, counted, false);
   std::vector<Metrics> shares;
   for (std::size_t turn = 0; turn < turns; ++turn) {

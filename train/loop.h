@@ -27,8 +27,8 @@ class Objective {
   virtual const data::Dataset& training_data() const = 0;
   // Null: no evaluation.
   virtual const data::Dataset* validation_data() const = 0;
-  // What the loss of a batch is normalised by, once summed over the global batch: target tokens, or
-  // pairs.
+  // What the loss of a batch, which is whole, is normalised by, once summed over the global batch:
+  // target tokens, or pairs.
   virtual double weight(const data::Batch& batch) const = 0;
   // Before the micro-batches of a step or of an evaluation, with all of this rank's: the same
   // objects then come to micro_batch(). Of an evaluation's, those from `counted` on repeat what

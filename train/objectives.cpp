@@ -5,6 +5,7 @@
 #include "parallel/ops/vocab_log_prob.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/autograd/ops/linear.h"
+#include "train/whole_texts.h"
 
 namespace tandem::train {
 
@@ -44,15 +45,25 @@ Tensor target_hidden(models::Model& model, const data::Batch& batch,
   return runtime::select_rows(hidden, device_vector(rows, device));
 }
 
-// Sums token values into sequences.
-std::vector<float> per_sequence(const data::Batch& batch, const TokenLogProbs& tokens) {
-  std::vector<double> sums(static_cast<std::size_t>(batch.sequence_count()), 0.0);
-  std::size_t sequence = 0;
-  for (std::size_t i = 0; i < tokens.rows.size(); ++i) {
-    while (tokens.rows[i] >= batch.cu_seqlens[sequence + 1]) ++sequence;
-    sums[sequence] += tokens.log_probs[i];
+// The sequence that each of these rows is of.
+std::vector<std::size_t> sequences_of(const data::Batch& batch,
+                                      const std::vector<std::int32_t>& rows) {
+  std::vector<std::size_t> sequences;
+  std::size_t chunk = 0;
+  for (const std::int32_t row : rows) {
+    while (row >= batch.cu_seqlens[chunk + 1]) ++chunk;
+    sequences.push_back(static_cast<std::size_t>(batch.sequence_of(chunk)));
   }
-  return {sums.begin(), sums.end()};
+  return sequences;
+}
+
+// Sums token values into whole sequences.
+std::vector<float> per_sequence(const models::Model& model, const data::Batch& batch,
+                                const TokenLogProbs& tokens) {
+  std::vector<double> sums(static_cast<std::size_t>(batch.sequence_count()), 0.0);
+  const std::vector<std::size_t> sequences = sequences_of(batch, tokens.rows);
+  for (std::size_t i = 0; i < sequences.size(); ++i) sums[sequences[i]] += tokens.log_probs[i];
+  return sum_over_context(model, sums);
 }
 
 // Chosen sequences are even, rejected ones odd.
@@ -74,21 +85,20 @@ namespace {
 // By the record that a token is of, and its place in there: in the record's sequences one after the
 // other, of which a rank may have chunks.
 std::vector<std::uint64_t> token_numbers(const std::vector<std::int64_t>& records,
-                                         const std::vector<std::int32_t>& positions,
-                                         const std::vector<std::int32_t>& borders) {
+                                         const data::PackedTexts& texts) {
   constexpr int kPlaceBits = 24;
+  std::vector<std::uint64_t> first_numbers;  // of each sequence
+  for (std::size_t s = 0; s < records.size(); ++s)
+    first_numbers.push_back(s > 0 && records[s] == records[s - 1]
+                                ? first_numbers.back() +
+                                      static_cast<std::uint64_t>(texts.sequence_length(s - 1))
+                                : static_cast<std::uint64_t>(records[s]) << kPlaceBits);
   std::vector<std::uint64_t> numbers;
-  std::uint64_t base = 0;
-  for (std::size_t s = 0; s + 1 < borders.size(); ++s) {
-    const auto begin = static_cast<std::size_t>(borders[s]),
-               end = static_cast<std::size_t>(borders[s + 1]);
-    if (s == 0 || records[s] != records[s - 1])
-      base = static_cast<std::uint64_t>(records[s]) << kPlaceBits;
-    else if (begin < end && positions[begin] == 0)
-      base = numbers.back() + 1;
-    for (std::size_t i = begin; i < end; ++i)
-      numbers.push_back(base + static_cast<std::uint64_t>(positions[i]));
-  }
+  for (std::size_t chunk = 0; chunk < texts.chunk_count(); ++chunk)
+    for (auto i = static_cast<std::size_t>(texts.cu_seqlens[chunk]);
+         i < static_cast<std::size_t>(texts.cu_seqlens[chunk + 1]); ++i)
+      numbers.push_back(first_numbers[static_cast<std::size_t>(texts.sequence_of(chunk))] +
+                        static_cast<std::uint64_t>(texts.positions[i]));
   return numbers;
 }
 
@@ -97,16 +107,15 @@ std::vector<std::uint64_t> token_numbers(const std::vector<std::int64_t>& record
 models::ModelInput to_model_input(const data::Batch& batch, models::Model& model) {
   const runtime::Device device = model.parameters().device();
   const bool masked = model.adapter() != nullptr && model.adapter()->draws_masks();
-  models::ModelInput input{{device_vector(batch.tokens, device),
-                            device_vector(batch.positions, device), batch.cu_seqlens}};
-  input.whole_cu_seqlens = batch.whole_cu_seqlens;
-  if (masked) input.token_numbers = token_numbers(batch.records, batch.positions, batch.cu_seqlens);
-  if (const data::EncoderTexts& texts = batch.encoder; !texts.tokens.empty()) {
-    input.encoder = {device_vector(texts.tokens, device), device_vector(texts.positions, device),
-                     texts.cu_seqlens};
-    if (masked)
-      input.encoder.token_numbers = token_numbers(batch.records, texts.positions, texts.cu_seqlens);
-  }
+  const auto input_of = [&](const data::PackedTexts& texts) {
+    models::TextInput input{device_vector(texts.tokens, device),
+                            device_vector(texts.positions, device), texts.cu_seqlens};
+    input.whole_cu_seqlens = texts.whole_cu_seqlens;
+    if (masked) input.token_numbers = token_numbers(batch.records, texts);
+    return input;
+  };
+  models::ModelInput input{input_of(batch)};
+  if (batch.encoder.borders().size() > 1) input.encoder = input_of(batch.encoder);
   return input;
 }
 
@@ -210,12 +219,15 @@ RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double gl
     }
     return grads;
   };
-  with_scores(model, batch, last_token_rows(batch), loss_of, backward);
-  return result;
+  const auto head = [&](const Tensor& last_tokens) {
+    return runtime::linear(last_tokens, model.scalar_head(), nullptr, DType::kF32);
+  };
+  with_text_rows(model, batch, models::Pooling::kLastToken, head, loss_of, backward);
+  return counts_texts(model) ? result : RewardLoss{};
 }
 
 std::vector<float> sequence_log_probs(models::Model& model, const data::Batch& batch) {
-  return per_sequence(batch, with_log_probs(model, batch, 1.0f));
+  return per_sequence(model, batch, with_log_probs(model, batch, 1.0f));
 }
 
 DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
@@ -223,22 +235,19 @@ DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
                  const DpoOptions& options, bool backward) {
   DpoLoss result;
   const auto loss_of = [&](const TokenLogProbs& tokens) {
-    const std::vector<float> policy = per_sequence(batch, tokens);
+    const std::vector<float> policy = per_sequence(model, batch, tokens);
     const auto policy_chosen = every_second(policy, 0), policy_rejected = every_second(policy, 1);
     const auto reference_chosen = every_second(reference, 0),
                reference_rejected = every_second(reference, 1);
     result = dpo_loss({policy_chosen, policy_rejected, reference_chosen, reference_rejected},
                       global_pairs, options);
-    std::vector<float> grads(tokens.rows.size());
-    std::size_t sequence = 0;
-    for (std::size_t i = 0; i < grads.size(); ++i) {
-      while (tokens.rows[i] >= batch.cu_seqlens[sequence + 1]) ++sequence;
-      grads[i] = (sequence % 2 == 0 ? result.dchosen : result.drejected)[sequence / 2];
-    }
+    std::vector<float> grads;
+    for (const std::size_t sequence : sequences_of(batch, tokens.rows))
+      grads.push_back((sequence % 2 == 0 ? result.dchosen : result.drejected)[sequence / 2]);
     return grads;
   };
   with_log_probs(model, batch, 1.0f, loss_of, backward);
-  return result;
+  return counts_texts(model) ? result : DpoLoss{};
 }
 
 }  // namespace tandem::train

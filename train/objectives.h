@@ -50,16 +50,17 @@ std::vector<float> with_outputs(
     const std::function<runtime::Tensor(const runtime::Tensor& hidden)>& read,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward);
 
-// Scores of a scalar-head model at the given token rows (the last token of each sequence, or every
-// response token); `loss` as above.
+// Scores of a scalar-head model at the given rows of this rank's tokens (the last one of each
+// sequence, or every response token); `loss` as above.
 std::vector<float> with_scores(
     models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss = {},
     bool backward = true);
-// Index of the last token of each sequence.
+// Index of the last token of each sequence, which is whole.
 std::vector<std::int32_t> last_token_rows(const data::Batch& batch);
 
 // Bradley–Terry over pairs (2i chosen, 2i + 1 rejected). use_margin: subtract the batch's margins.
+// Here and below, of ranks that divide texts (whole_texts.h) the first one has the results.
 RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double global_pairs,
                        const PairLossOptions& options, bool use_margin, bool backward);
 
@@ -68,7 +69,7 @@ RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double gl
 DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
                  const std::vector<float>& reference, double global_pairs,
                  const DpoOptions& options, bool backward);
-// Summed log-probability of each sequence's targets, [sequences].
+// Summed log-probability of each sequence's targets, [sequences], on all ranks that divide them.
 std::vector<float> sequence_log_probs(models::Model& model, const data::Batch& batch);
 
 }  // namespace tandem::train

@@ -50,13 +50,20 @@ std::vector<std::string> stages_to_search(const Recipe& recipe, const std::strin
   return {wanted};
 }
 
+// What ranks will compute on: the machine that --device cpu measures, or what the recipe says.
+runtime::DeviceType device_type(const PlanCommand& command, const Recipe& recipe) {
+  const bool on_cpu = recipe.device == "cpu" || is_this_machine(command.device);
+  return on_cpu ? runtime::DeviceType::kCPU : runtime::DeviceType::kCUDA;
+}
+
 std::string found_layouts(const PlanCommand& command, const Recipe& recipe, std::int64_t ranks,
                           const DeviceModel& device) {
   const double memory = command.memory_gb > 0 ? command.memory_gb : device.memory_gb;
   std::string text;
   for (const std::string& stage : stages_to_search(recipe, command.stage)) {
     const LayoutSearch search =
-        search_layouts(recipe, stage, ranks, device, static_cast<std::int64_t>(memory * 1e9));
+        search_layouts(recipe, stage, ranks, device, static_cast<std::int64_t>(memory * 1e9),
+                       device_type(command, recipe));
     text += (text.empty() ? "" : "\n") + render(search, stage, device, kShownLayouts);
   }
   return text;
@@ -74,8 +81,7 @@ void execute(const PlanCommand& command, const parallel::Group& world) {
     std::fputs(found_layouts(command, recipe, ranks, *device).c_str(), stdout);
     return;
   }
-  const bool on_cpu = recipe.device == "cpu" || is_this_machine(command.device);
-  MemoryPlanner planner(recipe, on_cpu ? runtime::DeviceType::kCPU : runtime::DeviceType::kCUDA);
+  MemoryPlanner planner(recipe, device_type(command, recipe));
   const std::vector<StageMemory> plans = planner.plan_all();
   std::fputs(render(plans).c_str(), stdout);
   if (device) {

@@ -115,9 +115,9 @@ std::vector<LayoutConfig> variants_of(LayoutConfig layout) {
 class Search {
  public:
   Search(const Recipe& recipe, const std::string& stage, std::int64_t ranks,
-         const DeviceModel& device, std::int64_t limit)
+         const DeviceModel& device, std::int64_t limit, runtime::DeviceType type)
       : candidate_(recipe, stage),
-        planner_(candidate_.recipe()),
+        planner_(candidate_.recipe(), type),
         ranks_(ranks),
         device_(device),
         limit_(limit) {
@@ -219,8 +219,9 @@ bool has_layouts_to_search(const Stage& stage) {
 }
 
 LayoutSearch search_layouts(const Recipe& recipe, const std::string& stage, std::int64_t ranks,
-                            const DeviceModel& device, std::int64_t limit) {
-  return Search(recipe, stage, ranks, device, limit).run();
+                            const DeviceModel& device, std::int64_t limit,
+                            runtime::DeviceType type) {
+  return Search(recipe, stage, ranks, device, limit, type).run();
 }
 
 std::string render(const LayoutSearch& search, const std::string& stage, const DeviceModel& device,

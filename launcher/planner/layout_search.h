@@ -23,10 +23,11 @@ struct LayoutSearch {
 };
 
 // The keys of the stage's layout and its micro-batch are free, what else the recipe says stays;
-// all `ranks` are used. `limit`: bytes of a rank; 0: none. Throws Error for a recipe that is wrong
-// under any layout, and for a stage that does not train on a data set.
+// all `ranks` are used. `limit`: bytes of a rank; 0: none. `type`: as MemoryPlanner's. Throws Error
+// for a recipe that is wrong under any layout, and for a stage that does not train on a data set.
 LayoutSearch search_layouts(const Recipe& recipe, const std::string& stage, std::int64_t ranks,
-                            const DeviceModel& device, std::int64_t limit);
+                            const DeviceModel& device, std::int64_t limit,
+                            runtime::DeviceType type = runtime::DeviceType::kCUDA);
 
 // Stages that search_layouts() takes.
 bool has_layouts_to_search(const Stage& stage);

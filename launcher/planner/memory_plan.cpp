@@ -295,14 +295,18 @@ class StagePlanner {
     };
   }
 
+  // What the first rank of context parallelism has; the others have as much.
+  static data::Batch part_of(const data::Batch& whole, const TrainingStage& stage) {
+    return data::context_part(whole, 0, static_cast<int>(stage.layout.context_parallel));
+  }
+
   void add_causal(const TrainingStage& stage) {
     add_tokens(stage, full_batch(stage.train.micro_batch(), stage.train.sequence_length),
                models::ModelKind::kDecoder);
   }
 
   void add_tokens(const TrainingStage& stage, const data::Batch& whole, models::ModelKind kind) {
-    const data::Batch micro_batch =
-        data::context_part(whole, 0, static_cast<int>(stage.layout.context_parallel));
+    const data::Batch micro_batch = part_of(whole, stage);
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     job.tokens = whole.read_count();
     job.micro_batch = [&](models::Model& model) { train::token_loss(model, micro_batch, 1, true); };
@@ -312,10 +316,10 @@ class StagePlanner {
 
   void add(const RewardStage& stage) {
     RolePlanner::Training job = training(stage, models::Head::kScalar);
+    const data::Batch pairs = part_of(full_batch(2 * micro_, stage.train.sequence_length), stage);
     job.tokens *= 2;
     job.micro_batch = [&](models::Model& model) {
-      train::reward_loss(model, full_batch(2 * micro_, stage.train.sequence_length), 1, {}, false,
-                         true);
+      train::reward_loss(model, pairs, 1, {}, false, true);
     };
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
   }
@@ -323,7 +327,7 @@ class StagePlanner {
   void add(const ClassifyStage& stage) {
     RolePlanner::Training job = training(stage, models::Head::kClassification);
     job.options.labels = stage.classification.given_labels();
-    data::Batch micro_batch = full_batch(micro_, stage.train.sequence_length);
+    data::Batch micro_batch = part_of(full_batch(micro_, stage.train.sequence_length), stage);
     job.micro_batch = [&](models::Model& model) {
       const bool one = model.labels().problem == models::ProblemType::kSingleLabel;
       micro_batch.labels.assign(
@@ -335,9 +339,10 @@ class StagePlanner {
 
   void add(const ContrastiveStage& stage) {
     RolePlanner::Training job = training(stage, models::Head::kHiddenStates);
-    const data::Batch texts =
+    const data::Batch whole =
         full_batch(data::texts_per_sample(stage.data) * micro_, stage.train.sequence_length);
-    job.tokens = texts.token_count();
+    const data::Batch texts = part_of(whole, stage);
+    job.tokens = whole.token_count();
     const models::Pooling pooling = stage.contrastive.pooling_for(models::Pooling::kMean);
     job.micro_batch = [&](models::Model& model) {
       train::with_embeddings(model, texts, pooling,
@@ -348,7 +353,7 @@ class StagePlanner {
 
   void add(const DpoStage& stage) {
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
-    const data::Batch pairs = full_batch(2 * micro_, stage.train.sequence_length);
+    const data::Batch pairs = part_of(full_batch(2 * micro_, stage.train.sequence_length), stage);
     job.tokens *= 2;
     job.micro_batch = [&](models::Model& model) {
       const std::vector<float> reference(static_cast<std::size_t>(2 * micro_), 0.0f);

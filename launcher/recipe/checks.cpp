@@ -246,8 +246,7 @@ class Checker {
     const bool sizes_known = model_is_sound_ && recipe_.model.from.empty();
     const StageKind kind = recipe_.stages[index_].kind();
     launcher::check_layout(layout,
-                           {trains_in_step(kind), sums_over_tokens(kind),
-                            sizes_known ? &*recipe_.model.sizes : nullptr},
+                           {trains_in_step(kind), sizes_known ? &*recipe_.model.sizes : nullptr},
                            [&](std::string_view name, const std::string& sentence) {
                              add(at(fmt::format("{}.{}", key, name)), "{}", sentence);
                            });

@@ -23,25 +23,19 @@ void check_degrees(const LayoutConfig& layout, const SayOfLayout& say) {
     say("zero_stage", fmt::format("'zero_stage' must be 0, 1, 2 or 3, got {}", layout.zero_stage));
 }
 
+constexpr std::string_view kStagesInStep =
+    "stages that train on a data set (pretrain, sft, reward, dpo, classify, contrastive)";
+
 void check_context(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
-  if (!use.sums_over_tokens)
-    say("context_parallel",
-        fmt::format("'context_parallel' {} is for stages whose loss is a sum over tokens "
-                    "(pretrain, sft); leave it at 1 here",
-                    layout.context_parallel));
-  else if (use.sizes != nullptr && use.sizes->kind() == models::ModelKind::kEncoderDecoder)
-    say("context_parallel",
-        fmt::format("'context_parallel' {} divides single texts, and a model of this architecture "
-                    "reads two; leave it at 1",
-                    layout.context_parallel));
+  if (!use.trains_in_step)
+    say("context_parallel", fmt::format("'context_parallel' {} is for {}; leave it at 1 here",
+                                        layout.context_parallel, kStagesInStep));
 }
 
 void check_pipeline(const LayoutConfig& layout, const LayoutUse& use, const SayOfLayout& say) {
   if (!use.trains_in_step)
-    say("pipeline_parallel",
-        fmt::format("'pipeline_parallel' {} is for stages that train on a data set (pretrain, sft, "
-                    "reward, dpo); leave it at 1 here",
-                    layout.pipeline_parallel));
+    say("pipeline_parallel", fmt::format("'pipeline_parallel' {} is for {}; leave it at 1 here",
+                                         layout.pipeline_parallel, kStagesInStep));
   if (use.sizes != nullptr && layout.pipeline_parts() > use.sizes->block_count())
     say("pipeline_parallel",
         fmt::format("a pipeline of {} parts (pipeline_parallel {} x virtual_stages {}) needs as "
@@ -62,8 +56,9 @@ void check_layout(const LayoutConfig& layout, const LayoutUse& use, const SayOfL
                     layout.replicas()));
   if (layout.zero_stage == 3 && !use.trains_in_step)
     say("zero_stage",
-        "'zero_stage' 3 is for stages that train on a data set (pretrain, sft, reward, dpo), whose "
-        "copies of the model work in step; use 2 here");
+        fmt::format("'zero_stage' 3 is for {}, whose copies of the model work in step; "
+                    "use 2 here",
+                    kStagesInStep));
   if (layout.context_parallel > 1) check_context(layout, use, say);
   if (layout.pipeline_parallel > 1)
     check_pipeline(layout, use, say);

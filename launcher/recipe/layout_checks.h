@@ -16,8 +16,7 @@ using SayOfLayout = std::function<void(std::string_view key, const std::string& 
 
 // What a layout is for.
 struct LayoutUse {
-  bool trains_in_step = false;  // see the functions of these names
-  bool sums_over_tokens = false;
+  bool trains_in_step = false;  // see the function of this name
   // The model's sizes where they are known and sound without a layout; else null.
   const models::FamilyConfig* sizes = nullptr;
 };

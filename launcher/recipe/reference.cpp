@@ -76,7 +76,7 @@ const std::vector<SharedKeys>& shared_sections() {
       {"Layout",
        "How a model is laid over ranks; the product of the degrees is the number of ranks. Where "
        "`data_parallel` is not\ngiven, it takes the ranks that the other degrees leave. "
-       "A pipeline is for\nstages that train on a data set; `context_parallel` is 1 so far.",
+       "Pipelines and\n`context_parallel` are for stages that train on a data set.",
        list_fields(parallel::LayoutConfig{})},
       {"Role",
        "The ranks of one role of PPO and how its model is laid over them, as in a "

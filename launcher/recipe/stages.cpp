@@ -274,10 +274,6 @@ bool trains_in_step(StageKind kind) {
          kind == StageKind::kDpo || kind == StageKind::kClassify || kind == StageKind::kContrastive;
 }
 
-bool sums_over_tokens(StageKind kind) {
-  return kind == StageKind::kPretrain || kind == StageKind::kSft;
-}
-
 std::string_view name_of(StageKind kind) {
   return kKinds[static_cast<std::size_t>(kind)].name;
 }

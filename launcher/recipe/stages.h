@@ -208,10 +208,8 @@ using StageConfig =
                  RejectionSamplingStage, EvaluateStage, ClassifyStage, ContrastiveStage>;
 
 // Whether a stage does nothing but train one model on records of a data set: its replicas work in
-// step, and its model may be a pipeline.
+// step, its model may be a pipeline, and ranks may divide its sequences.
 bool trains_in_step(StageKind kind);
-// Whether a stage's loss is a sum over tokens, each by itself, so that ranks may divide sequences.
-bool sums_over_tokens(StageKind kind);
 // "rejection_sampling": the key in a recipe.
 std::string_view name_of(StageKind kind);
 // One sentence for the documentation.

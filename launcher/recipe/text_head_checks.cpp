@@ -48,6 +48,11 @@ void check_contrastive(const ContrastiveStage& stage, const models::FamilyConfig
     complain("pooling", fmt::format("'cls' is the first token, and that of a {} has seen nothing "
                                     "of the text; use 'lasttoken' or 'mean'",
                                     sizes->model_type()));
+  if (stage.contrastive.pooling == train::PoolingChoice::kMax && stage.layout.context_parallel > 1)
+    complain("pooling",
+             fmt::format("'max' is no sum, and the ranks of context_parallel {} add up what they "
+                         "have of a text; use 'mean', 'cls' or 'lasttoken'",
+                         stage.layout.context_parallel));
 }
 
 }  // namespace tandem::launcher

@@ -85,8 +85,11 @@ Tensor CrossAttention::operator()(const Tensor& x, std::int64_t layer, const Pas
   } else {
     const Tensor packed = column_parallel(kv, pass.encoded, pass.tp, pass.encoded_draws);
     if (pass.cache != nullptr) remember(*this, packed, layer, pass);
-    attended = runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
-                                        pass.encoded_cu_seqlens, {.scale = scale});
+    attended = pass.encoded_context != nullptr
+                   ? parallel::context_cross_attention(queries, packed, heads, pass.encoded_context,
+                                                       {.scale = scale})
+                   : runtime::cross_attention(queries, packed, heads, pass.cu_seqlens,
+                                              pass.encoded_cu_seqlens, {.scale = scale});
   }
   return row_parallel(out, attended, pass.tp, pass.draws);
 }

@@ -20,8 +20,9 @@ struct Pass {
   runtime::Tensor positions = {};  // int32 [n]; T5 has none
   std::vector<std::int32_t> cu_seqlens;
   const CacheUse* cache = nullptr;
-  // Where context parallelism divides the sequences: what this rank's chunks see.
-  std::shared_ptr<const parallel::ContextPlan> context = nullptr;
+  // Where context parallelism divides the sequences: what this rank's chunks see of their own text
+  // and, in a decoder that reads an encoder's, of that.
+  std::shared_ptr<const parallel::ContextPlan> context = nullptr, encoded_context = nullptr;
   // fp32 [distances, this rank's heads] or undefined (T5), see AttentionOptions. Tracked.
   runtime::Tensor distance_bias = {};
   std::int64_t bias_zero = 0;

@@ -196,6 +196,7 @@ class RelativeBias {
 
 // The longest text that a pass sees.
 std::int64_t longest(const Pass& pass) {
+  if (pass.context != nullptr) return pass.context->longest();
   std::int64_t length = 1;
   if (pass.cache != nullptr && pass.cache->decode) {
     for (const std::int32_t position : pass.cache->positions)

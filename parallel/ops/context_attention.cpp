@@ -1,15 +1,11 @@
 #include "parallel/ops/context_attention.h"
 
-#include <algorithm>
-
-#include "runtime/base/context_division.h"
 #include "runtime/kernels/backend.h"
 
 namespace tandem::parallel {
 
 using runtime::backend_of;
 using runtime::BackwardContext;
-using runtime::chunks_of_rank;
 using runtime::DType;
 using runtime::HeadsView;
 using runtime::PackedHeads;
@@ -21,41 +17,11 @@ using runtime::TokenRange;
 namespace {
 
 using Borders = std::vector<std::int32_t>;
-using Rows = std::vector<std::int32_t>;
-
-// Calls visit(sequence, its first token, chunk) for a rank's chunks in the order of its rows.
-template <typename Visit>
-void for_each_chunk(const Borders& whole, int rank, int ranks, const Visit& visit) {
-  for (std::size_t s = 0; s + 1 < whole.size(); ++s)
-    for (const TokenRange& chunk : chunks_of_rank(whole[s + 1] - whole[s], rank, ranks))
-      if (chunk.count() > 0) visit(s, whole[s], chunk);
-}
-
-std::int64_t rows_of_rank(const Borders& whole, int rank, int ranks) {
-  std::int64_t rows = 0;
-  for_each_chunk(whole, rank, ranks, [&](std::size_t, std::int64_t, const TokenRange& chunk) {
-    rows += chunk.count();
-  });
-  return rows;
-}
-
-// By token of the whole sequences: its row among the ranks' rows one after the other.
-Rows rows_of_tokens(const Borders& whole, std::int64_t rows, int ranks) {
-  Rows result(static_cast<std::size_t>(whole.back()));
-  for (int rank = 0; rank < ranks; ++rank) {
-    auto next = static_cast<std::int32_t>(rank * rows);
-    for_each_chunk(whole, rank, ranks, [&](std::size_t, std::int64_t first, const TokenRange& c) {
-      for (std::int64_t token = first + c.begin; token < first + c.end; ++token)
-        result[static_cast<std::size_t>(token)] = next++;
-    });
-  }
-  return result;
-}
 
 // Rows of the key and value heads, where every head of every token is a row.
 Tensor key_value_heads(const PackedHeads& heads, std::int64_t rows, runtime::Device device) {
   const std::int64_t all = heads.heads + 2 * heads.kv_heads;
-  Rows picked;
+  std::vector<std::int32_t> picked;
   for (std::int64_t row = 0; row < rows; ++row)
     for (std::int64_t head = heads.heads; head < all; ++head)
       picked.push_back(static_cast<std::int32_t>(row * all + head));
@@ -73,109 +39,221 @@ HeadsView values_of(const Tensor& kv, const PackedHeads& heads) {
   return {kv, heads.kv_heads * heads.head_dim, heads.kv_heads, heads.head_dim};
 }
 
-// What this rank's chunks see: [key rows, k heads | v heads].
-Tensor gathered_keys(const Tensor& qkv, const PackedHeads& heads, const ContextPlan& plan) {
-  const std::int64_t width = 2 * heads.kv_heads * heads.head_dim;
-  const Tensor picked = key_value_heads(heads, plan.rows(), qkv.device());
-  Tensor own = Tensor::empty({picked.elements(), heads.head_dim}, qkv.dtype(), qkv.device());
-  backend_of(qkv).gather_rows(as_heads(qkv, heads), picked, own);
-  Tensor all = Tensor::empty({plan.cp().size() * plan.rows(), width}, qkv.dtype(), qkv.device());
+// [rows, q | k | v heads] → [rows, k heads | v heads]
+Tensor own_keys(const Tensor& qkv, const PackedHeads& heads) {
+  const Tensor picked = key_value_heads(heads, qkv.dim(0), qkv.device());
+  Tensor own =
+      Tensor::empty({qkv.dim(0), 2 * heads.kv_heads * heads.head_dim}, qkv.dtype(), qkv.device());
+  Tensor by_head = own.view({-1, heads.head_dim});
+  backend_of(qkv).gather_rows(as_heads(qkv, heads), picked, by_head);
+  return own;
+}
+
+// From all ranks' keys and values, those that this rank's chunks see.
+Tensor gathered(const Tensor& own, const ContextPlan& plan) {
+  Tensor all =
+      Tensor::empty({plan.cp().size() * plan.key_rows(), own.dim(1)}, own.dtype(), own.device());
   plan.cp().all_gather(own, all, "keys and values").wait();
-  Tensor seen = Tensor::empty({plan.key_rows().elements(), width}, qkv.dtype(), qkv.device());
-  backend_of(qkv).gather_rows(all, plan.key_rows(), seen);
+  Tensor seen = Tensor::empty({plan.seen().elements(), own.dim(1)}, own.dtype(), own.device());
+  backend_of(own).gather_rows(all, plan.seen(), seen);
   return seen;
 }
 
-// From the gradients of what this rank's chunks see to those of its own keys and values, which are
-// added to the packed gradient's columns.
-void return_gradients(const Tensor& dseen, const PackedHeads& heads, const ContextPlan& plan,
-                      Tensor& dqkv) {
+// From the gradients of what this rank's chunks see to those of its own keys and values.
+Tensor returned(const Tensor& dseen, const ContextPlan& plan) {
   const std::int64_t width = dseen.dim(1);
   Tensor all =
-      Tensor::zeros({plan.cp().size() * plan.rows(), width}, dseen.dtype(), dseen.device());
-  backend_of(all).scatter_add_rows(dseen, plan.key_rows(), all);
-  Tensor own = Tensor::empty({plan.rows(), width}, dseen.dtype(), dseen.device());
+      Tensor::zeros({plan.cp().size() * plan.key_rows(), width}, dseen.dtype(), dseen.device());
+  backend_of(all).scatter_add_rows(dseen, plan.seen(), all);
+  Tensor own = Tensor::empty({plan.key_rows(), width}, dseen.dtype(), dseen.device());
   plan.cp().reduce_scatter(all, own, ReduceOp::kSum, "gradients of keys and values").wait();
-  Tensor rows = as_heads(dqkv, heads);
-  backend_of(rows).scatter_add_rows(as_heads(own, heads),
-                                    key_value_heads(heads, plan.rows(), dqkv.device()), rows);
+  return own;
 }
 
-runtime::AttentionShape shape_of(const PackedHeads& heads, const ContextPlan& plan,
-                                 const runtime::AttentionOptions& options) {
-  return {.cu_seqlens_q = plan.borders(),
-          .cu_seqlens_k = plan.key_borders(),
-          .causal = plan.causal(),
-          .scale = attention_scale(options, heads),
-          .window = options.window};
+// Chunks that the kernels take at once: rows of queries and of the keys that are seen, and their
+// borders within these.
+struct Call {
+  TokenRange queries, keys;
+  Borders query_borders = {0}, key_borders = {0};
+  std::int64_t keys_behind = 0;
+
+  void add(const ContextPlan::Chunk& chunk) {
+    queries.end += chunk.queries;
+    keys.end += chunk.keys;
+    query_borders.push_back(static_cast<std::int32_t>(queries.count()));
+    key_borders.push_back(static_cast<std::int32_t>(keys.count()));
+    keys_behind = chunk.keys_behind;
+  }
+};
+
+// All chunks, or one after the other where there is a bias by distance: kernels count distances as
+// if the last query met the last key.
+std::vector<Call> calls_of(const ContextPlan& plan, const runtime::AttentionOptions& options) {
+  const bool apart = options.distance_bias.defined() && !plan.causal();
+  std::vector<Call> calls(1);
+  for (const ContextPlan::Chunk& chunk : plan.chunks()) {
+    if (apart && calls.back().queries.count() > 0) {
+      const std::int64_t query = calls.back().queries.end, key = calls.back().keys.end;
+      calls.push_back({{query, query}, {key, key}});
+    }
+    calls.back().add(chunk);
+  }
+  return calls;
+}
+
+Tensor rows_of(const Tensor& tensor, const TokenRange& range) {
+  return tensor.rows(range.begin, range.count());
+}
+HeadsView rows_of(const HeadsView& view, const TokenRange& range) {
+  return {rows_of(view.rows, range), view.offset, view.heads, view.head_dim};
+}
+
+// Attention of this rank's queries to what they see.
+struct Attention {
+  PackedHeads heads;
+  std::shared_ptr<const ContextPlan> plan;
+  runtime::AttentionOptions options;
+  std::vector<Call> calls;
+
+  Attention(const PackedHeads& heads, std::shared_ptr<const ContextPlan> plan,
+            const runtime::AttentionOptions& options)
+      : heads(heads),
+        plan(std::move(plan)),
+        options(options),
+        calls(calls_of(*this->plan, options)) {
+    this->options.distance_bias = options.distance_bias.detach();
+  }
+
+  runtime::AttentionShape shape(const Call& call) const {
+    return {.cu_seqlens_q = call.query_borders,
+            .cu_seqlens_k = call.key_borders,
+            .causal = plan->causal(),
+            .scale = attention_scale(options, heads),
+            .window = options.window,
+            .bias = {options.distance_bias, {}, options.bias_zero - call.keys_behind}};
+  }
+
+  // What is to be saved: the output and, of each call, the log-sum-exp.
+  struct Result {
+    Tensor out;
+    std::vector<Tensor> lse;
+  };
+  Result forward(const HeadsView& q, const Tensor& seen) const {
+    const Tensor& rows = q.rows;
+    Result result{
+        Tensor::empty({rows.dim(0), heads.heads * heads.head_dim}, rows.dtype(), rows.device()),
+        {}};
+    for (const Call& call : calls) {
+      Tensor out = rows_of(result.out, call.queries);
+      result.lse.push_back(
+          Tensor::empty({heads.heads, call.queries.count()}, DType::kF32, rows.device()));
+      backend_of(rows).attention_forward(
+          rows_of(q, call.queries), rows_of(keys_of(seen, heads), call.keys),
+          rows_of(values_of(seen, heads), call.keys), shape(call), out, result.lse.back());
+    }
+    return result;
+  }
+
+  // The gradient of the queries goes to `dq`, that of a bias to input 0 of the record. Returns that
+  // of what is seen.
+  Tensor backward(const HeadsView& q, const Tensor& seen, const Result& saved, const HeadsView& dq,
+                  BackwardContext& context) const {
+    Tensor dseen = empty_like(seen);
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      const Call& call = calls[i];
+      runtime::AttentionShape shaped = shape(call);
+      const bool biased = context.needs_grad(0);
+      if (biased) shaped.bias.grad = empty_like(shaped.bias.values);
+      backend_of(seen).attention_backward(
+          rows_of(q, call.queries), rows_of(keys_of(seen, heads), call.keys),
+          rows_of(values_of(seen, heads), call.keys), rows_of(saved.out, call.queries),
+          saved.lse[i], rows_of(context.grad_output(0), call.queries), shaped,
+          rows_of(dq, call.queries), rows_of(keys_of(dseen, heads), call.keys),
+          rows_of(values_of(dseen, heads), call.keys));
+      if (biased) context.add_grad_input(0, shaped.bias.grad);
+    }
+    return dseen;
+  }
+};
+
+// An Attention::Result until backward.
+struct SavedResult {
+  Saved out;
+  std::vector<Saved> lse;
+
+  explicit SavedResult(Attention::Result& result) : out(runtime::save_output(result.out)) {
+    for (const Tensor& each : result.lse) lse.emplace_back(each);
+  }
+  Attention::Result get() const {
+    Attention::Result result{out.get(), {}};
+    for (const Saved& each : lse) result.lse.push_back(each.get());
+    return result;
+  }
+};
+
+// By the rows of self-attention.
+Tensor gathered_own(const Tensor& qkv, const Attention& attention) {
+  return gathered(own_keys(qkv, attention.heads), *attention.plan);
+}
+
+HeadsView queries_of(const Tensor& q, const PackedHeads& heads) {
+  return {q, 0, heads.heads, heads.head_dim};
 }
 
 }  // namespace
 
-std::int64_t context_rows(const std::vector<std::int32_t>& whole_borders, int ranks) {
-  std::int64_t most = 0;
-  if (whole_borders.empty()) return 0;
-  for (int rank = 0; rank < ranks; ++rank)
-    most = std::max(most, rows_of_rank(whole_borders, rank, ranks));
-  return most;
-}
-
-ContextPlan::ContextPlan(const std::vector<std::int32_t>& whole_borders, std::int64_t rows,
-                         bool causal, Group cp, runtime::Device device)
-    : cp_(std::move(cp)), causal_(causal), rows_(rows) {
-  const Rows row_of = rows_of_tokens(whole_borders, rows, cp_.size());
-  Rows keys;
-  const auto close = [&](std::int64_t queries) {
-    borders_.push_back(static_cast<std::int32_t>(borders_.back() + queries));
-    key_borders_.push_back(static_cast<std::int32_t>(keys.size()));
-  };
-  for_each_chunk(whole_borders, cp_.rank(), cp_.size(),
-                 [&](std::size_t s, std::int64_t first, const TokenRange& chunk) {
-                   const auto from = row_of.begin() + first;
-                   const auto to =
-                       causal ? from + chunk.end : row_of.begin() + whole_borders[s + 1];
-                   keys.insert(keys.end(), from, to);
-                   close(chunk.count());
-                 });
-  const std::int64_t filled = rows - borders_.back();
-  TANDEM_CHECK(filled >= 0, "{} rows for {} tokens of a rank", rows, borders_.back());
-  if (filled > 0) {
-    for (std::int64_t row = rows - filled; row < rows; ++row)
-      keys.push_back(static_cast<std::int32_t>(cp_.rank() * rows + row));
-    close(filled);
-  }
-  key_rows_ = Tensor::from(keys, {static_cast<std::int64_t>(keys.size())}, device);
-}
-
 Tensor context_attention(const Tensor& qkv, const PackedHeads& heads,
                          const std::shared_ptr<const ContextPlan>& plan,
                          const runtime::AttentionOptions& options) {
-  TANDEM_CHECK(
-      qkv.dim(1) == heads.width() && qkv.dim(0) == plan->rows() && !options.distance_bias.defined(),
-      "context attention over {} with {} rows", qkv.str(), plan->rows());
-  Tensor out = Tensor::empty({qkv.dim(0), heads.heads * heads.head_dim}, qkv.dtype(), qkv.device());
-  Tensor lse = Tensor::empty({heads.heads, qkv.dim(0)}, DType::kF32, qkv.device());
-  {
-    const Tensor kv = gathered_keys(qkv, heads, *plan);
-    backend_of(qkv).attention_forward(heads.q(qkv), keys_of(kv, heads), values_of(kv, heads),
-                                      shape_of(heads, *plan, options), out, lse);
-  }
-  if (!runtime::recording({&qkv})) return out;
-  const Saved saved_qkv(qkv), saved_out = runtime::save_output(out), saved_lse(lse);
+  TANDEM_CHECK(qkv.dim(1) == heads.width() && qkv.dim(0) == plan->query_rows() &&
+                   plan->query_rows() == plan->key_rows(),
+               "context attention over {} with {} rows", qkv.str(), plan->query_rows());
+  const Attention attention(heads, plan, options);
+  Attention::Result result = attention.forward(heads.q(qkv), gathered_own(qkv, attention));
+  if (!runtime::recording({&qkv, &options.distance_bias})) return result.out;
+  const Saved saved_qkv(qkv);
+  const SavedResult saved(result);
   Tape::current()->record(
-      "context_attention", {&qkv}, {&out}, {},
-      [saved_qkv, saved_out, saved_lse, heads, plan, options](BackwardContext& context) {
-        const Tensor qkv = saved_qkv.get(), kv = gathered_keys(qkv, heads, *plan),
-                     dkv = empty_like(kv);
+      "context_attention", {&options.distance_bias, &qkv}, {&result.out}, {},
+      [saved_qkv, saved, attention](BackwardContext& context) {
+        const PackedHeads& heads = attention.heads;
+        const Tensor qkv = saved_qkv.get();
         Tensor dqkv = Tensor::zeros(qkv.shape(), qkv.dtype(), qkv.device());
-        backend_of(qkv).attention_backward(heads.q(qkv), keys_of(kv, heads), values_of(kv, heads),
-                                           saved_out.get(), saved_lse.get(), context.grad_output(0),
-                                           shape_of(heads, *plan, options), heads.q(dqkv),
-                                           keys_of(dkv, heads), values_of(dkv, heads));
-        return_gradients(dkv, heads, *plan, dqkv);
-        context.add_grad_input(0, dqkv);
+        const Tensor dseen = attention.backward(heads.q(qkv), gathered_own(qkv, attention),
+                                                saved.get(), heads.q(dqkv), context);
+        const Tensor dkeys = returned(dseen, *attention.plan);
+        Tensor rows = as_heads(dqkv, heads);
+        backend_of(rows).scatter_add_rows(as_heads(dkeys, heads),
+                                          key_value_heads(heads, qkv.dim(0), qkv.device()), rows);
+        context.add_grad_input(1, dqkv);
       });
-  return out;
+  return result.out;
+}
+
+Tensor context_cross_attention(const Tensor& q, const Tensor& kv, const PackedHeads& heads,
+                               const std::shared_ptr<const ContextPlan>& plan,
+                               const runtime::AttentionOptions& options) {
+  TANDEM_CHECK(q.dim(0) == plan->query_rows() && kv.dim(0) == plan->key_rows() && !plan->causal(),
+               "context attention of {} to {} with {} and {} rows", q.str(), kv.str(),
+               plan->query_rows(), plan->key_rows());
+  const Attention attention(heads, plan, options);
+  Attention::Result result = attention.forward(queries_of(q, heads), gathered(kv.detach(), *plan));
+  if (!runtime::recording({&options.distance_bias, &q, &kv})) return result.out;
+  const Saved saved_q(q), saved_kv(kv);
+  const SavedResult saved(result);
+  Tape::current()->record(
+      "context_cross_attention", {&options.distance_bias, &q, &kv}, {&result.out}, {},
+      [saved_q, saved_kv, saved, attention](BackwardContext& context) {
+        const PackedHeads& heads = attention.heads;
+        const ContextPlan& plan = *attention.plan;
+        const Tensor q = saved_q.get(), dq = empty_like(q);
+        const Tensor dseen =
+            attention.backward(queries_of(q, heads), gathered(saved_kv.get(), plan), saved.get(),
+                               queries_of(dq, heads), context);
+        context.add_grad_input(1, dq);
+        context.add_grad_input(2, returned(dseen, plan));
+      });
+  return result.out;
 }
 
 }  // namespace tandem::parallel

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "data/context_part.h"
 #include "models/generation/generate.h"
 #include "models/gpt2/gpt2.h"
 #include "models/t5/t5.h"
@@ -195,6 +196,19 @@ INSTANTIATE_TEST_SUITE_P(Families, FamilyTraining, testing::ValuesIn(names_with(
 INSTANTIATE_TEST_SUITE_P(Families, FamilyGeneration,
                          testing::ValuesIn(names_with("generate/prompt0")), own_name);
 
+// This rank's part of texts that ranks divide.
+data::Batch part_of(const GoldenBatch& texts, const parallel::Mesh& mesh) {
+  TANDEM_CHECK(texts.token_types.empty(), "batches have no token types");
+  data::Batch batch;
+  static_cast<data::PackedTexts&>(batch) = {texts.tokens, texts.positions, texts.cu_seqlens};
+  batch.encoder = {texts.encoder_tokens, texts.encoder_positions, texts.encoder_cu_seqlens};
+  batch.targets = texts.targets;
+  for (const std::int32_t target : texts.targets) batch.weights.push_back(target >= 0 ? 1 : 0);
+  for (std::size_t s = 0; s < batch.chunk_count(); ++s)
+    batch.records.push_back(static_cast<std::int64_t>(s));
+  return data::context_part(batch, mesh.cp.rank(), mesh.cp.size());
+}
+
 void expect_training(const std::string& name, const parallel::Mesh& mesh) {
   const auto json = golden_json(name + ".json")["train"];
   const SafetensorsFile golden = golden_of(name);
@@ -216,11 +230,14 @@ void expect_training(const std::string& name, const parallel::Mesh& mesh) {
     const auto stats = engine.step(
         static_cast<std::int64_t>(micro_batches),
         [&](std::int64_t i) {
-          loss += golden_loss(engine.model(), own.part(static_cast<std::size_t>(i), micro_batches),
-                              whole.target_count(), true);
+          const GoldenBatch batch = own.part(static_cast<std::size_t>(i), micro_batches);
+          loss += mesh.cp.size() == 1
+                      ? golden_loss(engine.model(), batch, whole.target_count(), true)
+                      : train::token_loss(engine.model(), part_of(batch, mesh),
+                                          whole.target_count(), true);
         },
         json["lr"], json["max_norm"]);
-    for (const parallel::Group& group : {mesh.dp, mesh.pp})
+    for (const parallel::Group& group : {mesh.replicas, mesh.pp})
       loss = group.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
     EXPECT_NEAR(loss, losses[step], 1e-4 * losses[step]) << mesh.layout.str() << " step " << step;
     EXPECT_NEAR(stats.grad_norm, norms[step], 1e-3 * norms[step])
@@ -229,7 +246,15 @@ void expect_training(const std::string& name, const parallel::Mesh& mesh) {
 }
 
 TEST_P(FamilyTraining, twenty_adamw_steps_equal_pytorch_under_every_layout) {
-  for (const auto& layout : layouts_for(GetParam()))
+  std::vector<parallel::LayoutConfig> layouts = layouts_for(GetParam());
+  if (!golden_of(GetParam()).contains("train/batch0/token_types"))
+    for (const parallel::LayoutConfig& layout : std::vector<parallel::LayoutConfig>{
+             {.context_parallel = 2},
+             {.context_parallel = 3},
+             {.pipeline_parallel = 2, .context_parallel = 2},
+             {.context_parallel = 2, .tensor_parallel = 2, .sequence_parallel = true}})
+      layouts.push_back(layout);
+  for (const auto& layout : layouts)
     on_ranks(layout, [&](const parallel::Mesh& mesh) { expect_training(GetParam(), mesh); });
 }
 

@@ -46,5 +46,11 @@ TEST(FilledUp, both_sides_of_an_encoder_decoder_get_a_text) {
   EXPECT_EQ(filled.encoder.cu_seqlens, (Ints{0, 6, 8}));
 }
 
+TEST(FilledUp, sides_that_ranks_divide_are_filled_each_by_itself) {
+  const ModelInput filled = filled_up({text(8), text(5)}, 2, 8, 7);
+  EXPECT_EQ(filled.cu_seqlens, (Ints{0, 8}));
+  EXPECT_EQ(filled.encoder.cu_seqlens, (Ints{0, 5, 8}));
+}
+
 }  // namespace
 }  // namespace tandem::models

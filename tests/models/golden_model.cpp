@@ -118,21 +118,38 @@ double golden_loss(models::Model& model, const GoldenBatch& batch, double weight
   return loss.to_vector<float>()[0];
 }
 
-std::vector<std::pair<std::string, Tensor>> gathered_gradients(models::Model& model,
-                                                               const parallel::Mesh& mesh) {
+namespace {
+
+// `of` what this rank owns of each trained parameter, under its names in files.
+template <typename Of>
+std::vector<std::pair<std::string, Tensor>> gathered(models::Model& model,
+                                                     const parallel::Mesh& mesh, const Of& of) {
   parallel::TensorSet set;
-  for (const auto& stored : model.trained_parameters().parameters())
-    set.tensors.push_back(stored->parameter.leaf.grad);
+  set.tensors.resize(model.trained_parameters().parameters().size());
+  for (const parallel::OwnedPart& part : model.trained_parameters().owned())
+    set.tensors[part.parameter] = of(part);
   const auto file = std::filesystem::temp_directory_path() /
-                    fmt::format("tandem_gradients_{}.safetensors", getpid());
+                    fmt::format("tandem_gathered_{}.safetensors", getpid());
   parallel::save_tensor_sets(model.trained_parameters(), {set}, mesh, file);
-  std::vector<std::pair<std::string, Tensor>> gradients;
-  if (!mesh.is_first_rank()) return gradients;
+  std::vector<std::pair<std::string, Tensor>> all;
+  if (!mesh.is_first_rank()) return all;
   const runtime::SafetensorsFile saved(file);
   for (const auto& info : saved.tensors())
-    gradients.emplace_back(info.name, saved.read(info.name, DType::kF32));
+    all.emplace_back(info.name, saved.read(info.name, DType::kF32));
   std::filesystem::remove(file);
-  return gradients;
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, Tensor>> gathered_gradients(models::Model& model,
+                                                               const parallel::Mesh& mesh) {
+  return gathered(model, mesh, [](const parallel::OwnedPart& part) { return part.grad; });
+}
+
+std::vector<std::pair<std::string, Tensor>> gathered_values(models::Model& model,
+                                                            const parallel::Mesh& mesh) {
+  return gathered(model, mesh, [](const parallel::OwnedPart& part) { return part.master; });
 }
 
 }  // namespace tandem::test

@@ -49,5 +49,8 @@ double golden_loss(models::Model& model, const GoldenBatch& batch, double weight
 // `tp` as a checkpoint is. On the first rank; the others get nothing.
 std::vector<std::pair<std::string, runtime::Tensor>> gathered_gradients(models::Model& model,
                                                                         const parallel::Mesh& mesh);
+// The same with the masters of a model in fp32.
+std::vector<std::pair<std::string, runtime::Tensor>> gathered_values(models::Model& model,
+                                                                     const parallel::Mesh& mesh);
 
 }  // namespace tandem::test

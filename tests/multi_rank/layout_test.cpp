@@ -221,7 +221,6 @@ TEST_P(Layouts, train_to_the_loss_and_weights_of_one_rank) {
   ASSERT_FALSE(layouts.empty()) << "no layouts are listed for " << test::world().size() << " ranks";
   int turn = 0;
   for (const LayoutConfig& l : layouts) {
-    if (GetParam() == models::ModelKind::kEncoderDecoder && l.context_parallel > 1) continue;
     test::TrainingCase setup{
         .kind = GetParam(), .global_batch_size = global_batch_for(l), .layers = layers_for(l)};
     const std::int64_t own = setup.global_batch_size / l.data_parallel;

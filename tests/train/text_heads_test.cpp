@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "data/context_part.h"
 #include "models/embedding/sentence_transformers.h"
 #include "tests/models/golden_model.h"
 #include "tests/support/on_ranks.h"
@@ -54,7 +55,7 @@ void sum_gradients(models::Model& model, const parallel::Mesh& mesh) {
   for (const auto& stored : model.parameters().parameters()) {
     runtime::Leaf& leaf = stored->parameter.leaf;
     if (!leaf.has_grad) runtime::backend_of(leaf.grad).fill(leaf.grad, 0.0f);
-    mesh.dp.all_reduce(leaf.grad, parallel::ReduceOp::kSum, "gradient").wait();
+    mesh.replicas.all_reduce(leaf.grad, parallel::ReduceOp::kSum, "gradient").wait();
   }
 }
 
@@ -92,8 +93,16 @@ void expect_gradients(models::Model& model, const parallel::Mesh& mesh,
   EXPECT_EQ(compared, expected) << prefix;
 }
 
-const std::vector<parallel::LayoutConfig> kLayouts = {
-    {}, {.tensor_parallel = 2}, {.data_parallel = 2}, {.pipeline_parallel = 2}};
+const std::vector<parallel::LayoutConfig> kLayouts = {{},
+                                                      {.tensor_parallel = 2},
+                                                      {.data_parallel = 2},
+                                                      {.pipeline_parallel = 2},
+                                                      {.context_parallel = 2},
+                                                      {.data_parallel = 2, .context_parallel = 3}};
+
+data::Batch own_part(const data::Batch& batch, const parallel::Mesh& mesh) {
+  return data::context_part(batch, mesh.cp.rank(), mesh.cp.size());
+}
 
 // ---- classifiers
 
@@ -141,6 +150,7 @@ TEST_P(TextClassifier, scores_loss_and_every_gradient_equal_transformers) {
       const std::size_t values = labels.size() / 4;
       for (std::size_t i = 0; i < labels.size(); ++i)
         if (own(static_cast<std::int64_t>(i / values))) batch.labels.push_back(labels[i]);
+      batch = own_part(batch, mesh);
       model->parameters().begin_step();
       const auto scores = with_label_scores(*model, batch);
       if (mesh.dp.size() == 1 && !scores.empty()) {
@@ -154,7 +164,7 @@ TEST_P(TextClassifier, scores_loss_and_every_gradient_equal_transformers) {
       } else {  // training in pipelines is the engine's affair
         loss = classification_loss(*model, batch, 4, false).loss;
       }
-      for (const parallel::Group& group : {mesh.dp, mesh.pp})
+      for (const parallel::Group& group : {mesh.replicas, mesh.pp})
         loss = group.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
       EXPECT_NEAR(loss, floats(classification(), param.prefix() + "loss")[0], 1e-5 * loss);
     });
@@ -222,7 +232,8 @@ TEST(TextEmbeddings, of_every_pooling_equal_sentence_transformers) {
       const auto model = embedder(mesh);
       for (const models::Pooling pooling : {models::Pooling::kMean, models::Pooling::kCls,
                                             models::Pooling::kLastToken, models::Pooling::kMax}) {
-        auto rows = with_embeddings(*model, batch, pooling);
+        if (mesh.cp.size() > 1 && pooling == models::Pooling::kMax) continue;
+        auto rows = with_embeddings(*model, own_part(batch, mesh), pooling);
         if (rows.empty()) continue;
         const std::string name = fmt::format("embeddings/{}", models::name_of(pooling));
         EXPECT_LT(test::relative_error(rows, floats(embeddings(), name)), 1e-5) << name;
@@ -241,15 +252,17 @@ TEST_P(Contrast, loss_and_every_gradient_equal_sentence_transformers) {
   const ContrastiveOptions options{.scale = json["scale"], .cosine = json["cosine"]};
   const std::string prefix = GetParam() + "/";
   const data::Batch batch = texts_of(embeddings(), prefix, [](std::int64_t) { return true; });
-  for (const int tp : {1, 2})
-    on_ranks({.tensor_parallel = tp}, [&](const parallel::Mesh& mesh) {
+  for (const parallel::LayoutConfig& layout : std::vector<parallel::LayoutConfig>{
+           {}, {.tensor_parallel = 2}, {.context_parallel = 2}, {.context_parallel = 4}})
+    on_ranks(layout, [&](const parallel::Mesh& mesh) {
       const auto model = embedder(mesh);
       model->parameters().begin_step();
       ContrastiveLoss loss;
-      with_embeddings(*model, batch, models::Pooling::kMean, [&](const std::vector<float>& rows) {
-        loss = contrastive_loss(rows, 24, texts, 4, options);
-        return loss.grads;
-      });
+      with_embeddings(*model, own_part(batch, mesh), models::Pooling::kMean,
+                      [&](const std::vector<float>& rows) {
+                        loss = contrastive_loss(rows, 24, texts, 4, options);
+                        return loss.grads;
+                      });
       const double mean = std::accumulate(loss.losses.begin(), loss.losses.end(), 0.0) / 4;
       EXPECT_NEAR(mean, floats(embeddings(), prefix + "loss")[0], 1e-5 * mean);
       expect_gradients(*model, mesh, embeddings(), prefix + "grad/", "pooler.");
@@ -268,10 +281,12 @@ std::vector<data::Batch> micro_batches(const parallel::Mesh& mesh, std::int64_t 
   std::vector<data::Batch> batches;
   for (std::int64_t sample = mesh.dp.rank() * own; sample < (mesh.dp.rank() + 1) * own;
        sample += size)
-    batches.push_back(
-        texts_of(embeddings(), texts == 2 ? "pairs/" : "triplets/", [&](std::int64_t text) {
-          return text >= sample * texts && text < (sample + size) * texts;
-        }));
+    batches.push_back(own_part(texts_of(embeddings(), texts == 2 ? "pairs/" : "triplets/",
+                                        [&](std::int64_t text) {
+                                          return text >= sample * texts &&
+                                                 text < (sample + size) * texts;
+                                        }),
+                               mesh));
   return batches;
 }
 
@@ -301,7 +316,7 @@ StepResult contrast_step(const Division& division, std::int64_t texts) {
           for (std::size_t m = 0; m < 2; ++m) sums[m] += share[m].second;
         },
         0.0, 0.0);
-    for (const parallel::Group& group : {mesh.dp, mesh.pp})
+    for (const parallel::Group& group : {mesh.replicas, mesh.pp})
       for (double& sum : sums)
         sum = group.all_reduce_scalar(sum, parallel::ReduceOp::kSum, "metrics");
     if (mesh.is_first_rank()) result = {sums[0], sums[1], stats.grad_norm};
@@ -331,6 +346,9 @@ TEST(InBatchContrast, is_over_the_global_batch_under_every_division) {
                                {{.pipeline_parallel = 2}, 1},
                                {{.data_parallel = 2, .zero_stage = 2}, 1},
                                {{.data_parallel = 2, .zero_stage = 3}, 1},
+                               {{.context_parallel = 2}, 4},
+                               {{.context_parallel = 3}, 1},
+                               {{.data_parallel = 2, .context_parallel = 2}, 1},
                                {{.tensor_parallel = 2, .sequence_parallel = true}, 2}}) {
       const StepResult divided = contrast_step(division, texts);
       const std::string what =

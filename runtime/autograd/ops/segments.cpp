@@ -7,7 +7,7 @@ namespace tandem::runtime {
 namespace {
 
 void check_segments(const Tensor& x, const std::vector<std::int32_t>& cu_seqlens) {
-  TANDEM_CHECK(x.shape().rank() == 2 && cu_seqlens.size() > 1 && cu_seqlens.back() == x.dim(0),
+  TANDEM_CHECK(x.shape().rank() == 2 && !cu_seqlens.empty() && cu_seqlens.back() == x.dim(0),
                "{} in {} segments that end at {}", x.str(), cu_seqlens.size() - 1,
                cu_seqlens.empty() ? 0 : cu_seqlens.back());
 }

@@ -98,6 +98,20 @@ TEST_F(LayoutSearchTest, leaves_out_what_does_not_fit) {
   EXPECT_TRUE(search(2, 1000).choices.empty());
 }
 
+// There is no host beside a CPU.
+TEST_F(LayoutSearchTest, offload_saves_memory_on_cards_alone) {
+  const auto peak = [&](bool offload, runtime::DeviceType type) {
+    std::vector<std::string> keys;
+    if (offload) keys = {"pretrain.offload_activations=true", "pretrain.optimizer.offload=true"};
+    const LayoutSearch found =
+        search_layouts(recipe(1, keys), "pretrain", 1, find_device("h100"), 0, type);
+    return found.choices.at(0).peak;
+  };
+  using runtime::DeviceType;
+  EXPECT_LT(peak(true, DeviceType::kCUDA), peak(false, DeviceType::kCUDA));
+  EXPECT_EQ(peak(true, DeviceType::kCPU), peak(false, DeviceType::kCPU));
+}
+
 TEST_F(LayoutSearchTest, prints_keys_that_give_the_layout_again) {
   const LayoutSearch found = search(4);
   const std::string text = render(found, "pretrain", find_device("h100"), 3);

@@ -63,7 +63,7 @@ TEST(MemoryPlan, copies_divide_what_the_recipe_says) {
 }
 
 // A stage for whole texts on the same model, with a micro-batch of 8 samples.
-RoleMemory text_model(const std::string& stage, const std::string& keys) {
+RoleMemory text_model(const std::string& stage, const std::string& keys, std::int64_t ranks = 1) {
   const Recipe recipe = parse_recipe(
       "name: plan\nrun_dir: /nowhere\nprecision: fp32\n"
       "model: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, "
@@ -73,8 +73,25 @@ RoleMemory text_model(const std::string& stage, const std::string& keys) {
       "  - " +
           stage + ": {data: {path: data.jsonl" + keys +
           ", steps: 1, global_batch_size: 8, sequence_length: 16}\n",
-      "plan.yaml", {}, 1);
+      "plan.yaml", {}, ranks);
   return MemoryPlanner(recipe).plan(recipe.stages[1]).roles.at(0);
+}
+
+// A little more than half is left: a rank gathers the keys of all.
+TEST(MemoryPlan, ranks_divide_whole_texts_too) {
+  for (const auto& [stage, keys] :
+       std::vector<std::pair<std::string, std::string>>{{"reward", "}"},
+                                                        {"dpo", "}"},
+                                                        {"classify", "}, labels: [a, b, c]"},
+                                                        {"contrastive", "}"}}) {
+    const RoleMemory whole = text_model(stage, keys),
+                     half = text_model(stage, keys + ", layout: {context_parallel: 2}", 2);
+    EXPECT_EQ(half.held(), whole.held()) << stage;
+    EXPECT_LT(static_cast<double>(half.activations), 0.7 * static_cast<double>(whole.activations))
+        << stage;
+    EXPECT_GT(static_cast<double>(half.activations), 0.4 * static_cast<double>(whole.activations))
+        << stage;
+  }
 }
 
 TEST(MemoryPlan, knows_the_texts_of_classifiers_and_embeddings) {

@@ -206,11 +206,11 @@ TEST(RecipeChecks, layouts_divide_the_model) {
       {pretrain_text("      layout: {pipeline_parallel: 2, virtual_stages: 0}\n"),
        "my.yaml:6: 'virtual_stages' must be at least 1, got 0"},
       {rlhf_text("      placement:\n        policy: {context_parallel: 2}\n"),
-       "my.yaml:9: 'context_parallel' 2 is for stages whose loss is a sum over tokens (pretrain, "
-       "sft); leave it at 1 here"},
+       "my.yaml:9: 'context_parallel' 2 is for stages that train on a data set (pretrain, sft, "
+       "reward, dpo, classify, contrastive); leave it at 1 here"},
       {rlhf_text("      placement:\n        policy: {zero_stage: 3}\n"),
        "my.yaml:9: 'zero_stage' 3 is for stages that train on a data set (pretrain, sft, reward, "
-       "dpo), whose copies of the model work in step; use 2 here"},
+       "dpo, classify, contrastive), whose copies of the model work in step; use 2 here"},
       {pretrain_text("      layout: {zero_stage: 4}\n"),
        "my.yaml:6: 'zero_stage' must be 0, 1, 2 or 3, got 4"},
       {pretrain_text(

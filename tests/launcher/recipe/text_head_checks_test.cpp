@@ -70,6 +70,9 @@ TEST(TextHeadChecks, contrast) {
       {stage("llama", "contrastive", ", pooling: cls"),
        line("'pooling' 'cls' is the first token, and that of a llama has seen nothing of the text; "
             "use 'lasttoken' or 'mean'")},
+      {stage("bert", "contrastive", ", pooling: max, layout: {context_parallel: 2}"),
+       line("'pooling' 'max' is no sum, and the ranks of context_parallel 2 add up what they have "
+            "of a text; use 'mean', 'cls' or 'lasttoken'")},
   });
 }
 

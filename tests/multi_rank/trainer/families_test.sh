@@ -65,7 +65,7 @@ run_trainer 1 "$work/gpt2.yaml" "run_dir=$work/none" pretrain.objective=masked
 contains "a decoder that is to find hidden tokens" "$(trainer_lines)" "a gpt2 cannot be trained on the objective 'masked'; use 'causal'"
 
 # Encoders and encoder-decoders learn from texts with noise, with the same losses on two replicas, on two
-# tensor-parallel ranks, and in pipelines: two stages, or four parts on two ranks, of which an encoder-decoder has two
+# tensor-parallel ranks, on two that divide texts, and in pipelines: two stages, or four parts on two ranks, of which an encoder-decoder has two
 # in its encoder.
 write_noise_recipe() { # write_noise_recipe FAMILY OBJECTIVE TOKENS SIZES
   cat >"$work/$1.yaml" <<END
@@ -91,7 +91,7 @@ write_noise_recipe bert masked 'special_tokens: [<mask>]' 'max_position_embeddin
 write_noise_recipe t5 span_corruption 'extra_ids: 16' 'num_decoder_layers: 2, head_dim: 8'
 write_noise_recipe bart infilling 'special_tokens: [<mask>]' 'num_decoder_layers: 2, decoder_intermediate_size: 64, max_position_embeddings: 64'
 for family in bert t5 bart; do
-  layouts=("one 1 data_parallel=1" "dp2 2 data_parallel=2" "tp2 2 tensor_parallel=2" "pp2 2 pipeline_parallel=2")
+  layouts=("one 1 data_parallel=1" "dp2 2 data_parallel=2" "tp2 2 tensor_parallel=2" "pp2 2 pipeline_parallel=2" "cp2 2 context_parallel=2")
   [[ $family == bert ]] || layouts+=("chunks 2 pipeline_parallel=2 virtual_stages=2")
   for layout in "${layouts[@]}"; do
     read -r name ranks change more <<<"$layout"
@@ -111,6 +111,14 @@ for family in bert t5 bart; do
 done
 contains "what T5 is asked" "$(cat "$work"/t5-one/pretrain/samples.jsonl)" "<extra_id_0>"
 contains "what BART is asked" "$(cat "$work"/bart-one/pretrain/samples.jsonl)" "<mask>"
+
+# Where texts fill their sequences, both of T5's take the memory that was planned.
+tr '\n' ' ' <"$work/data/text.txt" >"$work/data/one.txt"
+full=("run_dir=$work/t5-full" pretrain.layout.context_parallel=4 "pretrain.data.path=$work/data/one.txt" pretrain.data.validation_fraction=0
+  pretrain.steps=4 pretrain.samples.count=0)
+run_trainer 4 "$work/t5.yaml" "${full[@]}"
+close "planned memory of T5" <(planned_peak pretrain "$work/t5.yaml" "${full[@]}") <(taken_peak pretrain "$work/t5-full") 0.02
+
 run_trainer 1 "$work/bert.yaml" "run_dir=$work/none" "tokenizer.special_tokens=[]"
 contains "no mask token" "$(trainer_lines)" "add <mask> to the tokenizer stage's special_tokens"
 finish

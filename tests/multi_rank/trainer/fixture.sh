@@ -138,14 +138,16 @@ END
 }
 
 # Kills a run on 4 ranks once it has a checkpoint, and starts it again: it ends with the bytes of the whole one.
-goes_on_after_a_kill() { # goes_on_after_a_kill RECIPE WHOLE_RUN
+goes_on_after_a_kill() { # goes_on_after_a_kill RECIPE WHOLE_RUN [STAGE/CHECKPOINT]
+  local checkpoint=${3:-pretrain/checkpoint-9}
+  rm -rf "$work/killed"
   mpirun -np 4 "$trainer" "$1" "run_dir=$work/killed" >"$work/log" 2>&1 &
   local mpirun=$!
-  while [[ ! -e $work/killed/pretrain/checkpoint-9 ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
+  while [[ ! -e $work/killed/$checkpoint ]] && kill -0 "$mpirun" 2>/dev/null; do sleep 0.02; done
   pkill -KILL -f "^$trainer .*run_dir=$work/killed" || true
   wait "$mpirun" || true
   run_trainer 4 "$1" "run_dir=$work/killed"
-  equal "goes on after a kill" 0 "$status"
+  equal "goes on after a kill at $checkpoint" 0 "$status"
   [[ $status -eq 0 ]] || tail -n 20 "$work/log"
   equal "the same bytes as without the kill" "$(fingerprint "$2")" "$(fingerprint "$work/killed")"
 }
@@ -180,12 +182,12 @@ goes_on_tensor_parallel() { # goes_on_tensor_parallel RECIPE ONE_RANK RANKS KEY�
   close "losses of the moved run" <(losses "$work/whole" pretrain | head -n 100) <(losses "$work/moved" pretrain | head -n 100) 1e-3
 }
 
-# The plan's peak of the pretrain stage, and what its first rank took.
-planned_pretrain_bytes() { # planned_pretrain_bytes RECIPE KEY…
-  "$trainer" plan "$1" --ranks 4 "${@:2}" | awk '$1 == "pretrain" && /B$/ { print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }'
+# The plan's peak of a stage (of all its roles), and what its first rank took.
+planned_peak() { # planned_peak STAGE RECIPE KEY…
+  "$trainer" plan "$2" --ranks 4 "${@:3}" | awk -v stage="$1" '$1 == stage && /B$/ { print $(NF - 1) * ($NF == "kB" ? 1e3 : $NF == "MB" ? 1e6 : 1) }' | tail -n 1
 }
-taken_pretrain_bytes() { # taken_pretrain_bytes RUN_DIR
-  tr -d ' \n' <"$1/pretrain/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$'
+taken_peak() { # taken_peak STAGE RUN_DIR
+  tr -d ' \n' <"$2/$1/done.json" | grep -o '"peak_bytes",[0-9.e+]*' | grep -o '[0-9.e+]*$'
 }
 
 # What cannot be is one line before anything begins.

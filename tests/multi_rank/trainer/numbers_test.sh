@@ -27,7 +27,6 @@ done
 goes_on_after_a_kill "$work/fp16.yaml" "$work/fp16"
 
 # bf16 alone: random rounding goes on too.
-rm -rf "$work/killed"
 sed 's/^precision: .*/precision: bf16/; s/optimizer: {/optimizer: {master_weights: false, gradient_reduce_dtype: bf16, /' \
   "$work/numbers.yaml" >"$work/bf16.yaml"
 run_trainer 4 "$work/bf16.yaml" "run_dir=$work/bf16"
@@ -36,7 +35,6 @@ close "losses of bf16" <(losses "$work/fp32" pretrain) <(losses "$work/bf16" pre
 goes_on_after_a_kill "$work/bf16.yaml" "$work/bf16"
 
 # fp8: scales are state, of every layout's runs and of layouts that go on.
-rm -rf "$work/killed"
 sed 's/^precision: .*/precision: fp8/' "$work/numbers.yaml" >"$work/fp8.yaml"
 run_trainer 4 "$work/fp8.yaml" "run_dir=$work/fp8"
 equal "fp8" 0 "$status"
@@ -51,8 +49,8 @@ for scaling in delayed current; do
   cp -r "$work/fp8/tokenizer" "$work/$scaling/"
   run_trainer 4 "$work/fp8.yaml" "run_dir=$work/$scaling" "${keys[@]}"
   close "planned memory of fp8, $scaling" \
-    <(planned_pretrain_bytes "$work/fp8.yaml" "run_dir=$work/$scaling" "${keys[@]}") \
-    <(taken_pretrain_bytes "$work/$scaling") 0.02
+    <(planned_peak pretrain "$work/fp8.yaml" "run_dir=$work/$scaling" "${keys[@]}") \
+    <(taken_peak pretrain "$work/$scaling") 0.02
 done
 
 # What is kept for backward.

@@ -51,7 +51,7 @@ for change in virtual_stages=1 pipeline_schedule=gpipe virtual_stages=2; do
   cp -r "$work/one/tokenizer" "$work/planned/"
   run_trainer 4 "$work/pipeline.yaml" "${keys[@]}" sft.steps=1 reward.steps=1 dpo.steps=1
   close "planned memory with $change" \
-    <(planned_pretrain_bytes "$work/pipeline.yaml" "${keys[@]}") <(taken_pretrain_bytes "$work/planned") 0.02
+    <(planned_peak pretrain "$work/pipeline.yaml" "${keys[@]}") <(taken_peak pretrain "$work/planned") 0.02
 done
 
 # The picture in the documentation is what the program draws.

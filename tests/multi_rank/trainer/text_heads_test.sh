@@ -45,7 +45,7 @@ write_text_recipe llama ", num_key_value_heads: 2"
 for family in bert llama; do
   for layout in "one 1 data_parallel=1" "micro 1 data_parallel=1 micro_batch_size=2" "dp2 2 data_parallel=2" \
     "zero2 2 data_parallel=2 layout.zero_stage=2" "zero3 2 data_parallel=2 layout.zero_stage=3" "tp2 2 tensor_parallel=2" \
-    "sp2 2 tensor_parallel=2 layout.sequence_parallel=true" "pp2 2 pipeline_parallel=2"; do
+    "sp2 2 tensor_parallel=2 layout.sequence_parallel=true" "pp2 2 pipeline_parallel=2" "cp2 2 context_parallel=2"; do
     read -r name ranks change more <<<"$layout"
     run_trainer "$ranks" "$work/$family.yaml" "run_dir=$work/$family-$name" "classify.layout.$change" \
       "contrastive.layout.$change" ${more:+"classify.$more" "contrastive.$more"}
