@@ -238,8 +238,8 @@ std::string_view Tokenizer::id_to_token(TokenId id) const {
 }
 
 const std::string& Tokenizer::decoder_token(TokenId id) const {
-  id_to_token(id);  // checks the range
-  return parts_->decoder_tokens[id];
+  static const std::string nothing;
+  return id >= 0 && id < vocab_size() ? parts_->decoder_tokens[id] : nothing;
 }
 
 Tokenizer Tokenizer::with_special_tokens(std::span<const std::string> tokens) const {

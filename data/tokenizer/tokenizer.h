@@ -86,7 +86,8 @@ class Tokenizer {
   // What encode does first: cuts special and other added tokens out of the text.
   std::vector<TextPart> split_special(std::string_view text) const;
 
-  // Bytes that are not valid UTF-8 become U+FFFD. Throws Error for an id outside [0, vocab_size).
+  // Bytes that are not valid UTF-8 become U+FFFD. An id that no token has gives nothing: models are
+  // published with more rows than their tokenizers have tokens, and may sample them.
   std::string decode(std::span<const TokenId> ids, bool skip_special_tokens = false) const;
 
   // The model's type as tokenizer.json calls it: "BPE", "Unigram", "WordPiece".
@@ -97,6 +98,7 @@ class Tokenizer {
   bool is_special(TokenId id) const;
   // Tokens as the file writes them ("Ġthe", "<|endoftext|>").
   std::optional<TokenId> token_to_id(std::string_view token) const;
+  // Throws Error for an id outside [0, vocab_size).
   std::string_view id_to_token(TokenId id) const;
 
   // A new tokenizer with these special tokens too (ids from vocab_size on; those that exist are

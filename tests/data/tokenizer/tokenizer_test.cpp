@@ -76,13 +76,20 @@ TEST(Tokenizer, text_that_is_not_utf8_is_refused_with_the_place) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(zero)), zero);
 }
 
-TEST(Tokenizer, ids_outside_the_vocabulary_are_refused) {
+TEST(Tokenizer, ids_outside_the_vocabulary_have_no_token_and_give_no_text) {
   const Tokenizer tokenizer = small_tokenizer();
+  const std::vector<TokenId> known = tokenizer.encode("the cat");
   for (const TokenId id :
-       {-1, static_cast<TokenId>(tokenizer.vocab_size()), std::numeric_limits<TokenId>::max()})
-    EXPECT_THAT(error_of([&] { tokenizer.decode(std::vector{id}); }),
+       {-1, static_cast<TokenId>(tokenizer.vocab_size()), std::numeric_limits<TokenId>::max()}) {
+    EXPECT_THAT(error_of([&] { tokenizer.id_to_token(id); }),
                 StartsWith(fmt::format("token id {} is outside the tokenizer's vocabulary of {}",
                                        id, tokenizer.vocab_size())));
+    std::vector<TokenId> ids = known;
+    ids.insert(ids.begin() + 1, id);
+    EXPECT_EQ(tokenizer.decode(ids), "the cat");
+    StreamDecoder stream(tokenizer);
+    EXPECT_EQ(stream.push(id) + stream.finish(), "");
+  }
 }
 
 std::string random_text(std::uint64_t seed, std::size_t length) {
