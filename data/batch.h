@@ -15,8 +15,8 @@ namespace tandem::data {
 struct PackedTexts {
   std::vector<TokenId> tokens;          // [tokens]
   std::vector<std::int32_t> positions;  // [tokens], from 0 in each sequence
-  std::vector<std::int32_t> cu_seqlens = {
-      0};  // [sequences + 1]: 0, …, tokens; of a part: [chunks + 1]
+  // [sequences + 1]: 0, …, tokens; of a part: [chunks + 1].
+  std::vector<std::int32_t> cu_seqlens = {0};
   // Of a part, the borders of the whole sequences, and by chunk the sequence that it is of; else
   // empty.
   std::vector<std::int32_t> whole_cu_seqlens = {};

@@ -10,20 +10,18 @@ namespace {
 template <typename Also>
 void divide(const PackedTexts& whole, int rank, int ranks, PackedTexts& part, const Also& also) {
   part.whole_cu_seqlens = whole.cu_seqlens;
-  for (std::size_t s = 0; s < whole.chunk_count(); ++s) {
-    const std::int64_t first = whole.cu_seqlens[s], length = whole.cu_seqlens[s + 1] - first;
-    for (const runtime::TokenRange& chunk : runtime::chunks_of_rank(length, rank, ranks)) {
-      if (chunk.count() == 0) continue;
-      const std::int64_t begin = first + chunk.begin, end = first + chunk.end;
-      part.tokens.insert(part.tokens.end(), whole.tokens.begin() + begin,
-                         whole.tokens.begin() + end);
-      part.positions.insert(part.positions.end(), whole.positions.begin() + begin,
-                            whole.positions.begin() + end);
-      part.cu_seqlens.push_back(static_cast<std::int32_t>(part.tokens.size()));
-      part.chunk_sequences.push_back(static_cast<std::int32_t>(s));
-      also(begin, end);
-    }
-  }
+  runtime::for_each_chunk(
+      whole.cu_seqlens, rank, ranks,
+      [&](std::size_t s, std::int64_t first, const runtime::TokenRange& chunk) {
+        const std::int64_t begin = first + chunk.begin, end = first + chunk.end;
+        part.tokens.insert(part.tokens.end(), whole.tokens.begin() + begin,
+                           whole.tokens.begin() + end);
+        part.positions.insert(part.positions.end(), whole.positions.begin() + begin,
+                              whole.positions.begin() + end);
+        part.cu_seqlens.push_back(static_cast<std::int32_t>(part.tokens.size()));
+        part.chunk_sequences.push_back(static_cast<std::int32_t>(s));
+        also(begin, end);
+      });
 }
 
 }  // namespace

@@ -188,13 +188,20 @@ std::vector<float> with_outputs(
   return values;
 }
 
+namespace {
+
+// fp32 [rows, 1]
+Tensor scalar_scores(models::Model& model, const Tensor& hidden) {
+  return runtime::linear(hidden, model.scalar_head(), nullptr, DType::kF32);
+}
+
+}  // namespace
+
 std::vector<float> with_scores(
     models::Model& model, const data::Batch& batch, const std::vector<std::int32_t>& rows,
     const std::function<std::vector<float>(const std::vector<float>&)>& loss, bool backward) {
   const auto read = [&](const Tensor& hidden) {
-    const Tensor index = device_vector(rows, hidden.device());
-    return runtime::linear(runtime::select_rows(hidden, index), model.scalar_head(), nullptr,
-                           DType::kF32);
+    return scalar_scores(model, runtime::select_rows(hidden, device_vector(rows, hidden.device())));
   };
   return with_outputs(model, batch, read, loss, backward);
 }
@@ -219,10 +226,10 @@ RewardLoss reward_loss(models::Model& model, const data::Batch& batch, double gl
     }
     return grads;
   };
-  const auto head = [&](const Tensor& last_tokens) {
-    return runtime::linear(last_tokens, model.scalar_head(), nullptr, DType::kF32);
-  };
-  with_text_rows(model, batch, models::Pooling::kLastToken, head, loss_of, backward);
+  with_text_rows(
+      model, batch, models::Pooling::kLastToken,
+      [&](const Tensor& last_tokens) { return scalar_scores(model, last_tokens); }, loss_of,
+      backward);
   return counts_texts(model) ? result : RewardLoss{};
 }
 

@@ -7,21 +7,13 @@
 
 namespace tandem::parallel {
 
-using runtime::chunks_of_rank;
+using runtime::for_each_chunk;
 using runtime::TokenRange;
 
 namespace {
 
 using Borders = std::vector<std::int32_t>;
 using Rows = std::vector<std::int32_t>;
-
-// Calls visit(sequence, its first token, chunk) for a rank's chunks in the order of its rows.
-template <typename Visit>
-void for_each_chunk(const Borders& whole, int rank, int ranks, const Visit& visit) {
-  for (std::size_t s = 0; s + 1 < whole.size(); ++s)
-    for (const TokenRange& chunk : chunks_of_rank(whole[s + 1] - whole[s], rank, ranks))
-      if (chunk.count() > 0) visit(s, whole[s], chunk);
-}
 
 std::int64_t rows_of_rank(const Borders& whole, int rank, int ranks) {
   std::int64_t rows = 0;

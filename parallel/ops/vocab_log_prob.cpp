@@ -206,17 +206,14 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
 Tensor gathered_logits(const Tensor& hidden, const VocabShard& vocab, std::int64_t vocab_size) {
   const runtime::TapeScope no_recording(nullptr);
   const std::int64_t n = hidden.dim(0);
-  if (vocab.tp.size() == 1) {
-    Tensor logits = Tensor::empty({n, vocab.rows}, DType::kF32, hidden.device());
-    backend_of(hidden).few_rows_matmul(hidden, weight_rows(vocab), logits, bias_rows(vocab));
-    return logits;
-  }
+  const bool alone = vocab.tp.size() == 1;
   // Every rank sends the same padded width; rows are put together on the host side of the gather.
-  const std::int64_t width = vocab.weight->value.dim(0);
+  const std::int64_t width = alone ? vocab.rows : vocab.weight->value.dim(0);
   Tensor own = Tensor::empty({n, width}, DType::kF32, hidden.device());
   backend_of(hidden).few_rows_matmul(
-      hidden, vocab.weight->value, own,
-      vocab.bias == nullptr ? Tensor() : vocab.bias->value.view({width}));
+      hidden, vocab.weight->value.rows(0, width), own,
+      vocab.bias == nullptr ? Tensor() : vocab.bias->value.slice(0, {width}));
+  if (alone) return own;
   Tensor all = Tensor::empty({vocab.tp.size(), n, width}, DType::kF32, hidden.device());
   vocab.tp.all_gather(own, all, "gather logits").wait();
   Tensor logits = Tensor::empty({n, vocab_size}, DType::kF32, hidden.device());

@@ -9,8 +9,8 @@ namespace tandem::runtime::cpu {
 void matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
             bool accumulate, const Tensor& bias);
 
-// As Backend::few_rows_matmul: the kernel in isa/few_rows.cpp up to kFewRows rows, matmul beyond.
-// Beyond, arranging the weight for many rows pays, as measured.
+// As Backend::few_rows_matmul: the kernel in isa/few_rows.cpp up to so many rows; beyond, arranging
+// the weight for many pays (as measured), and this is matmul.
 constexpr std::int64_t kFewRows = 16;
 void few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out, const Tensor& bias);
 

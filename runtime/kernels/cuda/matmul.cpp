@@ -98,6 +98,33 @@ struct Matmul::State {
                "cublasLtMatmul " + p.str());
   }
 
+  // out = op(a) · b and what the epilogue does beside it. False, and nothing was done, where
+  // cuBLASLt has no such kernel.
+  bool multiply_if_possible(Epilogue epilogue, const Tensor& a, bool transpose_a, const Tensor& b,
+                            Tensor& out, bool accumulate, const void* beside, cudaStream_t stream) {
+    const bool reads_matrix = epilogue == Epilogue::kGeluGradient;
+    const MatmulProblem problem{.m = out.dim(0),
+                                .n = out.dim(1),
+                                .k = a.dim(transpose_a ? 0 : 1),
+                                .transpose_a = transpose_a,
+                                .transpose_b = false,
+                                .accumulate = accumulate,
+                                .epilogue = epilogue,
+                                .tf32 = tf32,
+                                .a = a.dtype(),
+                                .b = b.dtype(),
+                                .out = out.dtype(),
+                                .alignment_a = alignment_of(a.raw()),
+                                .alignment_b = alignment_of(b.raw()),
+                                .alignment_out = alignment_of(out.raw()),
+                                .alignment_beside = reads_matrix ? alignment_of(beside) : 0};
+    if (reads_matrix && !has_gelu_gradient(problem)) return false;
+    const Product& product = find(problem);
+    if (!product.algorithm) return false;
+    multiply(problem, product, a.raw(), b.raw(), beside, out.raw(), stream);
+    return true;
+  }
+
   // cuBLASLt has no product of fp32 matrices with a result of 16 bits.
   template <typename Out>
   void multiply_rounded(MatmulProblem p, const void* a, const void* b, const void* bias_values,
@@ -174,48 +201,14 @@ void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transp
 
 bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight,
                                     bool accumulate, float* dbias, cudaStream_t stream) {
-  const MatmulProblem problem{.m = dweight.dim(0),
-                              .n = dweight.dim(1),
-                              .k = dy.dim(0),
-                              .transpose_a = true,
-                              .transpose_b = false,
-                              .accumulate = accumulate,
-                              .epilogue = Epilogue::kBiasGradient,
-                              .tf32 = state_->tf32,
-                              .a = dy.dtype(),
-                              .b = x.dtype(),
-                              .out = dweight.dtype(),
-                              .alignment_a = alignment_of(dy.raw()),
-                              .alignment_b = alignment_of(x.raw()),
-                              .alignment_out = alignment_of(dweight.raw())};
-  const Product& product = state_->find(problem);
-  if (!product.algorithm) return false;
-  state_->multiply(problem, product, dy.raw(), x.raw(), dbias, dweight.raw(), stream);
-  return true;
+  return state_->multiply_if_possible(Epilogue::kBiasGradient, dy, true, x, dweight, accumulate,
+                                      dbias, stream);
 }
 
 bool Matmul::run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x,
                                     Tensor& dx, cudaStream_t stream) {
-  const MatmulProblem problem{.m = dx.dim(0),
-                              .n = dx.dim(1),
-                              .k = dy.dim(1),
-                              .transpose_a = false,
-                              .transpose_b = false,
-                              .accumulate = false,
-                              .epilogue = Epilogue::kGeluGradient,
-                              .tf32 = state_->tf32,
-                              .a = dy.dtype(),
-                              .b = weight.dtype(),
-                              .out = dx.dtype(),
-                              .alignment_a = alignment_of(dy.raw()),
-                              .alignment_b = alignment_of(weight.raw()),
-                              .alignment_out = alignment_of(dx.raw()),
-                              .alignment_beside = alignment_of(x.raw())};
-  if (!has_gelu_gradient(problem)) return false;
-  const Product& product = state_->find(problem);
-  if (!product.algorithm) return false;
-  state_->multiply(problem, product, dy.raw(), weight.raw(), x.raw(), dx.raw(), stream);
-  return true;
+  return state_->multiply_if_possible(Epilogue::kGeluGradient, dy, false, weight, dx, false,
+                                      x.raw(), stream);
 }
 
 bool Matmul::takes_fp8(const Fp8Rows& a, const Tensor& out, const Tensor& bias) const {

@@ -212,7 +212,7 @@ TEST(Ring, carries_messages_from_card_to_card_that_all_ranks_send_first) {
 TEST(Ring, leaves_other_messages_to_the_host) {
   const Group group = nccl_cards();
   group.connect_ring(1);
-  if (group.size() < 3) GTEST_SKIP() << "two ranks are neighbours either way";
+  if (group.size() < 3) GTEST_SKIP() << "for three ranks: two are neighbours either way";
   const int before = test::nccl_messages_alone(), ranks = group.size();
   const int to = (group.rank() + ranks - 1) % ranks, from = (group.rank() + 1) % ranks;
   Tensor sent = Tensor::zeros({5}, DType::kF32, kCard), received = sent.clone();
