@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
-#include <limits>
 #include <numeric>
 
 #include "data/batch.h"
 #include "data/context_part.h"
 #include "data/datasets/pairs.h"
-#include "launcher/planner/step_time.h"
+#include "launcher/planner/role_planner.h"
 #include "launcher/stages/ppo_roles.h"
 #include "launcher/stages/text_noise.h"
 #include "launcher/stages/training_stage.h"
@@ -26,35 +24,7 @@ namespace {
 
 using parallel::LayoutConfig;
 using parallel::Mesh;
-using runtime::Device;
 using runtime::DeviceType;
-
-constexpr Device kMeta{DeviceType::kMeta, 0};
-
-// What the meta device's allocator counts from here on.
-class Gauge {
- public:
-  std::int64_t held() const { return allocator_.stats().allocated_bytes - base_; }
-  // The most that `work` needs beyond what is held before it.
-  std::int64_t transient(const std::function<void()>& work) {
-    const std::int64_t before = allocator_.stats().allocated_bytes;
-    allocator_.reset_peak();
-    work();
-    return allocator_.stats().peak_allocated_bytes - before;
-  }
-
- private:
-  runtime::Allocator& allocator_ = runtime::allocator_of(kMeta);
-  std::int64_t base_ = allocator_.stats().allocated_bytes;
-};
-
-// `count` sequences of `length` tokens, of which all but the first `prompt` are targets.
-data::Batch full_batch(std::int64_t count, std::int64_t length, std::int64_t prompt = 0) {
-  const std::vector<data::TokenId> tokens(static_cast<std::size_t>(length), 0);
-  data::BatchBuilder builder;
-  for (std::int64_t i = 0; i < count; ++i) builder.add_completion(tokens, prompt, i);
-  return builder.take();
-}
 
 void generate_on_paper(models::Model& model, std::int64_t count, std::int64_t prompt_length,
                        std::int64_t new_tokens) {
@@ -68,131 +38,6 @@ void generate_on_paper(models::Model& model, std::int64_t count, std::int64_t pr
   options.max_new_tokens = new_tokens;
   models::generate(model, prompts, ids, options);
 }
-
-std::int64_t share(std::int64_t total, std::int64_t parts) {
-  return (total + parts - 1) / parts;
-}
-
-// As many micro-batches as show how much a step holds at a time.
-std::int64_t telling_micro_batches(const LayoutConfig& layout) {
-  if (layout.pipeline_parallel == 1) return 2;
-  if (layout.pipeline_schedule == parallel::ScheduleKind::k1F1B) return 2 * layout.pipeline_parts();
-  return std::numeric_limits<std::int64_t>::max();
-}
-
-using ModelUse = std::function<void(models::Model&)>;
-constexpr auto kNothing = [](models::Model&) {};
-
-class RolePlanner {
- public:
-  RolePlanner(MemoryPlanner& planner, bool records_steps)
-      : planner_(planner), records_steps_(records_steps) {}
-
-  // One update of two micro-batches, if a step has as many, and what happens between updates.
-  struct Training {
-    std::string role;
-    std::string from;
-    LayoutConfig layout;
-    models::BuildOptions options;
-    train::OptimizerConfig optimizer;
-    std::int64_t micro_batch_size = 1;
-    std::int64_t micro_batches = 1;
-    std::int64_t length = 0;  // of a text
-    std::int64_t tokens = 0;  // of a micro-batch
-    train::Reproducible reproducible = train::Reproducible::kRun;
-    ModelUse micro_batch{};
-    ModelUse generate = kNothing;
-  };
-
-  models::AnyConfig sizes_of(const std::string& from) { return planner_.sizes_of(from); }
-
-  std::unique_ptr<models::Model> build(const std::string& from, models::BuildOptions options) {
-    options.device = kMeta;
-    options.activations.offload &= planner_.offloads();
-    return sizes_of(from)->make(options);
-  }
-
-  RoleMemory trained(const Training& job, const Mesh& mesh) {
-    RoleMemory memory{.role = job.role, .layout = job.layout.str(), .ranks = job.layout.ranks()};
-    Gauge gauge;
-    auto model = build(job.from, job.options);
-    memory.gradients = model->trained_parameters().flat_grad().bytes();
-    memory.parameters = gauge.held() - memory.gradients;
-    runtime::AdamWOptions optimizer = adamw_options(job.optimizer);
-    optimizer.offload &= planner_.offloads();
-    train::Engine engine(std::move(model), mesh, optimizer,
-                         engine_options(job.optimizer, {}, job.reproducible));
-    memory.optimizer = gauge.held() - memory.parameters - memory.gradients;
-    const std::int64_t few = micro_batches_to_run(job);
-    std::optional<StepRecorder> recorder;
-    if (records_steps_) recorder.emplace();
-    memory.activations = gauge.transient([&] {
-      engine.step(
-          few,
-          [&](std::int64_t) {
-            if (recorder) recorder->begin_micro_batch();
-            job.micro_batch(engine.model());
-          },
-          1e-3, 1.0);
-    });
-    if (recorder) {
-      StepTrace trace = recorder->take();
-      trace.micro_batches = few;
-      trace.stage = engine.mesh().pp.rank();
-      memory.step = step_of(job, engine, std::move(trace));
-      recorder.reset();
-    }
-    memory.generation = gauge.transient([&] { job.generate(engine.model()); });
-    return memory;
-  }
-
-  RoleMemory frozen(const std::string& role, const std::string& from, const LayoutConfig& layout,
-                    const models::BuildOptions& options, const ModelUse& score,
-                    const ModelUse& generate = kNothing) {
-    RoleMemory memory{.role = role, .layout = layout.str(), .ranks = layout.ranks()};
-    Gauge gauge;
-    const auto model = build(from, options);
-    memory.parameters = gauge.held();
-    memory.activations = gauge.transient([&] { score(*model); });
-    memory.generation = gauge.transient([&] { generate(*model); });
-    return memory;
-  }
-
- private:
-  std::int64_t micro_batches_to_run(const Training& job) const {
-    if (job.reproducible == train::Reproducible::kLayout) return job.micro_batches;
-    std::int64_t telling = telling_micro_batches(job.layout);
-    if (records_steps_)
-      telling = std::max(telling, traced_micro_batches(job.layout.pipeline_shape()));
-    return std::min(job.micro_batches, telling);
-  }
-
-  RoleStep step_of(const Training& job, train::Engine& engine, StepTrace trace) {
-    return {.pipeline = job.layout.pipeline_shape(),
-            .micro_batch_size = job.micro_batch_size,
-            .micro_batches = job.micro_batches,
-            .tokens = job.tokens * job.micro_batches * job.layout.data_parallel,
-            .flops_per_token = flops_per_token(job, engine.model()),
-            .operands = job.options.precision.operands(),
-            .trace = std::move(trace)};
-  }
-
-  // By the whole model, of which a stage of a pipeline has a part.
-  double flops_per_token(const Training& job, const models::Model& model) {
-    // A frozen weight has no gradient, a third of its arithmetic.
-    const double frozen = job.options.lora.enabled() ? 2.0 / 3 : 1;
-    if (job.layout.pipeline_parallel == 1)
-      return frozen * model.training_flops_per_token(job.length);
-    models::BuildOptions whole;
-    whole.head = job.options.head;
-    whole.labels = job.options.labels;
-    whole.trainable = false;
-    return frozen * build(job.from, whole)->training_flops_per_token(job.length);
-  }
-
-  MemoryPlanner& planner_;
-  bool records_steps_;
-};
 
 // What a role works on at a time: see rl::kRoleBatchTokens.
 data::Batch role_batch(std::int64_t length, std::int64_t prompt = 0) {
@@ -355,18 +200,25 @@ class StagePlanner {
     RolePlanner::Training job = training(stage, models::Head::kLanguageModel);
     const data::Batch pairs = part_of(full_batch(2 * micro_, stage.train.sequence_length), stage);
     job.tokens *= 2;
+    const auto options = frozen_options(runtime::policy_of(stage.train.precision),
+                                        planned(stage.layout), models::Head::kLanguageModel);
+    const auto other =
+        stage.policy_is_reference() ? nullptr : planner_.build(stage.reference_from, options);
     job.micro_batch = [&](models::Model& model) {
-      const std::vector<float> reference(static_cast<std::size_t>(2 * micro_), 0.0f);
-      train::dpo_step(model, pairs, reference, 1, {0.1, 0.0}, true);
+      models::Model& reference = other != nullptr ? *other : model;
+      std::vector<float> of_reference;
+      {
+        const models::WithoutAdapter frozen(reference.adapter());
+        of_reference = train::sequence_log_probs(reference, pairs);
+      }
+      train::dpo_step(model, pairs, of_reference, 1, {0.1, 0.0}, true);
     };
     job.generate = samples(stage);
     memory_.places = RolePlaces::kTogether;
     memory_.roles.push_back(planner_.trained(job, planned(stage.layout)));
-    if (stage.policy_is_reference()) return;
+    if (other == nullptr) return;
     memory_.roles.push_back(
-        planner_.frozen("reference", stage.reference_from, stage.layout,
-                        frozen_options(runtime::policy_of(stage.train.precision),
-                                       planned(stage.layout), models::Head::kLanguageModel),
+        planner_.frozen("reference", stage.reference_from, stage.layout, options,
                         [&](models::Model& model) { train::sequence_log_probs(model, pairs); }));
   }
 
@@ -377,11 +229,25 @@ class StagePlanner {
     add_policy(stage, length);
     add_critic(stage, length);
     if (!stage.policy_is_reference())
-      add_frozen_role(stage, Role::kReference, stage.reference_from, [&](models::Model& model) {
-        log_probs_on_paper(model, length, ppo.prompt_length);
-      });
+      add_frozen_role(stage, Role::kReference, stage.reference_from, reference_use(stage));
     add_frozen_role(stage, Role::kReward, stage.reward_from,
                     [&](models::Model& model) { score_on_paper(model, length); });
+  }
+
+  // A layout's calls of a role for all rollouts of an iteration.
+  static std::int64_t role_calls(const PpoStage& stage, const LayoutConfig& layout) {
+    const std::int64_t length = stage.ppo.prompt_length + stage.ppo.response_length;
+    return share(share(stage.ppo.rollout_batch_size, layout.data_parallel),
+                 role_batch(length).sequence_count());
+  }
+
+  static ModelUse reference_use(const PpoStage& stage) {
+    const std::int64_t prompt = stage.ppo.prompt_length,
+                       length = prompt + stage.ppo.response_length;
+    return [prompt, length](models::Model& model) {
+      const models::WithoutAdapter frozen(model.adapter());
+      log_probs_on_paper(model, length, prompt);
+    };
   }
 
   // Layout and options of a role, and how many samples of a minibatch it takes at a time.
@@ -415,6 +281,14 @@ class StagePlanner {
       generate_on_paper(model, share(ppo.rollout_batch_size, job.layout.data_parallel),
                         ppo.prompt_length, ppo.response_length);
     };
+    const std::int64_t own = share(ppo.rollout_batch_size, job.layout.data_parallel);
+    job.uses = {{"sampling", 1, job.generate},
+                {"scoring", share(own, micro_), [&](models::Model& model) {
+                   train::with_log_probs(model, full_batch(micro_, length, ppo.prompt_length),
+                                         1.0f);
+                 }}};
+    if (stage.policy_is_reference())
+      job.uses.push_back({"scoring", role_calls(stage, job.layout), reference_use(stage)});
     memory_.roles.push_back(planner_.trained(job, planned(job.layout)));
   }
 
@@ -428,6 +302,7 @@ class StagePlanner {
                          [](const std::vector<float>& values) { return values; });
     };
     job.generate = [&](models::Model& model) { score_on_paper(model, length); };
+    job.uses = {{"scoring", role_calls(stage, job.layout), job.generate}};
     memory_.roles.push_back(planner_.trained(job, planned(job.layout)));
   }
 
@@ -438,7 +313,8 @@ class StagePlanner {
     const models::Head head =
         role == Role::kReward ? models::Head::kScalar : models::Head::kLanguageModel;
     memory_.roles.push_back(planner_.frozen(
-        name_of(role), from, layout, role_options(stage, role, planned(layout), head), score));
+        name_of(role), from, layout, role_options(stage, role, planned(layout), head), score,
+        kNothing, {{"scoring", role_calls(stage, layout), score}}));
   }
 
   void add(const RejectionSamplingStage& stage) {
@@ -534,7 +410,7 @@ std::int64_t StageMemory::peak_of(std::int64_t rank) const {
 }
 
 MemoryPlanner::MemoryPlanner(const Recipe& recipe, DeviceType device)
-    : context_(recipe, parallel::local_group(), kMeta), device_(device) {}
+    : context_(recipe, parallel::local_group(), kPaper), device_(device) {}
 
 StageMemory MemoryPlanner::plan(const Stage& stage) {
   StageMemory largest;

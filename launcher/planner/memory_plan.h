@@ -26,6 +26,13 @@ struct RoleStep {
   StepTrace trace;                                 // of a few of the micro-batches (step_time.h)
 };
 
+// What a role of an iteration of PPO does besides updates, as one rank sees it.
+struct RoleUse {
+  std::string what;        // "sampling", …
+  std::int64_t times = 1;  // in an iteration
+  StepTrace trace;         // of once
+};
+
 // Bytes on each rank of one role.
 struct RoleMemory {
   std::string role;
@@ -40,6 +47,7 @@ struct RoleMemory {
   std::int64_t activations = 0;
   std::int64_t generation = 0;
   std::optional<RoleStep> step = {};  // where that was asked for
+  std::vector<RoleUse> uses = {};     // likewise
 
   std::int64_t held() const { return parameters + gradients + optimizer; }
   std::int64_t transient() const { return activations > generation ? activations : generation; }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
+#include <utility>
 
 namespace tandem::launcher {
 
@@ -54,6 +56,59 @@ RoleTime time_of(const RoleMemory& role, const std::vector<const RoleStep*>& sta
   return time;
 }
 
+// Roles at work at the same time, each on ranks of its own: the longest is waited for, and cores
+// that ranks share have no more to give than all of them together.
+class AtWork {
+ public:
+  AtWork(const DeviceModel& device, std::int64_t all_ranks)
+      : device_(device), all_ranks_(static_cast<double>(all_ranks)) {}
+  void add(std::int64_t ranks, double seconds) {
+    longest_ = std::max(longest_, seconds);
+    work_ += static_cast<double>(ranks) * seconds;
+  }
+  double seconds() const { return std::max(work_ / all_ranks_, longest_ / device_.ranks_per_core); }
+
+ private:
+  const DeviceModel& device_;
+  double all_ranks_, longest_ = 0, work_ = 0;
+};
+
+IterationTime iteration_of(const PpoStage& stage, const StageMemory& plan,
+                           const std::vector<RoleTime>& updates, const DeviceModel& device) {
+  const rl::PpoConfig& ppo = stage.ppo;
+  IterationTime time{.ranks = 0,
+                     .tokens = ppo.rollout_batch_size * (ppo.prompt_length + ppo.response_length)};
+  for (const RoleMemory& role : plan.roles)
+    time.ranks = stage.placement.shared ? role.ranks : time.ranks + role.ranks;
+  // What roles do one after the other because they are on the same ranks, or side by side.
+  const auto together = [&](const std::vector<std::pair<std::int64_t, double>>& roles) {
+    AtWork at_work(device, time.ranks);
+    double sum = 0;
+    for (const auto& [ranks, seconds] : roles) {
+      at_work.add(ranks, seconds);
+      sum += seconds;
+    }
+    return stage.placement.shared ? sum : at_work.seconds();
+  };
+  const auto use = [&](const RoleMemory& role, std::string_view what) {
+    double seconds = 0;
+    for (const RoleUse& use : role.uses)
+      if (use.what == what)
+        for (const Span& part : replay(use.trace, device).parts)
+          seconds += static_cast<double>(use.times) * part.seconds();
+    return std::pair(role.ranks, seconds);
+  };
+  const RoleMemory& policy = plan.roles.front();
+  time.sampling = together({use(policy, "sampling")});
+  std::vector<std::pair<std::int64_t, double>> others, updated;
+  for (const RoleMemory& role : std::span(plan.roles).subspan(1))
+    others.push_back(use(role, "scoring"));
+  time.scoring = together({use(policy, "scoring")}) + together(others);
+  for (const RoleTime& role : updates) updated.emplace_back(role.ranks, role.step.seconds);
+  time.updates = static_cast<double>(ppo.num_ppo_epochs * ppo.num_mini_batches) * together(updated);
+  return time;
+}
+
 }  // namespace
 
 StageTime plan_time(MemoryPlanner& planner, const Stage& stage, const DeviceModel& device) {
@@ -77,6 +132,8 @@ StageTime plan_time(MemoryPlanner& planner, const Stage& stage, const DeviceMode
       steps.push_back(&*plans.at(looked_at[static_cast<std::size_t>(rank)]).roles[i].step);
     time.roles.push_back(time_of(roles[i], steps, device));
   }
+  if (const auto* ppo = std::get_if<PpoStage>(&stage.config))
+    time.iteration = iteration_of(*ppo, plans.at(0), time.roles, device);
   return time;
 }
 
@@ -87,7 +144,9 @@ std::string format_seconds(double seconds) {
   return fmt::format("{:.3g} {}", seconds, kUnits[unit]);
 }
 
-std::string render(const std::vector<StageTime>& stages, const DeviceModel& device) {
+namespace {
+
+std::string render_updates(const std::vector<StageTime>& stages, const DeviceModel& device) {
   std::string text;
   for (const StageTime& stage : stages)
     for (const RoleTime& role : stage.roles) {
@@ -107,6 +166,30 @@ std::string render(const std::vector<StageTime>& stages, const DeviceModel& devi
                      "updates on " + device.name, "layout", "ranks", "time", "tokens/s", "MFU",
                      "transfers", "waited for", "bubble", "micro") +
          text;
+}
+
+std::string render_iterations(const std::vector<StageTime>& stages, const DeviceModel& device) {
+  std::string text;
+  for (const StageTime& stage : stages) {
+    if (!stage.iteration) continue;
+    const IterationTime& time = *stage.iteration;
+    text += fmt::format("{:<44}{:>6}{:>12}{:>12}{:>12}{:>12}{:>12}\n", stage.stage, time.ranks,
+                        format_seconds(time.seconds()),
+                        fmt::format("{:.0f}", static_cast<double>(time.tokens) / time.seconds()),
+                        format_seconds(time.sampling), format_seconds(time.scoring),
+                        format_seconds(time.updates));
+  }
+  if (text.empty()) return text;
+  return fmt::format("\n{:<44}{:>6}{:>12}{:>12}{:>12}{:>12}{:>12}\n",
+                     "iterations on " + device.name, "ranks", "time", "tokens/s", "sampling",
+                     "scoring", "updates") +
+         text;
+}
+
+}  // namespace
+
+std::string render(const std::vector<StageTime>& stages, const DeviceModel& device) {
+  return render_updates(stages, device) + render_iterations(stages, device);
 }
 
 }  // namespace tandem::launcher

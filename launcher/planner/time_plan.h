@@ -1,8 +1,9 @@
-// How fast a stage trains on a device: the updates of the roles that it trains. What a stage does
-// besides (sampling, scoring, a reference model) is not covered.
+// How fast a stage trains on a device: the updates of the roles that it trains and, of PPO, whole
+// iterations.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,17 +26,30 @@ struct RoleTime {
   double tokens_per_second() const { return static_cast<double>(tokens) / step.seconds; }
 };
 
+// Of PPO, from one batch of rollouts to the next: the policy samples; then it, the reference, the
+// critic and the reward model score; then policy and critic are updated. Responses are as long as
+// they may be.
+struct IterationTime {
+  std::int64_t ranks = 1;
+  double sampling = 0, scoring = 0, updates = 0;
+  std::int64_t tokens = 0;  // of the rollouts, with their prompts
+
+  double seconds() const { return sampling + scoring + updates; }
+};
+
 struct StageTime {
   std::string stage;
   std::int64_t peak = 0;  // bytes of a rank
   std::vector<RoleTime> roles = {};
+  std::optional<IterationTime> iteration = {};
 };
 
 // Of a pipeline, one rank of every kind of stage is looked at: the first, the last, and those
 // between with equally many blocks.
 StageTime plan_time(MemoryPlanner& planner, const Stage& stage, const DeviceModel& device);
 
-// A table: a line for each role that is trained; empty where there is none.
+// A table with a line for each role that is trained, and one with iterations; empty where there is
+// neither.
 std::string render(const std::vector<StageTime>& stages, const DeviceModel& device);
 // "12.3 ms"
 std::string format_seconds(double seconds);

@@ -242,6 +242,95 @@ TEST(TimePlan, is_shown_as_a_table) {
   EXPECT_EQ(render({StageTime{.stage = "tokenizer"}}, find_device("h100")), "");
 }
 
+// The demo's PPO: 64 prompts of 16 tokens, responses of 32, minibatches of all, four epochs.
+Recipe ppo_recipe(const std::vector<std::string>& overrides = {}) {
+  return load_recipe("recipes/rlhf.yaml", overrides, 8);
+}
+const Stage& ppo_stage(const Recipe& recipe) {
+  return *std::ranges::find(recipe.stages, "ppo", &Stage::name);
+}
+StageTime ppo_time(const std::vector<std::string>& overrides, const DeviceModel& device) {
+  const Recipe recipe = ppo_recipe(overrides);
+  MemoryPlanner planner(recipe);
+  return plan_time(planner, ppo_stage(recipe), device);
+}
+
+double products(const RoleUse& use) {
+  double sum = 0;
+  for (const StepTrace::Event& event : use.trace.events)
+    if (const auto* work = std::get_if<KernelWork>(&event);
+        work != nullptr && work->kind == KernelWork::Kind::kMatmul)
+      sum += static_cast<double>(use.times) * work->operations;
+  return sum;
+}
+
+TEST(IterationTime, has_the_arithmetic_of_sampling_and_scoring) {
+  const Recipe recipe = ppo_recipe();
+  const StageMemory plan = MemoryPlanner(recipe).plan_with_steps(ppo_stage(recipe), 0);
+  // Of the model: four blocks, and a vocabulary that the tokenizer may make.
+  constexpr double kHidden = 192, kVocabulary = 4096, kPrompts = 64, kPrompt = 16, kResponse = 32;
+  constexpr double kBlocks =
+      4 * (kHidden * (kHidden + 2 * 64) + kHidden * kHidden + 3 * kHidden * 512);
+  // Two replicas of two ranks each; the last response token is not read again.
+  const RoleUse& sampling = plan.roles.at(0).uses.at(0);
+  EXPECT_EQ(sampling.what, "sampling");
+  EXPECT_DOUBLE_EQ(
+      products(sampling),
+      2 * kPrompts / 4 * (kBlocks * (kPrompt + kResponse - 1) + kVocabulary * kHidden * kResponse));
+  const double whole = 2 * kPrompts * (kPrompt + kResponse) * kBlocks,
+               outputs = 2 * kPrompts * kResponse * kVocabulary * kHidden;
+  EXPECT_DOUBLE_EQ(products(plan.roles.at(0).uses.at(1)), (whole + outputs) / 4);
+  // A role takes so many texts at a time that 64 are one call with room left.
+  constexpr double kRoom = 85.0 / 64;
+  const RoleMemory &critic = plan.roles.at(1), &reference = plan.roles.at(2),
+                   &reward = plan.roles.at(3);
+  EXPECT_DOUBLE_EQ(products(reference.uses.at(0)), kRoom * (whole + outputs));
+  EXPECT_DOUBLE_EQ(products(critic.uses.at(0)), kRoom * (whole + 2 * kPrompts * kHidden));
+  EXPECT_DOUBLE_EQ(products(reward.uses.at(0)), kRoom * (whole / 2 + 2 * kPrompts * kHidden));
+}
+
+TEST(IterationTime, waits_for_the_longest_role_or_for_all_in_turn) {
+  const DeviceModel h100 = find_device("h100");
+  const StageTime apart = ppo_time({}, h100);
+  ASSERT_TRUE(apart.iteration);
+  EXPECT_EQ(apart.iteration->ranks, 8);
+  EXPECT_EQ(apart.iteration->tokens, 64 * 48);
+  const auto seconds = [](const StageTime& time, std::size_t role) {
+    return time.roles.at(role).step.seconds;
+  };
+  EXPECT_DOUBLE_EQ(apart.iteration->updates, 4 * std::max(seconds(apart, 0), seconds(apart, 1)));
+  const StageTime shared = ppo_time({"ppo.placement.shared=true"}, h100);
+  EXPECT_EQ(shared.iteration->ranks, 4);
+  EXPECT_DOUBLE_EQ(shared.iteration->updates, 4 * (seconds(shared, 0) + seconds(shared, 1)));
+  EXPECT_GT(shared.iteration->scoring, apart.iteration->scoring);
+  EXPECT_DOUBLE_EQ(shared.iteration->sampling, apart.iteration->sampling);
+  EXPECT_THAT(render({apart}, h100), HasSubstr("iterations on h100"));
+}
+
+// Eight ranks on two cores: while four sample, each has twice the share of a core.
+TEST(IterationTime, roles_leave_cores_to_each_other) {
+  DeviceModel cores = find_device("h100");
+  const double alone = ppo_time({}, cores).iteration->sampling;
+  cores.ranks_per_core = 4;
+  EXPECT_DOUBLE_EQ(ppo_time({}, cores).iteration->sampling, alone / 2);
+}
+
+// The policy's forward and backward, in which logits are computed twice, and the reference's
+// forward.
+TEST(StepTrace, has_the_reference_of_dpo) {
+  const Recipe recipe = parse_recipe(
+      "name: plan\nrun_dir: /nowhere\nprecision: fp32\n"
+      "model: {from: bench/models/gpt2-124m}\n"
+      "stages:\n"
+      "  - dpo: {data: pairs.jsonl, steps: 1, global_batch_size: 4, micro_batch_size: 4, "
+      "sequence_length: 16, samples: {count: 0}}\n",
+      "plan.yaml", {}, 1);
+  constexpr double kTexts = 2 * 4, kTokens = 16 * kTexts, kTargets = kTokens - kTexts;
+  constexpr double kBlocks = 12 * 12 * 768.0 * 768, kOutput = 50257 * 768.0;
+  EXPECT_DOUBLE_EQ(products(step_of(recipe)),
+                   (6 + 2) * kBlocks * kTokens + (8 + 2) * kOutput * kTargets);
+}
+
 TEST(FormatSeconds, has_three_digits) {
   EXPECT_EQ(format_seconds(12.34), "12.3 s");
   EXPECT_EQ(format_seconds(0.01234), "12.3 ms");
