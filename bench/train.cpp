@@ -16,6 +16,7 @@
 #include "runtime/kernels/backend.h"
 #include "train/engine.h"
 #include "train/objectives.h"
+#include "train/recorded_loss.h"
 
 namespace {
 
@@ -38,7 +39,7 @@ struct Run {
   runtime::DType compute;
   std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel, ranks;
   double clip;
-  bool tf32;
+  bool tf32, graphs;
 };
 
 Run settings(int argc, char** argv) {
@@ -56,7 +57,8 @@ Run settings(int argc, char** argv) {
                                 {"steps", "10"},
                                 {"warmup", "3"},
                                 {"clip", "1"},
-                                {"tf32", "0"}});
+                                {"tf32", "0"},
+                                {"graphs", "0"}});
   bench::set_threads(options.number("threads"));
   const bench::ModelCase usual = bench::model_case(options.text("model"));
   const auto or_usual = [&](const char* name, std::int64_t value) {
@@ -75,7 +77,8 @@ Run settings(int argc, char** argv) {
           options.number("tp"),
           options.number("ranks"),
           static_cast<double>(options.number("clip")),
-          options.number("tf32") != 0};
+          options.number("tf32") != 0,
+          options.number("graphs") != 0};
 }
 
 train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::Device device) {
@@ -110,14 +113,15 @@ void measure(const Run& run, const parallel::Group& ranks) {
   const double weight =
       train::target_weight(batches[0]) * static_cast<double>(batches.size()) * mesh.dp.size();
   std::vector<double> losses;
+  train::RecordedLoss recorded;
+  const auto loss_of = [&](const data::Batch& batch) {
+    return run.graphs ? recorded(engine.model(), batch, weight)
+                      : train::token_loss(engine.model(), batch, weight, true);
+  };
   const auto times = bench::timed(run.warmup, run.steps, device, [&] {
     double loss = 0;
     engine.step(
-        own / micro,
-        [&](std::int64_t i) {
-          loss +=
-              train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true);
-        },
+        own / micro, [&](std::int64_t i) { loss += loss_of(batches[static_cast<std::size_t>(i)]); },
         1e-4, run.clip);
     losses.push_back(mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
   });
@@ -131,6 +135,7 @@ void measure(const Run& run, const parallel::Group& ranks) {
                {"batch", run.batch},
                {"seq", run.seq},
                {"tf32", run.tf32},
+               {"graphs", run.graphs},
                {"flops_per_token", engine.model().training_flops_per_token(run.seq)},
                {"parameters", engine.model().parameters().logical_elements()},
                {"first_loss", losses.front()},

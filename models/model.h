@@ -54,6 +54,9 @@ struct TextInput {
   std::vector<std::int32_t> whole_cu_seqlens = {};
   // Of every token, alike under all layouts: what masks are drawn by. Empty: none are drawn.
   std::vector<std::uint64_t> token_numbers = {};
+  // Where forward and backward are replayed (runtime/kernels/replay.h), the borders on the model's
+  // device, for texts that no rank divides.
+  runtime::DeviceBorders borders = {};
 };
 
 struct ModelInput : TextInput {

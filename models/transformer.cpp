@@ -295,6 +295,7 @@ Tensor Transformer::run_stack(StackId stack, const TextInput& text, Pass pass, T
                               const Range& range) {
   pass.positions = text.positions;
   pass.cu_seqlens = text.cu_seqlens;
+  pass.borders = text.borders;
   prepare(stack, pass);
   if (range.begin == 0) h = before_blocks(stack, text, pass.tp);
   for (std::int64_t block = range.begin; block < range.end; ++block) {

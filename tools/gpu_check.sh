@@ -210,6 +210,19 @@ run_training() {
   done < <(training_cases)
 }
 
+# What recording a step gains where the host is slower than the card.
+run_training_graphs() {
+  local model=llama-58m batch=4 seq=512 options graphs
+  if [[ -n $tiny ]]; then model=llama-30m batch=1 seq=32; fi
+  training_options "$model" "$batch" "$seq"
+  for graphs in 0 1; do
+    if part "training, graphs $graphs" "$bin/bench_train" "${options[@]}" --graphs "$graphs"; then
+      with_mfu
+      keep "training with and without graphs"
+    fi
+  done
+}
+
 # What products of fp32 gain from tf32.
 run_tf32() {
   local options tf32
@@ -294,7 +307,7 @@ name=$(card)
 peak=$(peak_tflops "$name")
 find_peer
 # The document is there after every step, should this script be stopped.
-for step in run_tests run_recipe run_kernels run_training run_tf32 run_decoding run_peers; do
+for step in run_tests run_recipe run_kernels run_training run_training_graphs run_tf32 run_decoding run_peers; do
   "$step"
   write_document
 done

@@ -21,13 +21,6 @@ Tensor device_vector(const std::vector<T>& values, runtime::Device device) {
   return Tensor::from(values, {static_cast<std::int64_t>(values.size())}, device);
 }
 
-std::vector<std::int32_t> target_rows(const data::Batch& batch) {
-  std::vector<std::int32_t> rows;
-  for (std::size_t i = 0; i < batch.targets.size(); ++i)
-    if (batch.targets[i] >= 0) rows.push_back(static_cast<std::int32_t>(i));
-  return rows;
-}
-
 template <typename T>
 std::vector<T> picked(const std::vector<T>& values, const std::vector<std::int32_t>& rows) {
   std::vector<T> result;
@@ -117,6 +110,13 @@ models::ModelInput to_model_input(const data::Batch& batch, models::Model& model
   models::ModelInput input{input_of(batch)};
   if (batch.encoder.borders().size() > 1) input.encoder = input_of(batch.encoder);
   return input;
+}
+
+std::vector<std::int32_t> target_rows(const data::Batch& batch) {
+  std::vector<std::int32_t> rows;
+  for (std::size_t i = 0; i < batch.targets.size(); ++i)
+    if (batch.targets[i] >= 0) rows.push_back(static_cast<std::int32_t>(i));
+  return rows;
 }
 
 double target_weight(const data::Batch& batch) {

@@ -17,6 +17,9 @@ namespace tandem::train {
 // On the model's device; with what its adapter draws masks by, where it does.
 models::ModelInput to_model_input(const data::Batch& batch, models::Model& model);
 
+// Indices of the tokens that have a target.
+std::vector<std::int32_t> target_rows(const data::Batch& batch);
+
 // Σ weight over the batch's target tokens: what the causal objectives normalise by, once summed
 // over the global batch.
 double target_weight(const data::Batch& batch);

@@ -129,8 +129,20 @@ models::TextObjective PretrainStage::objective_for(models::TextObjective family)
   return static_cast<models::TextObjective>(static_cast<int>(objective) - 1);
 }
 
+namespace {
+
+void visit_graphs(FieldVisitor& v, bool& cuda_graphs) {
+  v.field({"cuda_graphs",
+           "a GPU records forward and backward of a micro-batch once and submits them as a whole, "
+           "which spares the host a call for every kernel; for small models"},
+          cuda_graphs);
+}
+
+}  // namespace
+
 void PretrainStage::visit_fields(FieldVisitor& v) {
   TrainingStage::visit_fields(v);
+  visit_graphs(v, cuda_graphs);
   v.choice({"objective",
             "how text is made into exercises: the next token (causal, for decoders), hidden tokens "
             "(masked, for encoders), missing spans or a whole disordered text (span_corruption, "
@@ -141,6 +153,7 @@ void PretrainStage::visit_fields(FieldVisitor& v) {
 
 void SftStage::visit_fields(FieldVisitor& v) {
   TrainingStage::visit_fields(v);
+  visit_graphs(v, cuda_graphs);
   masks.visit_fields(v);
   tuning.visit_fields(v);
 }

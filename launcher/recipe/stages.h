@@ -48,7 +48,8 @@ struct TrainingStage {
   data::DataConfig
       validation;  // path empty: none, but data.validation_fraction may hold records out
   train::TrainConfig train;
-  FineTuning tuning;  // not a key of pretraining
+  FineTuning tuning;         // not a key of pretraining
+  bool cuda_graphs = false;  // a key of pretraining and SFT
   parallel::LayoutConfig layout;
 
   void visit_fields(runtime::FieldVisitor& v);

@@ -74,7 +74,7 @@ StageRecord run_pretrain_stage(RunContext& context, const Stage& stage) {
 
   const auto run = [&](const auto& sets) {
     const StageData data(sets, context.seed());
-    TokenObjective objective(data.training(), data.validation_or_null());
+    TokenObjective objective(data.training(), data.validation_or_null(), config.cuda_graphs);
     SamplePrompts prompts = sample_prompts(*model, sets.shown(), config.train.samples);
     StageRecord record = run_training_job(
         context, {stage, config.train, *mesh, std::move(model), objective, std::move(prompts)});

@@ -26,7 +26,7 @@ StageRecord train_on(RunContext& context, const Stage& stage, const parallel::Me
   const T& shown = sets.shown();
   auto prompts = example_prompts([&](std::int64_t i) { return shown.example(i); },
                                  std::min(config.train.samples.count, shown.size()));
-  TokenObjective objective(data.training(), data.validation_or_null());
+  TokenObjective objective(data.training(), data.validation_or_null(), config.cuda_graphs);
   return run_training_job(
       context, {stage, config.train, mesh, std::move(model), objective, std::move(prompts)});
 }

@@ -18,6 +18,7 @@
 #include "runtime/base/error.h"
 #include "train/engine.h"
 #include "train/loop.h"
+#include "train/recorded_loss.h"
 
 namespace tandem::launcher {
 
@@ -143,10 +144,17 @@ void add_skipped_steps(StageRecord& record, const train::Engine& engine);
 // fine-tuning.
 class TokenObjective final : public StageObjective {
  public:
-  using StageObjective::StageObjective;
+  // cuda_graphs: on a GPU, steps are recorded.
+  TokenObjective(const data::Dataset& training, const data::Dataset* validation,
+                 bool cuda_graphs = false)
+      : StageObjective(training, validation), cuda_graphs_(cuda_graphs) {}
   double weight(const data::Batch& batch) const override;
   train::Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight,
                              bool backward) override;
+
+ private:
+  bool cuda_graphs_;
+  train::RecordedLoss recorded_;
 };
 
 // Prompts from which samples are generated at evaluations.

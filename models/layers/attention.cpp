@@ -17,7 +17,8 @@ Tensor attend(const SelfAttention& a, const Tensor& qkv, std::int64_t layer, con
                                  .window = a.window,
                                  .scale = a.scale,
                                  .distance_bias = pass.distance_bias,
-                                 .bias_zero = pass.bias_zero};
+                                 .bias_zero = pass.bias_zero,
+                                 .borders = pass.borders};
   if (pass.context != nullptr)
     return parallel::context_attention(qkv, a.heads, pass.context, options);
   if (pass.cache == nullptr) return runtime::attention(qkv, a.heads, pass.cu_seqlens, options);

@@ -19,6 +19,7 @@ struct Pass {
   parallel::TensorParallel tp = {};
   runtime::Tensor positions = {};  // int32 [n]; T5 has none
   std::vector<std::int32_t> cu_seqlens;
+  runtime::DeviceBorders borders = {};  // as TextInput::borders
   const CacheUse* cache = nullptr;
   // Where context parallelism divides the sequences: what this rank's chunks see of their own text
   // and, in a decoder that reads an encoder's, of that.

@@ -34,6 +34,7 @@ void GradientReducer::begin_micro_batch(bool first, bool last) {
   first_ = first;
   last_ = last;
   next_to_send_ = 0;
+  store_.set_gradients_travel(dp_.size() > 1 && (last || store_.divides_gradients()));
   for (Bucket& bucket : buckets_) bucket.missing = bucket.flat->items.size();
 }
 
@@ -116,6 +117,7 @@ void GradientReducer::end_micro_batch() {
   for (Bucket& bucket : buckets_) settle(bucket);
   if (last_) sum_over_copies();
   running_ = false;
+  store_.set_gradients_travel(false);
 }
 
 void GradientReducer::sum_over_copies() {

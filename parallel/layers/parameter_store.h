@@ -182,6 +182,10 @@ class ParameterStore {
   std::int64_t logical_elements() const;
   // Marks all gradients as not yet written in this step.
   void begin_step();
+  // Whether gradients go to other ranks as soon as they are ready (GradientReducer says so), in the
+  // middle of a backward.
+  bool gradients_travel() const { return gradients_travel_; }
+  void set_gradients_travel(bool travel) { gradients_travel_ = travel; }
   // Set where products of units are of 8-bit floats.
   const std::optional<runtime::Fp8Options>& fp8() const { return options_.precision.fp8; }
   const DelayedScales& delayed_scales() const { return delayed_scales_; }
@@ -235,6 +239,7 @@ class ParameterStore {
   FlatLayout layout_;
   runtime::Tensor master_, compute_, grad_;
   std::function<void()> on_change_;
+  bool gradients_travel_ = false;
   DelayedScales delayed_scales_;
 };
 

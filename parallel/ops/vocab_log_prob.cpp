@@ -142,8 +142,9 @@ Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const
   Tape::current()->record(
       "linear_cross_entropy", {&hidden}, {&loss}, {vocab.weight, vocab.bias},
       [dhidden, vocab](BackwardContext& context) mutable {
+        // Looked at where that does not make the host wait; callers are the same on every device.
         TANDEM_CHECK(
-            context.grad_output(0).device().type == runtime::DeviceType::kMeta ||
+            context.grad_output(0).device().type != runtime::DeviceType::kCPU ||
                 context.grad_output(0).to_vector<float>()[0] == 1.0f,
             "the gradient of linear_cross_entropy's loss must be 1: scale its weights instead");
         vocab.tp.all_reduce(dhidden, ReduceOp::kSum, "vocab-parallel input gradient").wait();

@@ -44,6 +44,13 @@ struct DistanceBias {
   std::int64_t zero = 0;
 };
 
+// Borders of packed sequences for work that is replayed (replay.h), which then finds other borders
+// where these lie.
+struct DeviceBorders {
+  Tensor values;             // int32 [batch + 1] on the device; undefined: there are none
+  std::int64_t longest = 0;  // no sequence will ever have more rows
+};
+
 struct AttentionShape {
   std::span<const std::int32_t> cu_seqlens_q;
   std::span<const std::int32_t> cu_seqlens_k;
@@ -51,6 +58,7 @@ struct AttentionShape {
   float scale = 1.0f;       // multiplies q·k
   std::int64_t window = 0;  // > 0: a query sees at most this many keys back (sliding window)
   DistanceBias bias = {};
+  DeviceBorders borders = {};  // where defined, the same as both lists; without a bias
 };
 
 // Integers that the host knows and a kernel reads. Where `on_device` is defined (int32, as many) it
@@ -122,6 +130,8 @@ class Backend {
   virtual void set_options(const DeviceOptions& /*options*/) {}
   // For work that will be repeated; by default it is issued anew every time.
   virtual std::unique_ptr<Replay> make_replay() { return std::make_unique<Replay>(); }
+  // Whether that spares anything, so that it is worth while to make work the same every time.
+  virtual bool replays() const { return false; }
 
   // ---- memory and element-wise
 

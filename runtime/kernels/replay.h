@@ -3,9 +3,18 @@
 // host a call for every kernel.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 namespace tandem::runtime {
+
+// Sizes that many similar ones are rounded up to, so that work on any of them is the same: eight
+// for every doubling, from 64 on.
+inline std::int64_t coarse_size(std::int64_t value) {
+  std::int64_t step = 64;
+  while (step * 16 < value) step *= 2;
+  return (value < 1 ? 1 : (value + step - 1) / step) * step;
+}
 
 class Replay {
  public:

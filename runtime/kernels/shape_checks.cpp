@@ -171,6 +171,13 @@ void check_attention(const HeadsView& q, const HeadsView& k, const HeadsView& v,
                    lse.elements() == n * q.heads && lse.dtype() == DType::kF32,
                "attention of {} into {} and {}", q.rows.str(), out.str(), lse.str());
   check_attention_bias(q, shape);
+  if (const Tensor& borders = shape.borders.values; borders.defined())
+    TANDEM_CHECK(borders.dtype() == DType::kI32 && borders.device() == q.rows.device() &&
+                     borders.elements() == static_cast<std::int64_t>(shape.cu_seqlens_q.size()) &&
+                     std::ranges::equal(shape.cu_seqlens_q, shape.cu_seqlens_k) &&
+                     !shape.bias.values.defined(),
+                 "attention over borders in {} of {} query and {} key borders", borders.str(),
+                 shape.cu_seqlens_q.size(), shape.cu_seqlens_k.size());
 }
 
 void check_cache_write(const HeadsView& k, const HeadsView& v, std::span<const std::int32_t> slots,

@@ -170,5 +170,71 @@ TEST_F(Replays, of_decoding_steps_write_the_same_texts) {
   }
 }
 
+// ---- training steps
+
+TrainingCase tiny_case(models::ModelKind kind) {
+  TrainingCase setup;
+  setup.kind = kind;
+  setup.steps = 8;
+  setup.global_batch_size = 8;
+  setup.layers = 1;
+  setup.device = kCard;
+  return setup;
+}
+
+// Graphs that were submitted while it learnt what it learns call by call; negative where nobody
+// counts.
+int graphs_of_learning_the_same(TrainingCase setup) {
+  runtime::backend_of(kCard).set_options({});
+  const TrainingTrace expected = train_tiny({}, setup);
+  setup.recorded = true;
+  const int before = graphs_submitted();
+  const TrainingTrace trace = train_tiny({}, setup);
+  const int graphs = before < 0 ? before : graphs_submitted() - before;
+  // Rows that fill a batch up change the order of some sums.
+  const double bound = setup.compute == DType::kF32 ? 1e-5 : 2e-3;
+  EXPECT_LE(worst_difference(trace.losses, expected.losses), bound);
+  EXPECT_LE(worst_difference(trace.grad_norms, expected.grad_norms), 10 * bound);
+  EXPECT_EQ(trace.skipped, expected.skipped);
+  return graphs;
+}
+
+TEST_F(Replays, of_training_steps_learn_the_same) {
+  using models::ModelKind;
+  for (const auto& [kind, compute] : {std::pair(ModelKind::kDecoder, DType::kF32),
+                                      {ModelKind::kDecoder, DType::kBF16},
+                                      {ModelKind::kDecoder, DType::kF16},
+                                      {ModelKind::kEncoder, DType::kF32}}) {
+    SCOPED_TRACE(testing::Message() << name_of(compute) << ", kind " << static_cast<int>(kind));
+    TrainingCase setup = tiny_case(kind);
+    setup.compute = compute;
+    const int graphs = graphs_of_learning_the_same(setup);
+    if (graphs >= 0) {
+      EXPECT_GE(graphs, 5) << "of 16 micro-batches of a few sizes";
+    }
+  }
+}
+
+TEST_F(Replays, of_training_steps_that_compute_blocks_again_learn_the_same) {
+  for (const auto recompute : {models::Recompute::kSelective, models::Recompute::kFull}) {
+    TrainingCase setup = tiny_case(models::ModelKind::kDecoder);
+    setup.recompute = recompute;
+    const int graphs = graphs_of_learning_the_same(setup);
+    if (graphs >= 0) {
+      EXPECT_GE(graphs, 5);
+    }
+  }
+}
+
+TEST_F(Replays, are_not_of_training_steps_that_need_the_host) {
+  TrainingCase reads_two_texts = tiny_case(models::ModelKind::kEncoderDecoder);
+  reads_two_texts.steps = 2;
+  EXPECT_LE(graphs_of_learning_the_same(reads_two_texts), 0);
+  TrainingCase offloads = tiny_case(models::ModelKind::kDecoder);
+  offloads.steps = 4;
+  offloads.offload = true;
+  EXPECT_LE(graphs_of_learning_the_same(offloads), 0);
+}
+
 }  // namespace
 }  // namespace tandem::test

@@ -53,6 +53,7 @@ class Copies {
   AttentionShape operator()(const AttentionShape& shape) {
     AttentionShape copy = shape;
     copy.bias = (*this)(shape.bias);
+    copy.borders.values = (*this)(shape.borders.values);
     return copy;
   }
 

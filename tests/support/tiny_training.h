@@ -13,6 +13,7 @@
 #include "train/checkpoint.h"
 #include "train/engine.h"
 #include "train/objectives.h"
+#include "train/recorded_loss.h"
 
 namespace tandem::test {
 
@@ -95,6 +96,7 @@ struct TrainingCase {
   train::EngineOptions engine = {};
   std::int64_t layers = 2;
   runtime::Device device = {};
+  bool recorded = false;               // steps, on a device that replays them
   std::filesystem::path save_to = {};  // where the last step's weights go; empty: nowhere
 };
 
@@ -135,6 +137,11 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
                        setup.engine);
   const std::int64_t own = setup.global_batch_size / mesh.dp.size();
   TrainingTrace trace;
+  train::RecordedLoss recorded;
+  const auto loss_of = [&](const data::Batch& batch, double weight) {
+    return setup.recorded ? recorded(engine.model(), batch, weight)
+                          : train::token_loss(engine.model(), batch, weight, true);
+  };
   for (std::int64_t step = 0; step < setup.steps; ++step) {
     std::vector<data::Batch> batches;
     double weight = 0;
@@ -151,10 +158,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     double loss = 0;
     const auto stats = engine.step(
         static_cast<std::int64_t>(batches.size()),
-        [&](std::int64_t i) {
-          loss +=
-              train::token_loss(engine.model(), batches[static_cast<std::size_t>(i)], weight, true);
-        },
+        [&](std::int64_t i) { loss += loss_of(batches[static_cast<std::size_t>(i)], weight); },
         3e-3, 1.0);
     loss = mesh.replicas.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
     trace.losses.push_back(mesh.pp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));

@@ -71,7 +71,8 @@ struct AttentionRecord {
             .causal = options.causal,
             .scale = attention_scale(options, heads),
             .window = options.window,
-            .bias = {options.distance_bias, {}, options.bias_zero}};
+            .bias = {options.distance_bias, {}, options.bias_zero},
+            .borders = options.borders};
   }
 };
 

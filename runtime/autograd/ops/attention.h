@@ -47,6 +47,8 @@ struct AttentionOptions {
   // that query and key (relative position biases, Raffel et al. 2020). Tracked.
   Tensor distance_bias = {};
   std::int64_t bias_zero = 0;
+  // Of texts that attend to themselves, where they are replayed with other borders.
+  DeviceBorders borders = {};
 };
 float attention_scale(const AttentionOptions& options, const PackedHeads& heads);
 

@@ -6,20 +6,10 @@ namespace tandem::runtime {
 
 namespace {
 
-// The heads [first, first + count) of every token, as rows of the tensor seen as [n · heads,
-// head_dim].
-Tensor head_rows(const Tensor& qkv, std::int64_t all, std::int64_t first, std::int64_t count) {
-  std::vector<std::int32_t> rows;
-  for (std::int64_t token = 0; token < qkv.dim(0); ++token)
-    for (std::int64_t head = first; head < first + count; ++head)
-      rows.push_back(static_cast<std::int32_t>(token * all + head));
-  return Tensor::from(rows, {static_cast<std::int64_t>(rows.size())}, qkv.device());
-}
-
-// One kind of heads, queries or keys.
+// One kind of heads, queries or keys: `columns` of a token's row, from `first` on.
 struct Part {
   Leaf* weight;
-  Tensor rows;
+  std::int64_t first, columns;
   Tensor rstd;
 };
 
@@ -38,52 +28,55 @@ Tensor norm_backward(const Part& part, const Tensor& in, const Tensor& dout) {
   return din;
 }
 
-Tensor gather(const Tensor& heads, const Tensor& rows) {
-  Tensor out = Tensor::empty({rows.elements(), heads.dim(1)}, heads.dtype(), heads.device());
-  backend_of(heads).gather_rows(heads, rows, out);
-  return out;
+// A part's heads of all tokens, [n · count, head_dim].
+Tensor taken(const Tensor& packed, std::int64_t first, std::int64_t columns,
+             std::int64_t head_dim) {
+  Tensor out = Tensor::empty({packed.dim(0), columns}, packed.dtype(), packed.device());
+  backend_of(packed).take_columns(packed, 1.0f, first, out);
+  return out.view({out.elements() / head_dim, head_dim});
+}
+
+// Back to where they were taken from; `packed` has zeros there.
+void put(const Tensor& heads, std::int64_t first, std::int64_t columns, Tensor& packed) {
+  backend_of(packed).add_columns(heads.view({packed.dim(0), columns}), 1.0f, first, packed);
 }
 
 }  // namespace
 
 Tensor head_rms_norm(const Tensor& qkv, const PackedHeads& heads, Leaf& q_weight, Leaf& k_weight,
                      float eps) {
-  const std::int64_t all = heads.heads + 2 * heads.kv_heads;
   TANDEM_CHECK(qkv.dim(1) == heads.width() && q_weight.value.elements() == heads.head_dim &&
                    k_weight.value.elements() == heads.head_dim,
                "norms {} and {} of heads of {} in {}", q_weight.value.str(), k_weight.value.str(),
                heads.head_dim, qkv.str());
-  const Shape as_heads{qkv.dim(0) * all, heads.head_dim};
-  const Tensor x = qkv.detach().view(as_heads);
-  Tensor y = Tensor::zeros(as_heads, qkv.dtype(), qkv.device());
-  std::vector<Part> parts = {{&q_weight, head_rows(qkv, all, 0, heads.heads), {}},
-                             {&k_weight, head_rows(qkv, all, heads.heads, heads.kv_heads), {}}};
+  const std::int64_t size = heads.head_dim, queries = heads.heads * size,
+                     keys = heads.kv_heads * size, values = queries + keys;
+  Tensor y = Tensor::zeros(qkv.shape(), qkv.dtype(), qkv.device());
+  std::vector<Part> parts = {{&q_weight, 0, queries, {}}, {&k_weight, queries, keys, {}}};
   for (Part& part : parts) {
-    const Tensor in = gather(x, part.rows);
+    const Tensor in = taken(qkv, part.first, part.columns, size);
     Tensor unused, out = empty_like(in);
     part.rstd = Tensor::empty({in.dim(0)}, DType::kF32, in.device());
     backend_of(in).rms_norm_forward(in, Tensor(), part.weight->value, eps, unused, out, part.rstd);
-    backend_of(in).scatter_add_rows(out, part.rows, y);
+    put(out, part.first, part.columns, y);
   }
-  const Tensor value_rows = head_rows(qkv, all, heads.heads + heads.kv_heads, heads.kv_heads);
-  backend_of(x).scatter_add_rows(gather(x, value_rows), value_rows, y);
-  Tensor result = y.view(qkv.shape());
-  if (!recording({&qkv}, {&q_weight, &k_weight})) return result;
-  Tape::current()->record("head_rms_norm", {&qkv}, {&result}, {&q_weight, &k_weight},
-                          [kept = Saved(qkv), parts, value_rows, as_heads,
-                           shape = qkv.shape()](BackwardContext& context) {
-                            const Tensor x = kept.get().view(as_heads);
-                            const Tensor dy = context.grad_output(0).view(as_heads);
-                            Tensor dx = Tensor::zeros(as_heads, dy.dtype(), dy.device());
+  put(taken(qkv, values, keys, size), values, keys, y);
+  if (!recording({&qkv}, {&q_weight, &k_weight})) return y;
+  Tape::current()->record("head_rms_norm", {&qkv}, {&y}, {&q_weight, &k_weight},
+                          [kept = Saved(qkv), parts, values, keys, size](BackwardContext& context) {
+                            const Tensor x = kept.get(), dy = context.grad_output(0);
+                            Tensor dx = Tensor::zeros(dy.shape(), dy.dtype(), dy.device());
                             for (const Part& part : parts) {
-                              const Tensor din =
-                                  norm_backward(part, gather(x, part.rows), gather(dy, part.rows));
-                              backend_of(din).scatter_add_rows(din, part.rows, dx);
+                              const auto own = [&](const Tensor& packed) {
+                                return taken(packed, part.first, part.columns, size);
+                              };
+                              put(norm_backward(part, own(x), own(dy)), part.first, part.columns,
+                                  dx);
                             }
-                            backend_of(dy).scatter_add_rows(gather(dy, value_rows), value_rows, dx);
-                            context.add_grad_input(0, dx.view(shape));
+                            put(taken(dy, values, keys, size), values, keys, dx);
+                            context.add_grad_input(0, dx);
                           });
-  return result;
+  return y;
 }
 
 }  // namespace tandem::runtime

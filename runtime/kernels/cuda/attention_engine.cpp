@@ -14,13 +14,6 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// Eight sizes per doubling.
-std::int64_t step_up(std::int64_t value) {
-  std::int64_t step = 64;
-  while (step * 16 < value) step *= 2;
-  return round_up(std::max<std::int64_t>(value, 1), step);
-}
-
 std::int64_t power_up(std::int64_t value) {
   std::int64_t power = 1;
   while (power < value) power *= 2;
@@ -101,7 +94,10 @@ AttentionChoice choice(std::string_view reason) {
   return {reason.empty() ? AttentionEngine::kCudnn : AttentionEngine::kOwn, reason};
 }
 
-std::int64_t longest(std::span<const std::int32_t> borders, const SequenceGroup& group) {
+// Where borders lie on the device, that of any which may come to lie there.
+std::int64_t longest(const AttentionShape& shape, std::span<const std::int32_t> borders,
+                     const SequenceGroup& group) {
+  if (shape.borders.values.defined()) return shape.borders.longest;
   std::int64_t rows = 0;
   for (std::int64_t i = 0; i < group.count; ++i)
     rows = std::max(rows, rows_of(borders, group.first + i));
@@ -131,10 +127,10 @@ AttentionChoice choose_backward(const CudnnSupport& cudnn, const AttentionCall& 
 CudnnProblem problem_of(const AttentionCall& call, const SequenceGroup& group) {
   const AttentionShape& shape = call.shape;
   return {.sequences = power_up(group.count),
-          .max_q = step_up(longest(shape.cu_seqlens_q, group)),
-          .max_k = step_up(longest(shape.cu_seqlens_k, group)),
-          .total_q = step_up(total(shape.cu_seqlens_q, group)),
-          .total_k = step_up(total(shape.cu_seqlens_k, group)),
+          .max_q = coarse_size(longest(shape, shape.cu_seqlens_q, group)),
+          .max_k = coarse_size(longest(shape, shape.cu_seqlens_k, group)),
+          .total_q = coarse_size(total(shape.cu_seqlens_q, group)),
+          .total_k = coarse_size(total(shape.cu_seqlens_k, group)),
           .heads = call.q.heads,
           .kv_heads = call.k.heads,
           .head_dim = call.q.head_dim,
@@ -177,32 +173,39 @@ std::int64_t list_pitch(const CudnnProblem& problem) {
   return round_up(problem.sequences + 1, kBytes / 4);
 }
 
+std::array<std::int64_t, kCudnnLists> list_widths(const CudnnProblem& p) {
+  std::array<std::int64_t, kCudnnLists> widths{};
+  widths[kInQ] = p.q_stride;
+  widths[kInK] = p.k_stride;
+  widths[kInV] = p.v_stride;
+  widths[kInOut] = p.heads * p.head_dim;
+  widths[kInLse] = p.heads;
+  widths[kInDq] = p.dq_stride;
+  widths[kInDk] = p.dk_stride;
+  widths[kInDv] = p.dv_stride;
+  return widths;
+}
+
 std::vector<std::int32_t> cudnn_lists(const CudnnProblem& p, const AttentionShape& shape,
                                       const SequenceGroup& group) {
+  const std::array<std::int64_t, kCudnnLists> widths = list_widths(p);
   const std::int64_t pitch = list_pitch(p);
   std::vector<std::int32_t> lists(static_cast<std::size_t>(pitch * kCudnnLists), 0);
-  const auto fill = [&](CudnnList list, std::span<const std::int32_t> borders, std::int64_t width,
-                        std::int64_t offset = 0) {
+  for (std::int64_t list = 0; list < kCudnnLists; ++list) {
+    const bool keys =
+        list == kRowsK || list == kInK || list == kInV || list == kInDk || list == kInDv;
+    const std::span<const std::int32_t> borders = keys ? shape.cu_seqlens_k : shape.cu_seqlens_q;
+    const std::int64_t width = widths[static_cast<std::size_t>(list)];
+    // A group's first row of so few bytes would not begin at 16.
+    std::int64_t offset =
+        list == kInLse ? shape.cu_seqlens_q[static_cast<std::size_t>(group.first)] : 0;
     for (std::int64_t i = 0; i <= p.sequences; ++i) {
-      const bool present = i < group.count;
-      const std::int64_t rows = present ? rows_of(borders, group.first + i) : 0;
+      const std::int64_t rows = i < group.count ? rows_of(borders, group.first + i) : 0;
       lists[static_cast<std::size_t>(list * pitch + i)] =
           static_cast<std::int32_t>(width == 0 ? rows : offset * width);
       offset += rows;
     }
-  };
-  fill(kRowsQ, shape.cu_seqlens_q, 0);
-  fill(kRowsK, shape.cu_seqlens_k, 0);
-  fill(kInQ, shape.cu_seqlens_q, p.q_stride);
-  fill(kInK, shape.cu_seqlens_k, p.k_stride);
-  fill(kInV, shape.cu_seqlens_k, p.v_stride);
-  fill(kInOut, shape.cu_seqlens_q, p.heads * p.head_dim);
-  // A group's first row of so few bytes would not begin at 16.
-  fill(kInLse, shape.cu_seqlens_q, p.heads,
-       shape.cu_seqlens_q[static_cast<std::size_t>(group.first)]);
-  fill(kInDq, shape.cu_seqlens_q, p.dq_stride);
-  fill(kInDk, shape.cu_seqlens_k, p.dk_stride);
-  fill(kInDv, shape.cu_seqlens_k, p.dv_stride);
+  }
   return lists;
 }
 

@@ -3,6 +3,7 @@
 // same one every time.
 #pragma once
 
+#include <array>
 #include <string_view>
 #include <vector>
 
@@ -81,6 +82,8 @@ enum CudnnList {
   kInDv,
   kCudnnLists
 };
+// Elements of a row of the tensor that each list is about; 0: the list has rows.
+std::array<std::int64_t, kCudnnLists> list_widths(const CudnnProblem& problem);
 // All lists, one every list_pitch() elements.
 std::vector<std::int32_t> cudnn_lists(const CudnnProblem& problem, const AttentionShape& shape,
                                       const SequenceGroup& group);

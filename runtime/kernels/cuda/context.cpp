@@ -21,10 +21,10 @@ Context::Context(int index) : index_(selected(index)) {
   *fault() = 0;
 }
 
-void* Context::scratch_bytes(std::size_t bytes) {
+void* Context::grown(DeviceMemory& memory, std::size_t bytes) {
   // The old memory may still be in use; freeing waits for that.
-  if (bytes > scratch_.bytes()) scratch_ = DeviceMemory(bytes + bytes / 4);
-  return scratch_.data();
+  if (bytes > memory.bytes()) memory = DeviceMemory(bytes + bytes / 4);
+  return memory.data();
 }
 
 const void* Context::constant_bytes(const void* table, std::size_t bytes) {

@@ -32,7 +32,12 @@ class Context {
   // Valid until the next call of scratch: the kernels of one Backend call share it.
   template <typename T>
   T* scratch(std::int64_t count) {
-    return static_cast<T*>(scratch_bytes(static_cast<std::size_t>(count) * sizeof(T)));
+    return static_cast<T*>(grown(scratch_, static_cast<std::size_t>(count) * sizeof(T)));
+  }
+  // For lists that kernels make for each other: valid until the next call of lists.
+  template <typename T>
+  T* lists(std::int64_t count) {
+    return static_cast<T*>(grown(lists_, static_cast<std::size_t>(count) * sizeof(T)));
   }
   // Valid for the kernels launched by this call.
   template <typename T>
@@ -61,7 +66,7 @@ class Context {
   std::shared_ptr<PrivatePool> replay_pool();
 
  private:
-  void* scratch_bytes(std::size_t bytes);
+  static void* grown(DeviceMemory& memory, std::size_t bytes);
   const void* constant_bytes(const void* table, std::size_t bytes);
   void refuse_while_recorded(const char* what) const;
   void raise_fault();
@@ -71,7 +76,7 @@ class Context {
   Stream stream_;
   Staging staging_;
   Uploads uploads_{staging_};
-  DeviceMemory scratch_;
+  DeviceMemory scratch_, lists_;
   std::map<const void*, DeviceMemory> constants_;
   PinnedMemory fault_{sizeof(int)};
   std::weak_ptr<PrivatePool> replay_pool_;

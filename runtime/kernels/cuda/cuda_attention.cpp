@@ -46,8 +46,12 @@ AttentionInputs<T> inputs_of(const HeadsView& q, const HeadsView& k, const Heads
           q.rows.dim(0)};
 }
 
-std::int64_t count_of(const std::vector<AttentionTile>& tiles) {
-  return static_cast<std::int64_t>(tiles.size());
+bool made_on_card(const AttentionShape& shape) {
+  return shape.borders.values.defined();
+}
+
+std::int64_t sequences_of(const AttentionShape& shape) {
+  return static_cast<std::int64_t>(shape.cu_seqlens_q.size()) - 1;
 }
 
 // Whether cuDNN attends; where it might but does not, the log says once why.
@@ -70,20 +74,59 @@ Bf16* heads_at(const HeadsView& heads, std::int64_t row) {
 
 }  // namespace
 
+CudaBackend::AttentionTiles CudaBackend::tiles_on_device(const AttentionShape& shape,
+                                                         std::int64_t rows, std::int64_t head_dim,
+                                                         bool with_keys) {
+  if (made_on_card(shape)) {
+    const std::int64_t sequences = sequences_of(shape), tile = attention_tile(head_dim),
+                       slots = attention_tile_slots(rows, sequences, tile);
+    auto* tiles = context_.lists<AttentionTile>(slots);
+    cuda::attention_tiles(pointer<std::int32_t>(shape.borders.values), sequences, tile, slots,
+                          tiles, context_.stream());
+    return {tiles, slots, tiles, slots};
+  }
+  std::vector<AttentionTile> tiles = tiles_of(shape, head_dim, false);
+  const auto queries = static_cast<std::int64_t>(tiles.size());
+  if (with_keys) {
+    const std::vector<AttentionTile> keys = tiles_of(shape, head_dim, true);
+    tiles.insert(tiles.end(), keys.begin(), keys.end());
+  }
+  const AttentionTile* uploaded = context_.upload(std::span<const AttentionTile>(tiles));
+  return {uploaded, queries, uploaded + queries, static_cast<std::int64_t>(tiles.size()) - queries};
+}
+
+const std::int32_t* CudaBackend::cudnn_lists_on_device(const CudnnProblem& problem,
+                                                       const AttentionShape& shape,
+                                                       const SequenceGroup& group) {
+  if (!made_on_card(shape) || group.count < sequences_of(shape)) {
+    const std::vector<std::int32_t> lists = cudnn_lists(problem, shape, group);
+    return context_.upload(std::span(lists));
+  }
+  SequenceLists lists{.count = kCudnnLists,
+                      .padded = problem.sequences,
+                      .pitch = list_pitch(problem),
+                      .widths = {}};
+  static_assert(kCudnnLists <= SequenceLists::kMost);
+  std::ranges::copy(list_widths(problem), lists.widths);
+  auto* made = context_.lists<std::int32_t>(lists.count * lists.pitch);
+  cuda::sequence_lists(pointer<std::int32_t>(shape.borders.values), sequences_of(shape), lists,
+                       made, context_.stream());
+  return made;
+}
+
 // lse changes its order on the way: cuDNN's is [rows, heads].
 bool CudaBackend::cudnn_forward(const AttentionCall& call, Tensor& out, Tensor& lse) {
   CudnnAttention& cudnn = context_.cudnn();
   if (!takes_cudnn(choose_forward(cudnn.support(), call), cudnn.support(), call.q)) return false;
   const std::int64_t n = call.q.rows.dim(0), heads = call.q.heads;
-  const SequenceGroup all{0, static_cast<std::int64_t>(call.shape.cu_seqlens_q.size()) - 1};
+  const SequenceGroup all{0, sequences_of(call.shape)};
   const CudnnProblem problem = problem_of(call, all);
-  const std::vector<std::int32_t> lists = cudnn_lists(problem, call.shape, all);
   const CudnnTensors tensors = {.q = heads_at(call.q, 0),
                                 .k = heads_at(call.k, 0),
                                 .v = heads_at(call.v, 0),
                                 .out = out.raw(),
                                 .lse = context_.scratch<float>(n * heads),
-                                .lists = context_.upload(std::span(lists))};
+                                .lists = cudnn_lists_on_device(problem, call.shape, all)};
   if (!cudnn.forward(problem, tensors, context_.stream())) return false;
   cuda::concat_columns(tensors.lse, heads, 1, n, pointer<float>(lse), context_.stream());
   return true;
@@ -101,7 +144,6 @@ bool CudaBackend::cudnn_backward(const AttentionCall& call, const Tensor& out, c
     const std::int64_t query = call.shape.cu_seqlens_q[first], key = call.shape.cu_seqlens_k[first];
     if (call.shape.cu_seqlens_q[first + static_cast<std::size_t>(group.count)] == query) continue;
     const CudnnProblem problem = problem_of(call, group);
-    const std::vector<std::int32_t> lists = cudnn_lists(problem, call.shape, group);
     const CudnnTensors tensors = {.q = heads_at(call.q, query),
                                   .k = heads_at(call.k, key),
                                   .v = heads_at(call.v, key),
@@ -111,7 +153,7 @@ bool CudaBackend::cudnn_backward(const AttentionCall& call, const Tensor& out, c
                                   .dq = heads_at(call.dq, query),
                                   .dk = heads_at(call.dk, key),
                                   .dv = heads_at(call.dv, key),
-                                  .lists = context_.upload(std::span(lists))};
+                                  .lists = cudnn_lists_on_device(problem, call.shape, group)};
     if (!cudnn.backward(problem, tensors, context_.stream())) return false;
   }
   return true;
@@ -123,11 +165,10 @@ void CudaBackend::attention_forward(const HeadsView& q, const HeadsView& k, cons
   check_head_dim(q.head_dim);
   const Call call(context_, "attention_forward", {&q.rows, &k.rows, &out});
   if (cudnn_forward({q, k, v, shape}, out, lse)) return;
-  const std::vector<AttentionTile> tiles = tiles_of(shape, q.head_dim, false);
-  const AttentionTile* uploaded = context_.upload(std::span<const AttentionTile>(tiles));
+  const AttentionTiles tiles = tiles_on_device(shape, q.rows.dim(0), q.head_dim, false);
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
-    cuda::attention_forward(inputs_of<T>(q, k, v, shape), uploaded, count_of(tiles),
+    cuda::attention_forward(inputs_of<T>(q, k, v, shape), tiles.queries, tiles.query_count,
                             pointer<T>(out), pointer<float>(lse), context_.stream());
   });
 }
@@ -141,11 +182,8 @@ void CudaBackend::attention_backward(const HeadsView& q, const HeadsView& k, con
   check_head_dim(q.head_dim);
   const Call call(context_, "attention_backward", {&q.rows, &k.rows, &out});
   if (cudnn_backward({q, k, v, shape, dq, dk, dv}, out, lse, dout)) return;
-  std::vector<AttentionTile> tiles = tiles_of(shape, q.head_dim, false);
-  const std::int64_t query_tiles = count_of(tiles);
-  const std::vector<AttentionTile> key_tiles = tiles_of(shape, q.head_dim, true);
-  tiles.insert(tiles.end(), key_tiles.begin(), key_tiles.end());
-  const AttentionTile* uploaded = context_.upload(std::span<const AttentionTile>(tiles));
+  const AttentionTiles tiles = tiles_on_device(shape, q.rows.dim(0), q.head_dim, true);
+  const std::int64_t query_tiles = tiles.query_count;
   const Tensor& bias_grad = shape.bias.grad;
   const std::int64_t rows = q.heads * q.rows.dim(0),
                      biases = bias_grad.defined() ? bias_grad.elements() : 0;
@@ -161,8 +199,8 @@ void CudaBackend::attention_backward(const HeadsView& q, const HeadsView& k, con
     const AttentionGradients<T> gradients = {
         pointer<float>(lse), pointer<T>(out),  pointer<T>(dout), delta,
         bias_partial,        head_rows<T>(dq), head_rows<T>(dk), head_rows<T>(dv)};
-    cuda::attention_backward(inputs_of<T>(q, k, v, shape), gradients, uploaded, query_tiles,
-                             uploaded + query_tiles, count_of(key_tiles), context_.stream());
+    cuda::attention_backward(inputs_of<T>(q, k, v, shape), gradients, tiles.queries, query_tiles,
+                             tiles.keys, tiles.key_count, context_.stream());
   });
   if (biases > 0)
     combine_partials(bias_partial, query_tiles, biases, biases, pointer<float>(bias_grad), false,

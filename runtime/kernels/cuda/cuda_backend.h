@@ -17,6 +17,7 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   void set_options(const DeviceOptions& options) override;
   std::unique_ptr<Replay> make_replay() override;
+  bool replays() const override { return graphs_; }
   cudaStream_t stream() const { return context_.stream(); }
   bool recorded() const { return context_.recorded(); }
 
@@ -127,6 +128,17 @@ class CudaBackend final : public Backend {
 
   // On the device.
   const std::int32_t* indices(const IndexList& list);
+  struct AttentionTiles {
+    const AttentionTile* queries;
+    std::int64_t query_count;
+    const AttentionTile* keys;
+    std::int64_t key_count;
+  };
+  AttentionTiles tiles_on_device(const AttentionShape& shape, std::int64_t rows,
+                                 std::int64_t head_dim, bool with_keys);
+  const std::int32_t* cudnn_lists_on_device(const CudnnProblem& problem,
+                                            const AttentionShape& shape,
+                                            const SequenceGroup& group);
 
   Context context_;
   bool graphs_ = true;

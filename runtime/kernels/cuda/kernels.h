@@ -195,6 +195,27 @@ void attention_backward(const AttentionInputs<T>& in, const AttentionGradients<T
                         const AttentionTile* key_tiles, std::int64_t key_tile_count,
                         cudaStream_t stream);
 
+// ---- attention_lists.cu: borders int32 [sequences + 1], on the device
+
+// Room in a list for the tiles of so many rows, however they are divided into sequences.
+constexpr std::int64_t attention_tile_slots(std::int64_t rows, std::int64_t sequences,
+                                            std::int64_t tile) {
+  return rows / tile + sequences;
+}
+// Tiles of that many rows, of queries and of keys alike: [attention_tile_slots].
+void attention_tiles(const std::int32_t* borders, std::int64_t sequences, std::int64_t tile,
+                     std::int64_t slots, AttentionTile* tiles, cudaStream_t stream);
+// Lists of `padded` + 1 numbers, one every `pitch`: where each sequence begins in a tensor whose
+// rows have so many elements, or, for width 0, the sequence's rows. Sequences that are not there
+// are empty ones at the end.
+struct SequenceLists {
+  static constexpr std::int64_t kMost = 16;
+  std::int64_t count, padded, pitch;
+  std::int64_t widths[kMost];
+};
+void sequence_lists(const std::int32_t* borders, std::int64_t sequences, const SequenceLists& lists,
+                    std::int32_t* out, cudaStream_t stream);
+
 // ---- decode.cu
 
 template <typename T>

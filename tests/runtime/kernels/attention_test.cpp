@@ -1,5 +1,7 @@
 // Attention and its gradient against sums in double: grouped heads, packed sequences, masks, head
 // sizes that divide nothing; and decoding from a cache against the same rows of a full forward.
+#include <array>
+
 #include "runtime/base/error.h"
 #include "tests/runtime/kernels/kernel_test.h"
 
@@ -240,6 +242,30 @@ class Attention : public KernelTest {
         EXPECT_NEAR(statistics[i], expected.lse[i], 1e-5) << "lse " << i;
     EXPECT_EQ(margins, std::pair(dq.margins(), std::pair(dk.margins(), dv.margins())))
         << "columns of others were written";
+    if (c.borders_q == c.borders_k && c.distances == 0)
+      expect_same_from_borders_on_the_device(c, {q, k, v}, {out, lse, dout}, {dq, dk, dv});
+  }
+
+  // With some empty sequences more, and room for longer ones.
+  void expect_same_from_borders_on_the_device(const Case& c, const std::array<Packed, 3>& qkv,
+                                              const std::array<Tensor, 3>& out_lse_dout,
+                                              const std::array<Packed, 3>& gradients) {
+    std::vector<std::int32_t> borders = c.borders_q;
+    borders.insert(borders.end(), 3, borders.back());
+    AttentionShape shape = c.shape();
+    shape.cu_seqlens_q = shape.cu_seqlens_k = borders;
+    shape.borders = {Tensor::from(borders, {std::ssize(borders)}), c.queries() + 5};
+    const auto& [q, k, v] = qkv;
+    const auto& [out, lse, dout] = out_lse_dout;
+    Tensor own_out = empty_like(out), own_lse = empty_like(lse);
+    kernels().attention_forward(q.view, k.view, v.view, shape, own_out, own_lse);
+    EXPECT_EQ(doubles(own_out), doubles(out));
+    EXPECT_EQ(doubles(own_lse), doubles(lse));
+    std::array<Packed, 3> own = gradients;
+    for (Packed& gradient : own) gradient.view.rows = gradient.rows = empty_like(gradient.rows);
+    kernels().attention_backward(q.view, k.view, v.view, out, lse, dout, shape, own[0].view,
+                                 own[1].view, own[2].view);
+    for (std::size_t i = 0; i < own.size(); ++i) EXPECT_EQ(own[i].values(), gradients[i].values());
   }
 };
 
