@@ -122,30 +122,36 @@ void some_rows(const Task<In, Out>& task, const float* x, std::int64_t pitch, st
     run.template operator()<kMostRows>();
 }
 
-// Columns [begin, end), in blocks whose weights stay in a cache while all rows pass by.
+// x as a panel reads it, [rows, pitch].
 template <typename In, typename Out>
-void share(const Task<In, Out>& task, std::int64_t begin, std::int64_t end) {
-  static thread_local Scratch scratch;
-  const std::int64_t pitch = round_up(task.k, kLanes), rows = round_up(task.m, kMostRows);
+void take_rows(const Task<In, Out>& task, std::int64_t pitch, Scratch& scratch) {
+  const std::int64_t rows = round_up(task.m, kMostRows);
   float* x = scratch.floats(rows * pitch);
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t k = 0; k < pitch; k += kLanes)
       store(x + r * pitch + k, r < task.m ? load(task.x + r * task.k + k, task.k - k) : F32{});
-  for (std::int64_t column = begin; column < end; column += kLanes)
-    for (std::int64_t first = 0; first < task.m; first += kMostRows)
-      some_rows(task, x, pitch, first, column, minimum(end, column + kLanes));
 }
 
+// Threads take columns as they come: memory, which is what a product of few rows waits for, does
+// not serve all of them alike.
 template <typename In, typename Out>
 void few_rows(const In* x, const In* weight, std::int64_t m, std::int64_t n, std::int64_t k,
               Out* out, const float* bias) {
+  constexpr std::int64_t kTurns = 8;  // of a thread
   const Task<In, Out> task{x, weight, m, n, k, out, bias};
-  const std::int64_t work = m * n * maximum(k, 1) / 4;
-  const std::int64_t threads = work < kSerialWork ? 1 : thread_count();
-  const std::int64_t blocks = ceil_div(n, kLanes);
-  parallel_for(threads, work, [&](std::int64_t i) {
-    share(task, blocks * i / threads * kLanes, minimum(n, blocks * (i + 1) / threads * kLanes));
-  });
+  const std::int64_t pitch = round_up(k, kLanes), work = m * n * maximum(k, 1) / 4;
+  const std::int64_t part = round_up(ceil_div(n, kTurns * thread_count()), kLanes);
+  static thread_local Scratch scratch;
+  parallel_for_dynamic(
+      ceil_div(n, part), work, [&] { take_rows(task, pitch, scratch); },
+      [&](std::int64_t i) {
+        const float* rows = scratch.floats(round_up(m, kMostRows) * pitch);
+        const std::int64_t end = minimum(n, (i + 1) * part);
+        // A block's weights stay in a cache while all rows pass by.
+        for (std::int64_t column = i * part; column < end; column += kLanes)
+          for (std::int64_t first = 0; first < m; first += kMostRows)
+            some_rows(task, rows, pitch, first, column, minimum(end, column + kLanes));
+      });
 }
 
 }  // namespace

@@ -42,6 +42,23 @@ inline void parallel_for_dynamic(std::int64_t count, std::int64_t work, const Bo
   for (std::int64_t i = 0; i < count; ++i) body(i);
 }
 
+// The same with start() once on every thread, before its first item.
+template <typename Start, typename Body>
+inline void parallel_for_dynamic(std::int64_t count, std::int64_t work, const Start& start,
+                                 const Body& body) {
+  if (count <= 1 || work < kSerialWork) {
+    start();
+    for (std::int64_t i = 0; i < count; ++i) body(i);
+    return;
+  }
+#pragma omp parallel
+  {
+    start();
+#pragma omp for schedule(dynamic, 1) nowait
+    for (std::int64_t i = 0; i < count; ++i) body(i);
+  }
+}
+
 // body(begin, end) over a flat range in blocks of kBlock elements.
 constexpr std::int64_t kBlock = 8192;
 template <typename Body>
