@@ -113,15 +113,14 @@ void measure(const Run& run, const parallel::Group& ranks) {
   const double weight =
       train::target_weight(batches[0]) * static_cast<double>(batches.size()) * mesh.dp.size();
   std::vector<double> losses;
-  train::RecordedLoss recorded;
-  const auto loss_of = [&](const data::Batch& batch) {
-    return run.graphs ? recorded(engine.model(), batch, weight)
-                      : train::token_loss(engine.model(), batch, weight, true);
-  };
+  train::RecordedLoss loss_of(run.graphs);
   const auto times = bench::timed(run.warmup, run.steps, device, [&] {
     double loss = 0;
     engine.step(
-        own / micro, [&](std::int64_t i) { loss += loss_of(batches[static_cast<std::size_t>(i)]); },
+        own / micro,
+        [&](std::int64_t i) {
+          loss += loss_of(engine.model(), batches[static_cast<std::size_t>(i)], weight);
+        },
         1e-4, run.clip);
     losses.push_back(mesh.dp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));
   });

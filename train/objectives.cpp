@@ -237,6 +237,11 @@ std::vector<float> sequence_log_probs(models::Model& model, const data::Batch& b
   return per_sequence(model, batch, with_log_probs(model, batch, 1.0f));
 }
 
+std::vector<float> reference_log_probs(models::Model& reference, const data::Batch& batch) {
+  const models::WithoutAdapter frozen(reference.adapter());
+  return sequence_log_probs(reference, batch);
+}
+
 DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
                  const std::vector<float>& reference, double global_pairs,
                  const DpoOptions& options, bool backward) {

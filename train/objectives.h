@@ -74,5 +74,7 @@ DpoLoss dpo_step(models::Model& model, const data::Batch& batch,
                  const DpoOptions& options, bool backward);
 // Summed log-probability of each sequence's targets, [sequences], on all ranks that divide them.
 std::vector<float> sequence_log_probs(models::Model& model, const data::Batch& batch);
+// The same of DPO's reference, which may be the policy itself, whose adapter is no part of it.
+std::vector<float> reference_log_probs(models::Model& reference, const data::Batch& batch);
 
 }  // namespace tandem::train

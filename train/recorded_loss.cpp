@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <string_view>
 #include <utility>
 
 #include "parallel/ops/vocab_log_prob.h"
@@ -89,9 +90,8 @@ Filled fill_up(const data::Batch& batch, const std::vector<std::int32_t>& rows,
   return filled;
 }
 
-}  // namespace
-
-std::string RecordedLoss::obstacle(models::Model& model) {
+// Why steps of the model are not recorded; empty: they are.
+std::string_view obstacle(models::Model& model) {
   if (model.kind() == models::ModelKind::kEncoderDecoder)
     return "an encoder-decoder reads two texts";
   if (model.pipeline() != nullptr || model.cp().size() > 1 || model.parameters().tp().size() > 1 ||
@@ -105,13 +105,16 @@ std::string RecordedLoss::obstacle(models::Model& model) {
   return {};
 }
 
+}  // namespace
+
 double RecordedLoss::operator()(models::Model& model, const data::Batch& batch,
                                 double global_weight) {
   const runtime::Device device = model.parameters().device();
   const auto call_by_call = [&] { return token_loss(model, batch, global_weight, true); };
-  if (!runtime::backend_of(device).replays() || model.trained_parameters().gradients_travel())
+  if (!wanted_ || !runtime::backend_of(device).replays() ||
+      model.trained_parameters().gradients_travel())
     return call_by_call();
-  if (const std::string reason = obstacle(model); !reason.empty()) {
+  if (const std::string_view reason = obstacle(model); !reason.empty()) {
     if (!std::exchange(said_, true))
       runtime::log_info("training steps are submitted kernel by kernel, not as a CUDA graph: {}",
                         reason);

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,13 +22,13 @@ namespace tandem::train {
 
 class RecordedLoss {
  public:
+  // Not wanted: it is token_loss.
+  explicit RecordedLoss(bool wanted) : wanted_(wanted) {}
+
   // token_loss with a backward; it is called where nothing is spared by a recording (a device that
   // does not replay, more sizes than kMostRecordings) or the step cannot be recorded: the log says
   // once why. The model must be the same at every call.
   double operator()(models::Model& model, const data::Batch& batch, double global_weight);
-
-  // Why steps of the model are not recorded; empty: they are.
-  static std::string obstacle(models::Model& model);
 
   static constexpr std::size_t kMostRecordings = 64;
 
@@ -66,7 +65,7 @@ class RecordedLoss {
   double replayed(models::Model& model, const data::Batch& batch, const Size& size,
                   const std::vector<std::int32_t>& rows, double global_weight);
 
-  bool said_ = false;
+  bool wanted_, said_ = false;
   std::map<Size, Inputs> inputs_;
   std::map<std::pair<Size, LeafStates>, Recording> recordings_;
 };

@@ -205,13 +205,9 @@ class StagePlanner {
     const auto other =
         stage.policy_is_reference() ? nullptr : planner_.build(stage.reference_from, options);
     job.micro_batch = [&](models::Model& model) {
-      models::Model& reference = other != nullptr ? *other : model;
-      std::vector<float> of_reference;
-      {
-        const models::WithoutAdapter frozen(reference.adapter());
-        of_reference = train::sequence_log_probs(reference, pairs);
-      }
-      train::dpo_step(model, pairs, of_reference, 1, {0.1, 0.0}, true);
+      const std::vector<float> reference =
+          train::reference_log_probs(other != nullptr ? *other : model, pairs);
+      train::dpo_step(model, pairs, reference, 1, {0.1, 0.0}, true);
     };
     job.generate = samples(stage);
     memory_.places = RolePlaces::kTogether;
@@ -219,7 +215,7 @@ class StagePlanner {
     if (other == nullptr) return;
     memory_.roles.push_back(
         planner_.frozen("reference", stage.reference_from, stage.layout, options,
-                        [&](models::Model& model) { train::sequence_log_probs(model, pairs); }));
+                        [&](models::Model& model) { train::reference_log_probs(model, pairs); }));
   }
 
   void add(const PpoStage& stage) {
@@ -277,11 +273,10 @@ class StagePlanner {
       train::with_log_probs(model, full_batch(micro_, length, ppo.prompt_length), 1.0f,
                             [](const train::TokenLogProbs& now) { return now.log_probs; });
     };
-    job.generate = [&](models::Model& model) {
-      generate_on_paper(model, share(ppo.rollout_batch_size, job.layout.data_parallel),
-                        ppo.prompt_length, ppo.response_length);
-    };
     const std::int64_t own = share(ppo.rollout_batch_size, job.layout.data_parallel);
+    job.generate = [&](models::Model& model) {
+      generate_on_paper(model, own, ppo.prompt_length, ppo.response_length);
+    };
     job.uses = {{"sampling", 1, job.generate},
                 {"scoring", share(own, micro_), [&](models::Model& model) {
                    train::with_log_probs(model, full_batch(micro_, length, ppo.prompt_length),

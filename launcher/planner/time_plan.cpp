@@ -6,7 +6,6 @@
 #include <array>
 #include <map>
 #include <span>
-#include <utility>
 
 namespace tandem::launcher {
 
@@ -56,22 +55,25 @@ RoleTime time_of(const RoleMemory& role, const std::vector<const RoleStep*>& sta
   return time;
 }
 
-// Roles at work at the same time, each on ranks of its own: the longest is waited for, and cores
-// that ranks share have no more to give than all of them together.
-class AtWork {
- public:
-  AtWork(const DeviceModel& device, std::int64_t all_ranks)
-      : device_(device), all_ranks_(static_cast<double>(all_ranks)) {}
-  void add(std::int64_t ranks, double seconds) {
-    longest_ = std::max(longest_, seconds);
-    work_ += static_cast<double>(ranks) * seconds;
-  }
-  double seconds() const { return std::max(work_ / all_ranks_, longest_ / device_.ranks_per_core); }
-
- private:
-  const DeviceModel& device_;
-  double all_ranks_, longest_ = 0, work_ = 0;
+// Ranks of a role, and the seconds that they take where all ranks are at work.
+struct RoleWork {
+  std::int64_t ranks;
+  double seconds;
 };
+
+// Roles on the same ranks take turns. Of others the longest is waited for; cores that ranks share
+// have no more to give than all of them together.
+double seconds_of(const std::vector<RoleWork>& roles, bool in_turn, std::int64_t all_ranks,
+                  const DeviceModel& device) {
+  double sum = 0, longest = 0, work = 0;
+  for (const auto& [ranks, seconds] : roles) {
+    sum += seconds;
+    longest = std::max(longest, seconds);
+    work += static_cast<double>(ranks) * seconds;
+  }
+  return in_turn ? sum
+                 : std::max(work / static_cast<double>(all_ranks), longest / device.ranks_per_core);
+}
 
 IterationTime iteration_of(const PpoStage& stage, const StageMemory& plan,
                            const std::vector<RoleTime>& updates, const DeviceModel& device) {
@@ -80,31 +82,24 @@ IterationTime iteration_of(const PpoStage& stage, const StageMemory& plan,
                      .tokens = ppo.rollout_batch_size * (ppo.prompt_length + ppo.response_length)};
   for (const RoleMemory& role : plan.roles)
     time.ranks = stage.placement.shared ? role.ranks : time.ranks + role.ranks;
-  // What roles do one after the other because they are on the same ranks, or side by side.
-  const auto together = [&](const std::vector<std::pair<std::int64_t, double>>& roles) {
-    AtWork at_work(device, time.ranks);
-    double sum = 0;
-    for (const auto& [ranks, seconds] : roles) {
-      at_work.add(ranks, seconds);
-      sum += seconds;
-    }
-    return stage.placement.shared ? sum : at_work.seconds();
+  const auto together = [&](const std::vector<RoleWork>& roles) {
+    return seconds_of(roles, stage.placement.shared, time.ranks, device);
   };
   const auto use = [&](const RoleMemory& role, std::string_view what) {
-    double seconds = 0;
+    RoleWork work{role.ranks, 0};
     for (const RoleUse& use : role.uses)
       if (use.what == what)
         for (const Span& part : replay(use.trace, device).parts)
-          seconds += static_cast<double>(use.times) * part.seconds();
-    return std::pair(role.ranks, seconds);
+          work.seconds += static_cast<double>(use.times) * part.seconds();
+    return work;
   };
   const RoleMemory& policy = plan.roles.front();
   time.sampling = together({use(policy, "sampling")});
-  std::vector<std::pair<std::int64_t, double>> others, updated;
+  std::vector<RoleWork> others, updated;
   for (const RoleMemory& role : std::span(plan.roles).subspan(1))
     others.push_back(use(role, "scoring"));
   time.scoring = together({use(policy, "scoring")}) + together(others);
-  for (const RoleTime& role : updates) updated.emplace_back(role.ranks, role.step.seconds);
+  for (const RoleTime& role : updates) updated.push_back({role.ranks, role.step.seconds});
   time.updates = static_cast<double>(ppo.num_ppo_epochs * ppo.num_mini_batches) * together(updated);
   return time;
 }

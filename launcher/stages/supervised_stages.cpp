@@ -146,7 +146,7 @@ class DpoObjective final : public StageObjective {
   double weight(const Batch& batch) const override { return pairs_of(batch); }
   Metrics micro_batch(models::Model& model, const Batch& batch, double global_weight,
                       bool backward) override {
-    const std::vector<float> reference = reference_log_probs(batch);
+    const std::vector<float> reference = train::reference_log_probs(reference_, batch);
     const train::DpoLoss loss =
         train::dpo_step(model, batch, reference, global_weight, options_, backward);
     return {{"loss", loss.loss},
@@ -157,12 +157,6 @@ class DpoObjective final : public StageObjective {
   }
 
  private:
-  // The reference may be the policy itself, whose adapter is no part of it.
-  std::vector<float> reference_log_probs(const Batch& batch) {
-    const models::WithoutAdapter frozen(reference_.adapter());
-    return train::sequence_log_probs(reference_, batch);
-  }
-
   models::Model& reference_;
   train::DpoOptions options_;
 };

@@ -114,9 +114,8 @@ double TokenObjective::weight(const data::Batch& batch) const {
 
 train::Metrics TokenObjective::micro_batch(models::Model& model, const data::Batch& batch,
                                            double global_weight, bool backward) {
-  return {{"loss", cuda_graphs_ && backward
-                       ? recorded_(model, batch, global_weight)
-                       : train::token_loss(model, batch, global_weight, backward)}};
+  return {{"loss", backward ? recorded_(model, batch, global_weight)
+                            : train::token_loss(model, batch, global_weight, false)}};
 }
 
 StageRecord run_training_job(RunContext& context, TrainingJob job) {

@@ -147,13 +147,12 @@ class TokenObjective final : public StageObjective {
   // cuda_graphs: on a GPU, steps are recorded.
   TokenObjective(const data::Dataset& training, const data::Dataset* validation,
                  bool cuda_graphs = false)
-      : StageObjective(training, validation), cuda_graphs_(cuda_graphs) {}
+      : StageObjective(training, validation), recorded_(cuda_graphs) {}
   double weight(const data::Batch& batch) const override;
   train::Metrics micro_batch(models::Model& model, const data::Batch& batch, double global_weight,
                              bool backward) override;
 
  private:
-  bool cuda_graphs_;
   train::RecordedLoss recorded_;
 };
 

@@ -137,11 +137,7 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
                        setup.engine);
   const std::int64_t own = setup.global_batch_size / mesh.dp.size();
   TrainingTrace trace;
-  train::RecordedLoss recorded;
-  const auto loss_of = [&](const data::Batch& batch, double weight) {
-    return setup.recorded ? recorded(engine.model(), batch, weight)
-                          : train::token_loss(engine.model(), batch, weight, true);
-  };
+  train::RecordedLoss loss_of(setup.recorded);
   for (std::int64_t step = 0; step < setup.steps; ++step) {
     std::vector<data::Batch> batches;
     double weight = 0;
@@ -158,7 +154,9 @@ inline TrainingTrace train_tiny(const parallel::Mesh& mesh, const TrainingCase& 
     double loss = 0;
     const auto stats = engine.step(
         static_cast<std::int64_t>(batches.size()),
-        [&](std::int64_t i) { loss += loss_of(batches[static_cast<std::size_t>(i)], weight); },
+        [&](std::int64_t i) {
+          loss += loss_of(engine.model(), batches[static_cast<std::size_t>(i)], weight);
+        },
         3e-3, 1.0);
     loss = mesh.replicas.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss");
     trace.losses.push_back(mesh.pp.all_reduce_scalar(loss, parallel::ReduceOp::kSum, "loss"));

@@ -31,18 +31,7 @@ inline std::int64_t thread_count() {
   return omp_get_max_threads();
 }
 
-// The same where items differ in cost.
-template <typename Body>
-inline void parallel_for_dynamic(std::int64_t count, std::int64_t work, const Body& body) {
-  if (count <= 1 || work < kSerialWork) {
-    for (std::int64_t i = 0; i < count; ++i) body(i);
-    return;
-  }
-#pragma omp parallel for schedule(dynamic, 1)
-  for (std::int64_t i = 0; i < count; ++i) body(i);
-}
-
-// The same with start() once on every thread, before its first item.
+// The same where items differ in cost. start(): once on every thread, before its first item.
 template <typename Start, typename Body>
 inline void parallel_for_dynamic(std::int64_t count, std::int64_t work, const Start& start,
                                  const Body& body) {
@@ -57,6 +46,11 @@ inline void parallel_for_dynamic(std::int64_t count, std::int64_t work, const St
 #pragma omp for schedule(dynamic, 1) nowait
     for (std::int64_t i = 0; i < count; ++i) body(i);
   }
+}
+template <typename Body>
+inline void parallel_for_dynamic(std::int64_t count, std::int64_t work, const Body& body) {
+  parallel_for_dynamic(
+      count, work, [] {}, body);
 }
 
 // body(begin, end) over a flat range in blocks of kBlock elements.
