@@ -158,7 +158,8 @@ class Bench {
     matmul("matmul dW logits", c_.vocab_size, c_.hidden_size, rows, true, false, DType::kF32, true);
   }
 
-  // What a linear layer sends back through a gelu, in one call and in two.
+  // A gelu behind a linear layer and what a linear layer sends back through one, in one call and in
+  // two.
   void gelu() {
     const std::int64_t h = c_.hidden_size, f = c_.intermediate_size;
     const Tensor dy = filled({n_, h}, dtype_), weight = filled({h, f}, dtype_),
@@ -166,6 +167,17 @@ class Bench {
     Tensor dx = runtime::empty_like(x);
     const double flops = 2.0 * static_cast<double>(n_ * h * f);
     const double bytes = size() * static_cast<double>(n_ * h + h * f + 2 * n_ * f);
+    const Tensor tokens = filled({n_, h}, dtype_), up = filled({f, h}, dtype_),
+                 bias = filled({f}, DType::kF32);
+    Tensor product = runtime::empty_like(x), y = runtime::empty_like(x);
+    backend_->set_options({.gelu_fusion = true});
+    row("gelu up", flops, bytes,
+        [&] { backend_->product_and_gelu(tokens, up, bias, true, product, y); });
+    backend_->set_options({});
+    row("gelu up, product first", flops, bytes, [&] {
+      backend_->matmul(tokens, false, up, true, product, false, bias);
+      backend_->gelu_forward(product, true, y);
+    });
     row("gelu d down", flops, bytes,
         [&] { backend_->gelu_backward_of_product(dy, weight, x, true, dx); });
     row("gelu d down, product first", flops, bytes, [&] {

@@ -39,7 +39,7 @@ struct Run {
   runtime::DType compute;
   std::int64_t batch, seq, micro_batch, warmup, steps, recompute, tensor_parallel, ranks;
   double clip;
-  bool tf32, graphs;
+  bool tf32, graphs, gelu_fusion;
 };
 
 Run settings(int argc, char** argv) {
@@ -58,7 +58,8 @@ Run settings(int argc, char** argv) {
                                 {"warmup", "3"},
                                 {"clip", "1"},
                                 {"tf32", "0"},
-                                {"graphs", "0"}});
+                                {"graphs", "0"},
+                                {"gelu-fusion", "0"}});
   bench::set_threads(options.number("threads"));
   const bench::ModelCase usual = bench::model_case(options.text("model"));
   const auto or_usual = [&](const char* name, std::int64_t value) {
@@ -78,7 +79,8 @@ Run settings(int argc, char** argv) {
           options.number("ranks"),
           static_cast<double>(options.number("clip")),
           options.number("tf32") != 0,
-          options.number("graphs") != 0};
+          options.number("graphs") != 0,
+          options.number("gelu-fusion") != 0};
 }
 
 train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::Device device) {
@@ -94,7 +96,7 @@ train::Engine make_engine(const Run& run, const parallel::Mesh& mesh, runtime::D
 
 void measure(const Run& run, const parallel::Group& ranks) {
   const runtime::Device device = parallel::choose_device(run.device, "--device", ranks);
-  runtime::backend_of(device).set_options({.tf32 = run.tf32});
+  runtime::backend_of(device).set_options({.tf32 = run.tf32, .gelu_fusion = run.gelu_fusion});
   const parallel::Group world = parallel::device_group(ranks, device);
   const parallel::Mesh mesh = parallel::make_mesh(
       {.data_parallel = world.size() / run.tensor_parallel, .tensor_parallel = run.tensor_parallel},
@@ -135,6 +137,7 @@ void measure(const Run& run, const parallel::Group& ranks) {
                {"seq", run.seq},
                {"tf32", run.tf32},
                {"graphs", run.graphs},
+               {"gelu_fusion", run.gelu_fusion},
                {"flops_per_token", engine.model().training_flops_per_token(run.seq)},
                {"parameters", engine.model().parameters().logical_elements()},
                {"first_loss", losses.front()},

@@ -223,6 +223,18 @@ run_training_graphs() {
   done
 }
 
+# What GPT-2 gains from products that make its GELU.
+run_gelu_fusion() {
+  local options fusion
+  if [[ -n $tiny ]]; then training_options bench/models/gpt2-124m 1 32; else training_options bench/models/gpt2-124m 32 1024; fi
+  for fusion in 0 1; do
+    if part "training, GELU fusion $fusion" "$bin/bench_train" "${options[@]}" --gelu-fusion "$fusion"; then
+      with_mfu
+      keep "training with and without GELU fusion"
+    fi
+  done
+}
+
 # What products of fp32 gain from tf32.
 run_tf32() {
   local options tf32
@@ -307,7 +319,7 @@ name=$(card)
 peak=$(peak_tflops "$name")
 find_peer
 # The document is there after every step, should this script be stopped.
-for step in run_tests run_recipe run_kernels run_training run_training_graphs run_tf32 run_decoding run_peers; do
+for step in run_tests run_recipe run_kernels run_training run_training_graphs run_gelu_fusion run_tf32 run_decoding run_peers; do
   "$step"
   write_document
 done

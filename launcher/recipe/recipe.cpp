@@ -148,6 +148,12 @@ void Recipe::visit_fields(FieldVisitor& v) {
            "GPUs record a step of generation once and submit it as a whole, which spares the host "
            "a call for every kernel"},
           device_options.graphs);
+  v.field(
+      {"gelu_fusion",
+       "GPUs apply GELU's tanh form (GPT-2) within the product before it, in bf16 and fp16: "
+       "faster or not by card and sizes; rounds once less, so that results differ in their last "
+       "bits, between settings of recompute too"},
+      device_options.gelu_fusion);
   v.choice({"precision", "numbers of forward and backward in all stages that do not say otherwise"},
            precision, train::kPrecisions);
   v.field(

@@ -24,7 +24,8 @@ constexpr std::array<ActivationName, 6> kNames = {{{"silu", Activation::kSilu},
                                                    {"gelu_pytorch_tanh", Activation::kGeluTanh},
                                                    {"swish", Activation::kSilu}}};
 
-Tensor activate(const Tensor& x, Activation activation, bool gated) {
+// `gelu`: of x, where it is made already and is what is asked for.
+Tensor activate(const Tensor& x, Activation activation, bool gated, const Tensor& gelu) {
   switch (activation) {
     case Activation::kSilu:
       TANDEM_CHECK(gated, "silu without a gate");
@@ -37,7 +38,7 @@ Tensor activate(const Tensor& x, Activation activation, bool gated) {
       break;
   }
   const bool tanh = activation == Activation::kGeluTanh;
-  return gated ? runtime::geglu(x, tanh) : runtime::gelu(x, tanh);
+  return gated ? runtime::geglu(x, tanh) : runtime::gelu(x, tanh, gelu);
 }
 
 }  // namespace
@@ -57,8 +58,10 @@ std::string_view name_of(Activation activation) {
 
 Tensor FeedForward::operator()(const Tensor& x, const parallel::TensorParallel& tp,
                                const Draws& draws) const {
-  return row_parallel(down, activate(column_parallel(up, x, tp, draws), activation, gated), tp,
-                      draws);
+  const bool can_fuse = activation == Activation::kGeluTanh && !gated;
+  Tensor gelu;
+  const Tensor h = column_parallel(up, x, tp, draws, can_fuse ? &gelu : nullptr);
+  return row_parallel(down, activate(h, activation, gated, gelu), tp, draws);
 }
 
 }  // namespace tandem::models

@@ -10,10 +10,14 @@ using runtime::Tensor;
 
 namespace {
 
+bool has_active_branches(const Linear& linear) {
+  return linear.adapter != nullptr && linear.adapter->active() && !linear.branches.empty();
+}
+
 // y plus what `product(branch)` gives of each active adapter.
 template <typename Product>
 Tensor with_branches(const Linear& linear, Tensor y, const Product& product) {
-  if (linear.adapter == nullptr || !linear.adapter->active()) return y;
+  if (!has_active_branches(linear)) return y;
   for (const LoraBranch& branch : linear.branches)
     y = runtime::add_to_columns(y, product(branch), branch.first_column,
                                 linear.adapter->config().scale());
@@ -30,17 +34,20 @@ Tensor masked(const Tensor& x, const Linear& linear, const LoraBranch& branch,
 }  // namespace
 
 Tensor column_parallel(const Linear& linear, const Tensor& x, const TensorParallel& tp,
-                       const Draws& draws) {
+                       const Draws& draws, Tensor* gelu) {
   const auto read = [&](const LoraBranch& branch) {
     if (draws == nullptr) return x;
     const std::int64_t rows = x.dim(0), first = tp.divides_tokens() ? tp.group.rank() * rows : 0;
     return masked(x, linear, branch, draws->part(first, rows), {0, x.dim(1)});
   };
-  return with_branches(linear, parallel::column_parallel_linear(x, *linear.weight, linear.bias, tp),
-                       [&](const LoraBranch& branch) {
-                         return parallel::column_parallel_linear(
-                             runtime::linear(read(branch), *branch.a), *branch.b, nullptr, tp);
-                       });
+  return with_branches(
+      linear,
+      parallel::column_parallel_linear(x, *linear.weight, linear.bias, tp,
+                                       has_active_branches(linear) ? nullptr : gelu),
+      [&](const LoraBranch& branch) {
+        return parallel::column_parallel_linear(runtime::linear(read(branch), *branch.a), *branch.b,
+                                                nullptr, tp);
+      });
 }
 
 Tensor row_parallel(const Linear& linear, const Tensor& x, const TensorParallel& tp,

@@ -22,9 +22,11 @@ struct Linear {
 // Masks for what adapters read, by all tokens; null: none.
 using Draws = std::shared_ptr<const runtime::DropoutDraws>;
 
-// x between products, width in → [n, out / tp]: this rank's output rows.
+// x between products, width in → [n, out / tp]: this rank's output rows. gelu: as of
+// runtime::linear; left alone where adapters run beside the product.
 runtime::Tensor column_parallel(const Linear& linear, const runtime::Tensor& x,
-                                const parallel::TensorParallel& tp, const Draws& draws);
+                                const parallel::TensorParallel& tp, const Draws& draws,
+                                runtime::Tensor* gelu = nullptr);
 // x [n, in / tp] → between products, width out.
 runtime::Tensor row_parallel(const Linear& linear, const runtime::Tensor& x,
                              const parallel::TensorParallel& tp, const Draws& draws);

@@ -86,14 +86,15 @@ Tensor own_tokens(const Tensor& all, const TensorParallel& tp) {
   return all.rows(rows * tp.group.rank(), rows);
 }
 
-Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const TensorParallel& tp) {
-  if (tp.group.size() == 1) return runtime::linear(x, weight, bias);
+Tensor column_parallel_linear(const Tensor& x, Leaf& weight, Leaf* bias, const TensorParallel& tp,
+                              Tensor* gelu) {
+  if (tp.group.size() == 1) return runtime::linear(x, weight, bias, x.dtype(), gelu);
   const bool records = runtime::recording({&x}, {&weight, bias});
   // Ranks that divide tokens keep their own of x, and gather them once more.
   const bool gathers = tp.divides_tokens();
   runtime::KeptInput kept;
   Tensor y = runtime::linear_forward(start_gather(x, tp, "column-parallel input").wait(), weight,
-                                     bias, x.dtype(), records && !gathers ? &kept : nullptr);
+                                     bias, x.dtype(), records && !gathers ? &kept : nullptr, gelu);
   if (!records) return y;
   if (gathers) kept = runtime::KeptInput(x, weight);
   Tape::current()->record(

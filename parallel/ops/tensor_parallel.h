@@ -36,9 +36,10 @@ runtime::Tensor gather_tokens(const runtime::Tensor& x, std::int64_t n, const Te
 runtime::Tensor own_tokens(const runtime::Tensor& all, const TensorParallel& tp);
 
 // Column-parallel product: this rank's rows of the weight, x between products → [n, out / tp].
-// Backward starts the sum of dx and computes dW while it is in flight.
+// Backward starts the sum of dx and computes dW while it is in flight. gelu: as of runtime::linear.
 runtime::Tensor column_parallel_linear(const runtime::Tensor& x, runtime::Leaf& weight,
-                                       runtime::Leaf* bias, const TensorParallel& tp);
+                                       runtime::Leaf* bias, const TensorParallel& tp,
+                                       runtime::Tensor* gelu = nullptr);
 
 // Row-parallel product: this rank's columns of the weight, x sharded [n, in / tp] → between
 // products, width out. The bias, which every rank holds, is added once; its gradient is whole.

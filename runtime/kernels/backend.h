@@ -75,8 +75,10 @@ struct IndexList {
 
 // What a person chooses about a device.
 struct DeviceOptions {
-  bool tf32 = false;   // products of fp32 matrices may round their factors to 10 bits of mantissa
+  bool tf32 = false;   // products of fp32 matrices may round their factors to 10 bits of
+                       // mantissa
   bool graphs = true;  // work that is repeated (replay.h) is recorded and submitted as a whole
+  bool gelu_fusion = false;  // products of 16 bits may make gelu of sums that are not rounded yet
 };
 
 // Keys and values of one layer: [slots, capacity, kv_heads, head_dim] each.
@@ -179,6 +181,13 @@ class Backend {
   // device whose product can add up its operand on the way reads dy once.
   virtual void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
                                 bool accumulate_weight, Tensor& dbias, bool accumulate_bias);
+  // product[m, n] = x[m, k] · weight[n, k]ᵀ (+ bias[n]) and y = gelu_forward of it. A device that
+  // fuses_gelu() does not read the product for it, nor round it before, where it can (tanh form, 16
+  // bits). bias (fp32) may be undefined, all else has one type.
+  virtual void product_and_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                bool tanh, Tensor& product, Tensor& y);
+  // Whether it is wished (DeviceOptions::gelu_fusion) on a device that can.
+  virtual bool fuses_gelu() const { return false; }
   // gelu_backward of the product dy · weight: dx[n, in] = (dy[n, out] · weight[out, in]) ·
   // gelu'(x). A device whose product can do it on the way neither writes the product nor reads it.
   virtual void gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x,

@@ -28,6 +28,12 @@ void Backend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweigh
   column_sum(dy, dbias, accumulate_bias);
 }
 
+void Backend::product_and_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, bool tanh,
+                               Tensor& product, Tensor& y) {
+  matmul(x, false, weight, true, product, false, bias);
+  gelu_forward(product, tanh, y);
+}
+
 void Backend::gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x,
                                        bool tanh, Tensor& dx) {
   matmul(dy, false, weight, false, dx);

@@ -121,19 +121,48 @@ TEST(MatmulPlan, differentiates_gelu_at_a_matrix_like_the_result) {
   };
   EXPECT_EQ(alignment_of(beside()), 32u) << "what kernels are looked for by";
   const int x = 0;
-  set_beside(plan, Epilogue::kGeluGradient, &x);
+  set_beside(plan, {.matrix = &x});
   EXPECT_EQ(beside(), &x);
   EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER), nullptr);
 }
 
-TEST(MatmulPlan, has_gelus_gradient_for_rows_of_eights_at_addresses_of_sixteens) {
+// y[3, 16] = gelu(x[3, 5] · Wᵀ), for W [16, 5], with the product beside it.
+MatmulProblem gelu(Epilogue epilogue) {
+  MatmulProblem p = forward(DType::kBF16);
+  p.n = 16, p.k = 5;
+  p.epilogue = epilogue;
+  p.alignment_beside = 16;
+  return p;
+}
+
+TEST(MatmulPlan, writes_the_product_beside_its_gelu) {
+  for (const auto& [epilogue, name] : {std::pair{Epilogue::kGelu, CUBLASLT_EPILOGUE_GELU_AUX},
+                                       {Epilogue::kBiasGelu, CUBLASLT_EPILOGUE_GELU_AUX_BIAS}}) {
+    const MatmulPlan plan = plan_of(gelu(epilogue));
+    EXPECT_EQ(sizes_of(plan.out), (Sizes{16, 3}));
+    EXPECT_EQ(attribute<std::uint32_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE), name);
+    EXPECT_EQ(attribute<std::int64_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD), 16);
+    const int product = 0;
+    const float bias = 0;
+    set_beside(plan, {.vector = epilogue == Epilogue::kGelu ? nullptr : &bias, .matrix = &product});
+    EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER), &product);
+    const bool has_bias = epilogue == Epilogue::kBiasGelu;
+    EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER),
+              has_bias ? &bias : nullptr);
+    if (has_bias) {
+      EXPECT_EQ(attribute<std::int32_t>(plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE), CUDA_R_16BF);
+    }
+  }
+}
+
+TEST(MatmulPlan, has_a_matrix_beside_it_for_rows_of_eights_at_addresses_of_sixteens) {
   MatmulProblem p = gelu_gradient();
-  EXPECT_TRUE(has_gelu_gradient(p));
+  EXPECT_TRUE(can_have_matrix(p));
   p.alignment_beside = 8;
-  EXPECT_FALSE(has_gelu_gradient(p));
+  EXPECT_FALSE(can_have_matrix(p));
   p = gelu_gradient();
   p.n = 20;
-  EXPECT_FALSE(has_gelu_gradient(p));
+  EXPECT_FALSE(can_have_matrix(p));
 }
 
 TEST(MatmulPlan, tells_the_epilogue_where_its_vector_is) {
@@ -141,7 +170,7 @@ TEST(MatmulPlan, tells_the_epilogue_where_its_vector_is) {
   p.epilogue = Epilogue::kBias;
   const MatmulPlan plan = plan_of(p);
   const float bias = 0;
-  set_beside(plan, Epilogue::kBias, &bias);
+  set_beside(plan, {.vector = &bias});
   EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER), &bias);
 }
 

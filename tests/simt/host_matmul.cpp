@@ -12,6 +12,11 @@ namespace tandem::runtime::cuda {
 
 namespace {
 
+// 0.5·x·(1 + tanh(u)), u = √(2/π)·(x + 0.044715·x³).
+double gelu(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+
 // Of 0.5·x·(1 + tanh(u)), u = √(2/π)·(x + 0.044715·x³). (Hendrycks & Gimpel 2016)
 double gelu_derivative(double x) {
   const double factor = std::sqrt(2 / std::numbers::pi);
@@ -58,6 +63,26 @@ bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& d
     });
   };
   simt::enqueue(sum_up, stream);
+  return true;
+}
+
+// Not for every size, as cuBLASLt. Both are rounded from the same sums.
+bool Matmul::run_with_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                           Tensor& product, Tensor& y, cudaStream_t stream) {
+  if (y.dim(1) % 8 != 0) return false;
+  const auto work = [=]() mutable {
+    Tensor sums = Tensor::empty(y.shape(), DType::kF32);
+    cpu::matmul(x, false, weight, true, sums, false, bias);
+    by_type_with<BFloat16, Float16>(y.dtype(), [&](auto t) {
+      using T = decltype(t);
+      for (std::int64_t i = 0; i < y.elements(); ++i) {
+        const float sum = sums.data<float>()[i];
+        static_cast<T*>(product.raw())[i] = T(sum);
+        static_cast<T*>(y.raw())[i] = T(static_cast<float>(gelu(sum)));
+      }
+    });
+  };
+  simt::enqueue(work, stream);
   return true;
 }
 

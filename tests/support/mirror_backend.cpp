@@ -90,6 +90,9 @@ class MirrorBackend final : public Backend {
 
   Device device() const override { return {}; }
   void synchronize() override {}
+  void set_options(const DeviceOptions& options) override {
+    backend_of(device_).set_options(options);
+  }
 
   void fill(Tensor& out, float value) override {
     each("fill", [&](Backend& backend, Copies& on) { backend.fill(on(out), value); });
@@ -164,6 +167,12 @@ class MirrorBackend final : public Backend {
     each("linear_gradients", [&](Backend& backend, Copies& on) {
       backend.linear_gradients(on(dy), on(x), on(dweight), accumulate_weight, on(dbias),
                                accumulate_bias);
+    });
+  }
+  void product_and_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, bool tanh,
+                        Tensor& product, Tensor& y) override {
+    each("product_and_gelu", [&](Backend& backend, Copies& on) {
+      backend.product_and_gelu(on(x), on(weight), on(bias), tanh, on(product), on(y));
     });
   }
   void gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x, bool tanh,

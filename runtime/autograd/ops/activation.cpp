@@ -13,12 +13,11 @@ Tensor empty_half(const Tensor& gate_up) {
   return Tensor::empty({gate_up.dim(0), gate_up.dim(1) / 2}, gate_up.dtype(), gate_up.device());
 }
 
-// y = f(x), recorded: forward(backend, x, y) writes y, which is made again rather than kept where
+// Records y = f(x): forward(backend, x, y) writes y, which is made again rather than kept where
 // the tape wishes so, and backward(backend, x, context, dx) writes dx.
 template <typename Forward, typename Backward>
-Tensor elementwise(std::string_view name, const Tensor& x, Tensor y, Forward forward,
-                   Backward backward) {
-  forward(backend_of(x), x, y);
+Tensor recorded(std::string_view name, const Tensor& x, Tensor y, Forward forward,
+                Backward backward) {
   if (!recording({&x})) return y;
   const Saved saved(x);
   Tape::current()->record(name, {&x}, {&y}, {}, [saved, backward](BackwardContext& context) {
@@ -34,6 +33,14 @@ Tensor elementwise(std::string_view name, const Tensor& x, Tensor y, Forward for
     return again;
   });
   return y;
+}
+
+// The same, with y still to be written.
+template <typename Forward, typename Backward>
+Tensor elementwise(std::string_view name, const Tensor& x, Tensor y, Forward forward,
+                   Backward backward) {
+  forward(backend_of(x), x, y);
+  return recorded(name, x, std::move(y), forward, backward);
 }
 
 }  // namespace
@@ -56,12 +63,16 @@ Tensor geglu(const Tensor& gate_up, bool tanh) {
       });
 }
 
-Tensor gelu(const Tensor& x, bool tanh) {
-  Tensor y = elementwise(
-      "gelu", x, empty_like(x),
-      [tanh](Backend& backend, const Tensor& in, Tensor& out) {
-        backend.gelu_forward(in, tanh, out);
-      },
+Tensor gelu(const Tensor& x, bool tanh, Tensor made) {
+  const auto forward = [tanh](Backend& backend, const Tensor& in, Tensor& out) {
+    backend.gelu_forward(in, tanh, out);
+  };
+  if (!made.defined()) {
+    made = empty_like(x);
+    forward(backend_of(x), x, made);
+  }
+  Tensor y = recorded(
+      "gelu", x, std::move(made), forward,
       [tanh](Backend& backend, const Tensor& in, const BackwardContext& context, Tensor& dx) {
         if (const GradProduct* dy = context.grad_product())
           backend.gelu_backward_of_product(dy->dy, dy->weight, in, tanh, dx);

@@ -48,10 +48,10 @@ GenerationStep::~GenerationStep() {
 KeptInput::KeptInput(const Fp8Matrix& codes)
     : codes_(codes.columns), inverse_scale_(codes.inverse_scale) {}
 
-Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype) {
+Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype, Tensor* gelu) {
   const bool records = recording({&x}, {&weight, bias});
   KeptInput kept;
-  Tensor y = linear_forward(x, weight, bias, out_dtype, records ? &kept : nullptr);
+  Tensor y = linear_forward(x, weight, bias, out_dtype, records ? &kept : nullptr, gelu);
   if (!records) return y;
   Tape::current()->record(
       "linear", {&x}, {&y}, {&weight, bias}, [kept, &weight, bias](BackwardContext& context) {
@@ -64,7 +64,7 @@ Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype) {
 }
 
 Tensor linear_forward(const Tensor& x, Leaf& weight, const Leaf* bias, DType out_dtype,
-                      KeptInput* kept) {
+                      KeptInput* kept, Tensor* gelu) {
   const Shape& shape = shape_of(weight);
   TANDEM_CHECK(x.shape().rank() == 2 && shape.rank() == 2 && x.dim(1) == shape[1],
                "linear of {} with a weight of {}", x.str(), shape.str());
@@ -74,12 +74,17 @@ Tensor linear_forward(const Tensor& x, Leaf& weight, const Leaf* bias, DType out
     fp8_forward(x, weight, bias_value, y, kept);
     return y;
   }
-  if (weight.quantized != nullptr)
-    backend_of(x).quantized_matmul(x, *weight.quantized, false, y, bias_value);
-  else if (generation_steps > 0)
-    backend_of(x).few_rows_matmul(x, weight.value, y, bias_value);
-  else
-    backend_of(x).matmul(x, false, weight.value, true, y, false, bias_value);
+  Backend& backend = backend_of(x);
+  if (weight.quantized != nullptr) {
+    backend.quantized_matmul(x, *weight.quantized, false, y, bias_value);
+  } else if (generation_steps > 0) {
+    backend.few_rows_matmul(x, weight.value, y, bias_value);
+  } else if (gelu != nullptr && backend.fuses_gelu() && out_dtype == x.dtype()) {
+    *gelu = empty_like(y);
+    backend.product_and_gelu(x, weight.value, bias_value, true, y, *gelu);
+  } else {
+    backend.matmul(x, false, weight.value, true, y, false, bias_value);
+  }
   if (kept != nullptr) *kept = KeptInput(x, weight);
   return y;
 }

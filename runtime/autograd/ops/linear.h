@@ -11,7 +11,9 @@ namespace tandem::runtime {
 // frozen. Backward: dx = dy·W, dW += dyᵀ·x (fp32), db += column sums of dy. Where the weight's
 // products are of 8-bit floats (fp8_product.h), each of the three takes the codes of its operands,
 // and x is saved as codes.
-Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype);
+// gelu, where not null: becomes gelu(result) (ops/activation.h) in its tanh form where the device
+// makes it with the product (Backend::fuses_gelu); is left alone where it does not.
+Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias, DType out_dtype, Tensor* gelu = nullptr);
 inline Tensor linear(const Tensor& x, Leaf& weight, Leaf* bias = nullptr) {
   return linear(x, weight, bias, x.dtype());
 }
@@ -48,9 +50,9 @@ class KeptInput {
   Tensor inverse_scale_;
 };
 
-// The result, unrecorded. `kept` (null: nothing) is for the gradient of the weight.
+// The result, unrecorded. `kept` (null: nothing) is for the gradient of the weight; gelu as above.
 Tensor linear_forward(const Tensor& x, Leaf& weight, const Leaf* bias, DType out_dtype,
-                      KeptInput* kept);
+                      KeptInput* kept, Tensor* gelu = nullptr);
 
 // The two halves of the backward, which share the codes of dy.
 class LinearBackward {

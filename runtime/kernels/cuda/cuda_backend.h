@@ -43,6 +43,9 @@ class CudaBackend final : public Backend {
                   const Tensor& bias) override;
   void linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate_weight,
                         Tensor& dbias, bool accumulate_bias) override;
+  void product_and_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, bool tanh,
+                        Tensor& product, Tensor& y) override;
+  bool fuses_gelu() const override { return gelu_fusion_; }
   void gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x, bool tanh,
                                 Tensor& dx) override;
 
@@ -142,6 +145,7 @@ class CudaBackend final : public Backend {
 
   Context context_;
   bool graphs_ = true;
+  bool gelu_fusion_ = false;
 };
 
 }  // namespace tandem::runtime::cuda

@@ -40,6 +40,17 @@ void CudaBackend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dw
     combine_partials(sums, 1, width, width, pointer<float>(dbias), true, context_.stream());
 }
 
+void CudaBackend::product_and_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                   bool tanh, Tensor& product, Tensor& y) {
+  check_matmul(x, false, weight, true, product, bias);
+  check_same(product, {&y});
+  const Call call(context_, "product_and_gelu", {&x, &weight, &product});
+  if (!gelu_fusion_ || !tanh || y.dtype() == DType::kF32 || x.dtype() != y.dtype() ||
+      x.elements() == 0 || y.elements() == 0 ||
+      !context_.matmul().run_with_gelu(x, weight, bias, product, y, context_.stream()))
+    Backend::product_and_gelu(x, weight, bias, tanh, product, y);
+}
+
 // The product's epilogue differentiates the tanh form alone. Where fp32 is asked for, our kernel
 // does it, whose tanh is as exact as fp32 is.
 void CudaBackend::gelu_backward_of_product(const Tensor& dy, const Tensor& weight, const Tensor& x,
@@ -57,6 +68,7 @@ void CudaBackend::set_options(const DeviceOptions& options) {
   const Call call(context_, "set_options", {});
   context_.matmul().allow_tf32(options.tf32);
   graphs_ = options.graphs;
+  gelu_fusion_ = options.gelu_fusion;
 }
 
 }  // namespace tandem::runtime::cuda

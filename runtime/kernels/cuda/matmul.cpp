@@ -80,17 +80,17 @@ struct Matmul::State {
     product.workspace = result.workspaceSize;
   }
 
-  // out: [m, n] of type p.out. beside: what the epilogue reads or writes, of that type, or null.
-  void multiply(const MatmulProblem& p, const void* a, const void* b, const void* beside, void* out,
-                cudaStream_t stream) {
+  // out: [m, n] of type p.out. The bias beside it has that type too; its gradient is fp32, as out.
+  void multiply(const MatmulProblem& p, const void* a, const void* b, const Beside& beside,
+                void* out, cudaStream_t stream) {
     multiply(p, find(p), a, b, beside, out, stream);
   }
   // With what find(p) gave.
   void multiply(const MatmulProblem& p, const Product& product, const void* a, const void* b,
-                const void* beside, void* out, cudaStream_t stream) {
+                const Beside& beside, void* out, cudaStream_t stream) {
     const MatmulPlan& plan = product.plan;
     if (!product.algorithm) check_blas(CUBLAS_STATUS_NOT_SUPPORTED, "an algorithm for " + p.str());
-    set_beside(plan, p.epilogue, beside);
+    set_beside(plan, beside);
     const float alpha = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;
     check_blas(cublasLtMatmul(handle, plan.description.get(), &alpha, b, plan.b.get(), a,
                               plan.a.get(), &beta, out, plan.out.get(), out, plan.out.get(),
@@ -98,27 +98,28 @@ struct Matmul::State {
                "cublasLtMatmul " + p.str());
   }
 
-  // out = op(a) · b and what the epilogue does beside it. False, and nothing was done, where
+  // out = op(a) · op(b) and what the epilogue does beside it. False, and nothing was done, where
   // cuBLASLt has no such kernel.
   bool multiply_if_possible(Epilogue epilogue, const Tensor& a, bool transpose_a, const Tensor& b,
-                            Tensor& out, bool accumulate, const void* beside, cudaStream_t stream) {
-    const bool reads_matrix = epilogue == Epilogue::kGeluGradient;
-    const MatmulProblem problem{.m = out.dim(0),
-                                .n = out.dim(1),
-                                .k = a.dim(transpose_a ? 0 : 1),
-                                .transpose_a = transpose_a,
-                                .transpose_b = false,
-                                .accumulate = accumulate,
-                                .epilogue = epilogue,
-                                .tf32 = tf32,
-                                .a = a.dtype(),
-                                .b = b.dtype(),
-                                .out = out.dtype(),
-                                .alignment_a = alignment_of(a.raw()),
-                                .alignment_b = alignment_of(b.raw()),
-                                .alignment_out = alignment_of(out.raw()),
-                                .alignment_beside = reads_matrix ? alignment_of(beside) : 0};
-    if (reads_matrix && !has_gelu_gradient(problem)) return false;
+                            bool transpose_b, Tensor& out, bool accumulate, const Beside& beside,
+                            cudaStream_t stream) {
+    const MatmulProblem problem{
+        .m = out.dim(0),
+        .n = out.dim(1),
+        .k = a.dim(transpose_a ? 0 : 1),
+        .transpose_a = transpose_a,
+        .transpose_b = transpose_b,
+        .accumulate = accumulate,
+        .epilogue = epilogue,
+        .tf32 = tf32,
+        .a = a.dtype(),
+        .b = b.dtype(),
+        .out = out.dtype(),
+        .alignment_a = alignment_of(a.raw()),
+        .alignment_b = alignment_of(b.raw()),
+        .alignment_out = alignment_of(out.raw()),
+        .alignment_beside = has_matrix(epilogue) ? alignment_of(beside.matrix) : 0};
+    if (has_matrix(epilogue) && !can_have_matrix(problem)) return false;
     const Product& product = find(problem);
     if (!product.algorithm) return false;
     multiply(problem, product, a.raw(), b.raw(), beside, out.raw(), stream);
@@ -127,22 +128,26 @@ struct Matmul::State {
 
   // cuBLASLt has no product of fp32 matrices with a result of 16 bits.
   template <typename Out>
-  void multiply_rounded(MatmulProblem p, const void* a, const void* b, const void* bias_values,
-                        Out* out, cudaStream_t stream) {
+  void multiply_rounded(MatmulProblem p, const void* a, const void* b, const Tensor& bias, Out* out,
+                        cudaStream_t stream) {
     auto* result = static_cast<float*>(at_least(wide, p.m * p.n * 4));
     if (p.accumulate) convert(out, p.m * p.n, result, stream);
     p.out = DType::kF32;
     p.alignment_out = alignment_of(result);
-    multiply(p, a, b, bias_values, result, stream);
+    multiply(p, a, b, {.vector = bias_as(p.out, bias, stream)}, result, stream);
     convert(result, p.m * p.n, out, stream);
   }
 
-  // The bias in the type of the result.
-  template <typename Out>
-  const void* rounded_bias(const Tensor& source, cudaStream_t stream) {
-    auto* values = static_cast<Out*>(at_least(bias, source.elements() * 2));
-    convert(static_cast<const float*>(source.raw()), source.elements(), values, stream);
-    return values;
+  // The values of a bias in the type of the result; null where there is none.
+  const void* bias_as(DType out, const Tensor& source, cudaStream_t stream) {
+    if (!source.defined()) return nullptr;
+    return by_type(out, [&](auto t) -> const void* {
+      using Out = decltype(t);
+      if constexpr (std::is_same_v<Out, float>) return source.raw();
+      auto* values = static_cast<Out*>(at_least(bias, source.elements() * 2));
+      convert(static_cast<const float*>(source.raw()), source.elements(), values, stream);
+      return values;
+    });
   }
 
   // For products over nothing, which cuBLAS refuses: one column of zeros instead.
@@ -186,29 +191,31 @@ void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transp
                               .alignment_a = alignment_of(from_a),
                               .alignment_b = alignment_of(from_b),
                               .alignment_out = alignment_of(out.raw())};
-  const void* bias_values = bias.defined() ? bias.raw() : nullptr;
-  by_type(out.dtype(), [&](auto t) {
-    using Out = decltype(t);
-    if constexpr (!std::is_same_v<Out, float>) {
-      if (a.dtype() == DType::kF32)
-        return state_->multiply_rounded(problem, from_a, from_b, bias_values, pointer<Out>(out),
-                                        stream);
-      if (bias.defined()) bias_values = state_->rounded_bias<Out>(bias, stream);
-    }
-    state_->multiply(problem, from_a, from_b, bias_values, out.raw(), stream);
-  });
+  if (a.dtype() == DType::kF32 && out.dtype() != DType::kF32)
+    return by_type(out.dtype(), [&](auto t) {
+      state_->multiply_rounded(problem, from_a, from_b, bias, pointer<decltype(t)>(out), stream);
+    });
+  state_->multiply(problem, from_a, from_b, {.vector = state_->bias_as(out.dtype(), bias, stream)},
+                   out.raw(), stream);
 }
 
 bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight,
                                     bool accumulate, float* dbias, cudaStream_t stream) {
-  return state_->multiply_if_possible(Epilogue::kBiasGradient, dy, true, x, dweight, accumulate,
-                                      dbias, stream);
+  return state_->multiply_if_possible(Epilogue::kBiasGradient, dy, true, x, false, dweight,
+                                      accumulate, {.vector = dbias}, stream);
+}
+
+bool Matmul::run_with_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                           Tensor& product, Tensor& y, cudaStream_t stream) {
+  const Beside beside{.vector = state_->bias_as(y.dtype(), bias, stream), .matrix = product.raw()};
+  return state_->multiply_if_possible(bias.defined() ? Epilogue::kBiasGelu : Epilogue::kGelu, x,
+                                      false, weight, true, y, false, beside, stream);
 }
 
 bool Matmul::run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x,
                                     Tensor& dx, cudaStream_t stream) {
-  return state_->multiply_if_possible(Epilogue::kGeluGradient, dy, false, weight, dx, false,
-                                      x.raw(), stream);
+  return state_->multiply_if_possible(Epilogue::kGeluGradient, dy, false, weight, false, dx, false,
+                                      {.matrix = x.raw()}, stream);
 }
 
 bool Matmul::takes_fp8(const Fp8Rows& a, const Tensor& out, const Tensor& bias) const {
@@ -236,8 +243,8 @@ void Matmul::run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accum
                               .alignment_out = kFp8Alignment};
   const Product& product = state_->find(problem);
   set_scales(product.plan, a.inverse_scale.raw(), b.inverse_scale.raw());
-  const void* bias_values = bias.defined() ? state_->rounded_bias<Bf16>(bias, stream) : nullptr;
-  state_->multiply(problem, product, a.codes.raw(), b.codes.raw(), bias_values, out.raw(), stream);
+  state_->multiply(problem, product, a.codes.raw(), b.codes.raw(),
+                   {.vector = state_->bias_as(out.dtype(), bias, stream)}, out.raw(), stream);
 }
 
 }  // namespace tandem::runtime::cuda

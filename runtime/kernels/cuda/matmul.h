@@ -24,9 +24,13 @@ class Matmul {
   // is overwritten. False, and nothing was done, where cuBLASLt has no such kernel for the sizes.
   bool run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight, bool accumulate,
                               float* dbias, cudaStream_t stream);
-  // dx = (dy · weight) · gelu'(x), for sizes > 0 and one type of 16 bits, gelu in its tanh form (as
-  // PyTorch says of cuBLASLt's, in github.com/pytorch/pytorch/pull/104061). False, and nothing was
-  // done, where cuBLASLt has no such kernel for sizes and addresses.
+  // product = x · weightᵀ (+ bias), y = gelu of it before it is rounded, for sizes > 0 and one type
+  // of 16 bits, gelu in its tanh form (as PyTorch says of cuBLASLt's, in
+  // github.com/pytorch/pytorch/pull/104061). False, and nothing was done, where cuBLASLt has no
+  // such kernel for sizes and addresses. The bias is rounded as in run().
+  bool run_with_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& product,
+                     Tensor& y, cudaStream_t stream);
+  // dx = (dy · weight) · gelu'(x), where run_with_gelu() could be asked.
   bool run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, Tensor& dx,
                               cudaStream_t stream);
   // Whether the card multiplies 8-bit floats (compute capability 8.9: Ada, Hopper and later) and

@@ -35,6 +35,10 @@ cublasLtEpilogue_t epilogue_of(Epilogue epilogue) {
       return CUBLASLT_EPILOGUE_BIAS;
     case Epilogue::kBiasGradient:
       return CUBLASLT_EPILOGUE_BGRADB;
+    case Epilogue::kGelu:
+      return CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::kBiasGelu:
+      return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     case Epilogue::kGeluGradient:
       return CUBLASLT_EPILOGUE_DGELU;
     case Epilogue::kNone:
@@ -53,16 +57,20 @@ MatrixLayout layout_of(DType dtype, std::int64_t rows, std::int64_t columns) {
   return MatrixLayout(layout);
 }
 
+bool has_vector(Epilogue epilogue) {
+  return epilogue == Epilogue::kBias || epilogue == Epilogue::kBiasGradient ||
+         epilogue == Epilogue::kBiasGelu;
+}
+
 // The search for an algorithm reads the alignment of the epilogue's matrix off its address.
 void set_epilogue(const MatmulPlan& plan, const MatmulProblem& p) {
   if (p.epilogue == Epilogue::kNone) return;
   set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
-  if (p.epilogue == Epilogue::kGeluGradient) {
-    set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.n);
-    set_beside(plan, p.epilogue, reinterpret_cast<const void*>(std::uintptr_t{p.alignment_beside}));
-  } else {
+  if (has_vector(p.epilogue))
     set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.out));
-  }
+  if (!has_matrix(p.epilogue)) return;
+  set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.n);
+  set_beside(plan, {.matrix = reinterpret_cast<const void*>(std::uintptr_t{p.alignment_beside})});
 }
 
 }  // namespace
@@ -114,16 +122,20 @@ MatmulPlan plan_of(const MatmulProblem& p) {
   return plan;
 }
 
-bool has_gelu_gradient(const MatmulProblem& problem) {
+bool has_matrix(Epilogue epilogue) {
+  return epilogue == Epilogue::kGelu || epilogue == Epilogue::kBiasGelu ||
+         epilogue == Epilogue::kGeluGradient;
+}
+
+bool can_have_matrix(const MatmulProblem& problem) {
   return problem.n % 8 == 0 && problem.alignment_beside >= 16;
 }
 
-void set_beside(const MatmulPlan& plan, Epilogue epilogue, const void* operand) {
-  if (epilogue == Epilogue::kNone) return;
-  set(plan.description,
-      epilogue == Epilogue::kGeluGradient ? CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER
-                                          : CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-      operand);
+void set_beside(const MatmulPlan& plan, const Beside& beside) {
+  if (beside.vector != nullptr)
+    set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, beside.vector);
+  if (beside.matrix != nullptr)
+    set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, beside.matrix);
 }
 
 void set_scales(const MatmulPlan& plan, const void* scale_a, const void* scale_b) {

@@ -18,7 +18,14 @@ enum class Epilogue {
   kNone,
   kBias,          // adds a row to every row of the result
   kBiasGradient,  // sums up the rows of the first factor's transpose: dy, in dyᵀ · x
+  kGelu,          // writes the product to a matrix like the result, which is gelu (tanh) of it
+  kBiasGelu,      // the same after kBias
   kGeluGradient,  // multiplies the result by the derivative of gelu (tanh) at a matrix like it
+};
+// What an epilogue reads or writes, on the device; null where it has none.
+struct Beside {
+  const void* vector = nullptr;  // the bias, or its gradient
+  const void* matrix = nullptr;  // like the result
 };
 
 // out[m, n] = op(a)[m, k] · op(b)[k, n], row-major.
@@ -66,10 +73,12 @@ struct MatmulPlan {
   MatrixLayout a, b, out;
 };
 MatmulPlan plan_of(const MatmulProblem& problem);
-// Whether kGeluGradient can be asked for: rows of eights, on addresses that divide by 16.
-bool has_gelu_gradient(const MatmulProblem& problem);
-// Where the epilogue's vector or matrix lies, on the device; nothing for kNone.
-void set_beside(const MatmulPlan& plan, Epilogue epilogue, const void* operand);
+// Whether the epilogue has a matrix beside the result.
+bool has_matrix(Epilogue epilogue);
+// Whether an epilogue with a matrix can be asked for: rows of eights, on addresses that divide by
+// 16.
+bool can_have_matrix(const MatmulProblem& problem);
+void set_beside(const MatmulPlan& plan, const Beside& beside);
 // fp32 [1] each, on the device: what the products of 8-bit floats are multiplied by.
 void set_scales(const MatmulPlan& plan, const void* scale_a, const void* scale_b);
 

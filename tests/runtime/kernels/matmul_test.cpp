@@ -172,6 +172,46 @@ TEST_P(Matmul, accumulates_and_adds_a_bias_per_column) {
         }
 }
 
+double gelu_of(double x, bool tanh) {
+  if (!tanh) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+
+// Largest slope of gelu in either form.
+constexpr double kGeluSlope = 1.13;
+
+// gelu may be that of the rounded product, or of the sums.
+TEST_P(Matmul, product_and_gelu) {
+  for (const bool fusion : {false, true})
+    for (const DType dtype : kComputeTypes)
+      for (const Sizes& s : {Sizes{1, 1, 1}, Sizes{6, 16, 31}, Sizes{17, 24, 97}, Sizes{5, 13, 31},
+                             Sizes{3, 8, 0}, Sizes{0, 8, 3}})
+        for (const bool with_bias : {false, true})
+          for (const bool tanh : {true, false}) {
+            SCOPED_TRACE(fmt::format("{} {} {} {} tanh {} bias {} fusion {}", s.m, s.n, s.k,
+                                     name_of(dtype), tanh, with_bias, fusion));
+            const Tensor x = random_tensor({s.m, s.k}, "x", dtype),
+                         weight = random_tensor({s.n, s.k}, "weight", dtype),
+                         bias = with_bias ? random_tensor({s.n}, "bias") : Tensor();
+            Tensor product = Tensor::empty({s.m, s.n}, dtype), y = runtime::empty_like(product);
+            kernels().fill(product, NAN);
+            kernels().fill(y, NAN);
+            kernels().set_options({.gelu_fusion = fusion});
+            kernels().product_and_gelu(x, weight, bias, tanh, product, y);
+            kernels().set_options({});
+            Product expected = product_of(x, false, weight, true, s);
+            if (with_bias) add_bias(expected, bias, dtype);
+            expect_product(product, expected, rounding_of(dtype));
+            for (std::size_t i = 0; i < expected.values.size(); ++i) {
+              const double sum = expected.values[i];
+              expected.values[i] = gelu_of(sum, tanh);
+              expected.magnitudes[i] =
+                  kGeluSlope * (expected.magnitudes[i] + rounding_of(dtype) / 1e-6 * std::abs(sum));
+            }
+            expect_product(y, expected, rounding_of(dtype));
+          }
+}
+
 TEST_P(Matmul, few_rows) {
   for (const DType in : kComputeTypes)
     for (const DType to : kComputeTypes)

@@ -171,6 +171,12 @@ const std::map<std::string, Call>& calls() {
          Tensor x = a({3, 4}), dy = a({3, 4}), dx = a({3, 4});
          b.gelu_backward(x, true, dy, dx);
        }},
+      {"product_and_gelu",
+       [](Backend& b, Arguments& a) {
+         Tensor x = a({3, 4}), weight = a({5, 4}), bias = a({5}), product = a({3, 5}),
+                y = a({3, 5});
+         b.product_and_gelu(x, weight, bias, true, product, y);
+       }},
       {"gelu_backward_of_product",
        [](Backend& b, Arguments& a) {
          Tensor dy = a({3, 4}), weight = a({4, 5}), x = a({3, 5}), dx = a({3, 5});
@@ -440,7 +446,8 @@ TEST(MetaBackend, says_of_every_kernel_once_what_it_moves) {
     // Zeros are filled in on the meta device, too.
     std::erase_if(works, [](const KernelWork& work) { return work.operations == 0; });
     if (name == "kv_cache_write") continue;  // moves without arithmetic
-    if (name == "linear_gradients" || name == "gelu_backward_of_product")
+    if (name == "linear_gradients" || name == "product_and_gelu" ||
+        name == "gelu_backward_of_product")
       continue;  // two of the others
     ASSERT_EQ(works.size(), 1u) << name;
     EXPECT_GT(works[0].bytes, 0) << name;
