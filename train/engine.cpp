@@ -159,14 +159,18 @@ void Engine::register_state(StateRegistry& state) {
 
 double Engine::global_grad_norm() {
   // [divided among replicas][divided among tensor-parallel ranks]
-  double squares[2][2] = {};
+  std::vector<runtime::Tensor> grads[2][2];
   const parallel::ParameterStore& store = model_->trained_parameters();
   for (const parallel::OwnedPart& part : store.owned()) {
     if (!store.counts(part.parameter)) continue;
     const bool tp = store.parameters()[part.parameter]->spec.dim >= 0;
-    squares[store.divided(part.parameter)][tp] +=
-        runtime::backend_of(part.grad).sum_of_squares(part.grad);
+    grads[store.divided(part.parameter)][tp].push_back(part.grad);
   }
+  double squares[2][2] = {};
+  for (const int divided : {0, 1})
+    for (const int tp : {0, 1})
+      if (const auto& parts = grads[divided][tp]; !parts.empty())
+        squares[divided][tp] = runtime::backend_of(parts.front()).sum_of_squares(parts);
   const auto sum = [](const parallel::Group& group, double value) {
     return group.all_reduce_scalar(value, parallel::ReduceOp::kSum, "gradient norm");
   };

@@ -408,6 +408,7 @@ MemoryPlanner::MemoryPlanner(const Recipe& recipe, DeviceType device)
     : context_(recipe, parallel::local_group(), kPaper), device_(device) {}
 
 StageMemory MemoryPlanner::plan(const Stage& stage) {
+  const runtime::StandingFor device(device_);
   StageMemory largest;
   for (std::int64_t rank = 0; rank < pipeline_stages(stage); ++rank) {
     StageMemory plan = StagePlanner(*this, stage, rank, false).plan();
@@ -417,6 +418,7 @@ StageMemory MemoryPlanner::plan(const Stage& stage) {
 }
 
 StageMemory MemoryPlanner::plan_with_steps(const Stage& stage, int pipeline_stage) {
+  const runtime::StandingFor device(device_);
   return StagePlanner(*this, stage, pipeline_stage, true).plan();
 }
 

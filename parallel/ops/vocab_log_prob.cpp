@@ -16,14 +16,18 @@ using runtime::Tensor;
 
 namespace {
 
-// Bytes of fp32 logits held at a time: few enough to stay near the last-level cache, but enough
+// Bytes of fp32 logits held at a time: few enough to stay near a CPU's last-level cache, but enough
 // rows for full GEMM speed, and for the output matrix's whole gradient to go to memory and back
-// rarely.
+// rarely: on a card each such way takes as long as the products of a few hundred rows.
 constexpr std::int64_t kChunkBytes = 32 << 20;
+constexpr std::int64_t kCardChunkBytes = 1 << 30;
 constexpr std::int64_t kMinChunkRows = 256;
 
-std::int64_t chunk_rows(std::int64_t vocab_rows) {
-  return std::max(kMinChunkRows, kChunkBytes / (4 * std::max<std::int64_t>(vocab_rows, 1)));
+std::int64_t chunk_rows(std::int64_t vocab_rows, runtime::Device device) {
+  const bool card = type_stood_for(device) == runtime::DeviceType::kCUDA;
+  const std::int64_t rows =
+      (card ? kCardChunkBytes : kChunkBytes) / (4 * std::max<std::int64_t>(vocab_rows, 1));
+  return std::max(kMinChunkRows, card ? rows / kMinChunkRows * kMinChunkRows : rows);
 }
 
 Tensor weight_rows(const VocabShard& vocab) {
@@ -54,11 +58,15 @@ ChunkStats chunk_stats(const Tensor& logits, const VocabShard& vocab, const Tens
   const runtime::Device device = logits.device();
   Backend& backend = backend_of(logits);
   Tensor maximum = Tensor::empty({n}, DType::kF32, device);
-  backend.row_max(logits, maximum);
-  vocab.tp.all_reduce(maximum, ReduceOp::kMax, "vocab-parallel maximum").wait();
   Tensor sums = Tensor::empty({n, 3}, DType::kF32, device);
-  backend.softmax_sums(logits, maximum, targets, vocab.first_row, sums);
-  vocab.tp.all_reduce(sums, ReduceOp::kSum, "vocab-parallel sums").wait();
+  if (vocab.tp.size() == 1) {
+    backend.row_max_and_sums(logits, targets, vocab.first_row, maximum, sums);
+  } else {
+    backend.row_max(logits, maximum);
+    vocab.tp.all_reduce(maximum, ReduceOp::kMax, "vocab-parallel maximum").wait();
+    backend.softmax_sums(logits, maximum, targets, vocab.first_row, sums);
+    vocab.tp.all_reduce(sums, ReduceOp::kSum, "vocab-parallel sums").wait();
+  }
   ChunkStats stats{Tensor::empty({n}, DType::kF32, device), Tensor::empty({n}, DType::kF32, device),
                    Tensor::empty({n}, DType::kF32, device)};
   backend.softmax_stats(maximum, sums, stats.lse, stats.log_prob, stats.entropy);
@@ -121,21 +129,22 @@ Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const
                "linear_cross_entropy inside a recomputed block would add its gradient twice");
   Tensor loss = Tensor::zeros({1}, DType::kF32, hidden.device());
   Tensor dhidden = record ? empty_like(hidden) : Tensor();
-  for_each_chunk(n, chunk_rows(vocab.rows), [&](std::int64_t begin, std::int64_t rows) {
-    const Tensor x = hidden.rows(begin, rows);
-    const Tensor logits = chunk_logits(x, vocab, 1.0f);
-    const Tensor chunk_targets = targets.rows(begin, rows);
-    const ChunkStats stats = chunk_stats(logits, vocab, chunk_targets);
-    Tensor g = weights.rows(begin, rows).clone();
-    backend.scale(g, -1.0f);
-    backend.add_dot(g, stats.log_prob, loss);
-    if (!record) return;
-    Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
-    backend.softmax_backward(logits, stats.lse, chunk_targets, vocab.first_row, g, Tensor(),
-                             Tensor(), dlogits);
-    Tensor dx = dhidden.rows(begin, rows);
-    backward_through_matrix(dlogits, x, vocab, dx);
-  });
+  for_each_chunk(n, chunk_rows(vocab.rows, hidden.device()),
+                 [&](std::int64_t begin, std::int64_t rows) {
+                   const Tensor x = hidden.rows(begin, rows);
+                   const Tensor logits = chunk_logits(x, vocab, 1.0f);
+                   const Tensor chunk_targets = targets.rows(begin, rows);
+                   const ChunkStats stats = chunk_stats(logits, vocab, chunk_targets);
+                   Tensor g = weights.rows(begin, rows).clone();
+                   backend.scale(g, -1.0f);
+                   backend.add_dot(g, stats.log_prob, loss);
+                   if (!record) return;
+                   Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
+                   backend.softmax_backward(logits, stats.lse, chunk_targets, vocab.first_row, g,
+                                            Tensor(), Tensor(), dlogits);
+                   Tensor dx = dhidden.rows(begin, rows);
+                   backward_through_matrix(dlogits, x, vocab, dx);
+                 });
   if (!record) return loss;
   // The matrix gradient has been added already; the tape still counts this use, so that the leaf is
   // ready in its turn.
@@ -161,17 +170,18 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
   LogProbs out{Tensor::empty({n}, DType::kF32, device), Tensor::empty({n}, DType::kF32, device)};
   Tensor lse = Tensor::empty({n}, DType::kF32, device);
   Backend& backend = backend_of(hidden);
-  for_each_chunk(n, chunk_rows(vocab.rows), [&](std::int64_t begin, std::int64_t rows) {
-    const Tensor logits = chunk_logits(hidden.rows(begin, rows), vocab, temperature);
-    const ChunkStats stats = chunk_stats(logits, vocab, targets.rows(begin, rows));
-    const auto store = [&](const Tensor& from, Tensor& all) {
-      Tensor to = all.rows(begin, rows);
-      backend.copy(from, to);
-    };
-    store(stats.lse, lse);
-    store(stats.log_prob, out.log_prob);
-    store(stats.entropy, out.entropy);
-  });
+  for_each_chunk(n, chunk_rows(vocab.rows, hidden.device()),
+                 [&](std::int64_t begin, std::int64_t rows) {
+                   const Tensor logits = chunk_logits(hidden.rows(begin, rows), vocab, temperature);
+                   const ChunkStats stats = chunk_stats(logits, vocab, targets.rows(begin, rows));
+                   const auto store = [&](const Tensor& from, Tensor& all) {
+                     Tensor to = all.rows(begin, rows);
+                     backend.copy(from, to);
+                   };
+                   store(stats.lse, lse);
+                   store(stats.log_prob, out.log_prob);
+                   store(stats.entropy, out.entropy);
+                 });
   if (!runtime::recording({&hidden}, {vocab.weight, vocab.bias})) return out;
   Tape::current()->record(
       "linear_log_prob", {&hidden}, {&out.log_prob, &out.entropy}, {vocab.weight, vocab.bias},
@@ -186,7 +196,8 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
         const Tensor& g = g_log_prob.defined() ? g_log_prob : no_grad;
         Tensor dhidden = empty_like(hidden);
         for_each_chunk(
-            hidden.dim(0), chunk_rows(vocab.rows), [&](std::int64_t begin, std::int64_t rows) {
+            hidden.dim(0), chunk_rows(vocab.rows, hidden.device()),
+            [&](std::int64_t begin, std::int64_t rows) {
               const Tensor x = hidden.rows(begin, rows);
               Tensor logits = chunk_logits(x, vocab, temperature);
               Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());

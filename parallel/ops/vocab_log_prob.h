@@ -1,6 +1,7 @@
 // The last linear layer fused with the softmax over the vocabulary, which may be divided over
-// tensor-parallel ranks. Works on a few hundred tokens at a time, so that the logits [n, vocab]
-// never exist. Logits and all statistics are fp32 also when the model computes in bf16.
+// tensor-parallel ranks. Works on a few hundred tokens at a time, a few thousand on a card, so that
+// the logits [n, vocab] never exist. Logits and all statistics are fp32 also when the model
+// computes in bf16.
 #pragma once
 
 #include <cstdint>

@@ -84,7 +84,7 @@ void* CachingAllocator::allocate(std::int64_t bytes) {
     cached.erase(fit);
   } else {
     pointer = from_system(size);
-    if (pointer == nullptr) {
+    if (pointer == nullptr && can_give_back()) {
       release_cached_locked();
       pointer = from_system(size);
     }
@@ -111,7 +111,7 @@ void CachingAllocator::deallocate(void* pointer, std::int64_t bytes) noexcept {
 
 void CachingAllocator::release_cached() {
   std::lock_guard lock(mutex_);
-  release_cached_locked();
+  if (can_give_back()) release_cached_locked();
 }
 
 void CachingAllocator::release_cached_locked() {

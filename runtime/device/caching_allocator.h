@@ -33,6 +33,8 @@ class CachingAllocator : public Allocator {
   // Null when there is none. Called under the lock.
   virtual void* from_system(std::int64_t size) = 0;
   virtual void to_system(void* pointer) noexcept = 0;
+  // Whether to_system may be called now.
+  virtual bool can_give_back() const { return true; }
   // "host memory", "cuda:0 (79 GiB)"
   virtual std::string place() const = 0;
 

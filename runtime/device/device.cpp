@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "runtime/base/error.h"
 
 namespace tandem::runtime {
@@ -16,6 +18,19 @@ std::string Device::str() const {
       return "meta";
   }
   return "?";
+}
+
+namespace {
+thread_local DeviceType stood_for = DeviceType::kCPU;
+}
+
+StandingFor::StandingFor(DeviceType type) : previous_(std::exchange(stood_for, type)) {}
+StandingFor::~StandingFor() {
+  stood_for = previous_;
+}
+
+DeviceType type_stood_for(Device device) {
+  return device.type == DeviceType::kMeta ? stood_for : device.type;
 }
 
 Device host_memory_of(Device device) {

@@ -19,6 +19,21 @@ struct Device {
   std::string str() const;
 };
 
+// As long as one lives, the meta device stands for one of this type in this thread, where what is
+// done depends on the device: sizes of chunks. Otherwise it stands for the CPU.
+class StandingFor {
+ public:
+  explicit StandingFor(DeviceType type);
+  ~StandingFor();
+  StandingFor(const StandingFor&) = delete;
+  StandingFor& operator=(const StandingFor&) = delete;
+
+ private:
+  DeviceType previous_;
+};
+// The type of `device`, or what it stands for.
+DeviceType type_stood_for(Device device);
+
 // Where goes what a device's memory need not hold: the host's. A CPU's is its own. The meta device
 // has one too, whose bytes are counted apart: what the host of a card would hold.
 Device host_memory_of(Device device);

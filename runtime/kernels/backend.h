@@ -294,6 +294,9 @@ class Backend {
   // [n].
   virtual void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
                             std::int64_t first_column, Tensor& sums) = 0;
+  // Both of the above, for logits that no other rank has a part of. A card reads them once.
+  virtual void row_max_and_sums(const Tensor& logits, const Tensor& targets,
+                                std::int64_t first_column, Tensor& maximum, Tensor& sums);
   // From the two above, after they were combined over ranks; all fp32 [n]: lse = maximum + log S,
   // log_prob = x_target − lse, entropy = log S − Σ e·(x − maximum) / S, with S = Σ e.
   virtual void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse,
@@ -328,8 +331,9 @@ class Backend {
   // and not-a-numbers stay.
   virtual void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
                                     const ElementIndices& indices, Tensor& out) = 0;
-  // Σ x², in fp64, fixed order.
-  virtual double sum_of_squares(const Tensor& x) = 0;
+  // Σ x² over all parts, in fp64, fixed order. The host waits for the device once.
+  virtual double sum_of_squares(std::span<const Tensor> parts) = 0;
+  double sum_of_squares(const Tensor& x) { return sum_of_squares(std::span(&x, 1)); }
   // True when every element is finite.
   virtual bool all_finite(const Tensor& x) = 0;
 

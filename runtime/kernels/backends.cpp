@@ -22,6 +22,12 @@ void Backend::few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out
   matmul(x, false, weight, true, out, false, bias);
 }
 
+void Backend::row_max_and_sums(const Tensor& logits, const Tensor& targets,
+                               std::int64_t first_column, Tensor& maximum, Tensor& sums) {
+  row_max(logits, maximum);
+  softmax_sums(logits, maximum, targets, first_column, sums);
+}
+
 void Backend::linear_gradients(const Tensor& dy, const Tensor& x, Tensor& dweight,
                                bool accumulate_weight, Tensor& dbias, bool accumulate_bias) {
   matmul(dy, true, x, false, dweight, accumulate_weight);

@@ -22,7 +22,7 @@ class Copies {
       if (copy.host.raw() == host.raw() && copy.host.bytes() == host.bytes() &&
           copy.host.shape() == host.shape() && host.bytes() > 0)
         return copy.device;
-    return copies_.emplace_back(Copy{host, host.to(device_)}).device;
+    return copies_.emplace_back(Copy{host, copy_of(host)}).device;
   }
   HeadsView operator()(const HeadsView& heads) {
     return {(*this)(heads.rows), heads.offset, heads.heads, heads.head_dim};
@@ -74,6 +74,17 @@ class Copies {
   struct Copy {
     Tensor host, device;
   };
+  // At an address as far from a multiple of 64 as on the host.
+  Tensor copy_of(const Tensor& host) const {
+    const auto size = static_cast<std::uintptr_t>(runtime::size_of(host.dtype()));
+    const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(host.raw()) % 64;
+    if (host.bytes() == 0 || offset == 0 || offset % size != 0) return host.to(device_);
+    const auto before = static_cast<std::int64_t>(offset / size);
+    const Tensor room = Tensor::empty({before + host.elements()}, host.dtype(), device_);
+    Tensor copy = room.slice(before, host.shape());
+    backend_of(device_).copy(host, copy);
+    return copy;
+  }
   Device device_;
   std::deque<Copy> copies_;
   Tensor undefined_;
@@ -286,6 +297,12 @@ class MirrorBackend final : public Backend {
       backend.softmax_sums(on(logits), on(maximum), on(targets), first_column, on(sums));
     });
   }
+  void row_max_and_sums(const Tensor& logits, const Tensor& targets, std::int64_t first_column,
+                        Tensor& maximum, Tensor& sums) override {
+    each("row_max_and_sums", [&](Backend& backend, Copies& on) {
+      backend.row_max_and_sums(on(logits), on(targets), first_column, on(maximum), on(sums));
+    });
+  }
   void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse, Tensor& log_prob,
                      Tensor& entropy) override {
     each("softmax_stats", [&](Backend& backend, Copies& on) {
@@ -326,9 +343,11 @@ class MirrorBackend final : public Backend {
       backend.round_stochastically(on(in), seed, purpose, indices, on(out));
     });
   }
-  double sum_of_squares(const Tensor& x) override {
+  double sum_of_squares(std::span<const Tensor> parts) override {
     return each_value<double>("sum_of_squares", [&](Backend& backend, Copies& on) {
-      return backend.sum_of_squares(on(x));
+      std::vector<Tensor> copies;
+      for (const Tensor& part : parts) copies.push_back(on(part));
+      return backend.sum_of_squares(copies);
     });
   }
   bool all_finite(const Tensor& x) override {

@@ -375,10 +375,13 @@ void CpuBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tens
   });
 }
 
-double CpuBackend::sum_of_squares(const Tensor& x) {
-  return by_type(x.dtype(), [&](auto t) {
-    return typed<decltype(t)>().sum_of_squares(pointer<decltype(t)>(x), x.elements());
-  });
+double CpuBackend::sum_of_squares(std::span<const Tensor> parts) {
+  double sum = 0;
+  for (const Tensor& x : parts)
+    sum += by_type(x.dtype(), [&](auto t) {
+      return typed<decltype(t)>().sum_of_squares(pointer<decltype(t)>(x), x.elements());
+    });
+  return sum;
 }
 
 bool CpuBackend::all_finite(const Tensor& x) {

@@ -94,7 +94,7 @@ class CpuBackend final : public Backend {
                   QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) override;
   void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
                             const ElementIndices& indices, Tensor& out) override;
-  double sum_of_squares(const Tensor& x) override;
+  double sum_of_squares(std::span<const Tensor> parts) override;
   bool all_finite(const Tensor& x) override;
 
   void sample(const Tensor& logits, const SamplingParams& params, std::span<const float> uniform,

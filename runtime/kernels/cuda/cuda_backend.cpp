@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 #include <mutex>
+#include <numeric>
+#include <vector>
 
 #include "runtime/base/float16.h"
 #include "runtime/base/random.h"
@@ -39,14 +41,6 @@ bool is_recorded(int index) {
 }
 
 namespace {
-
-template <typename T>
-std::uint64_t bits_as(float value) {
-  const auto typed = static_cast<T>(value);
-  std::uint64_t bits = 0;
-  std::memcpy(&bits, &typed, sizeof typed);
-  return bits;
-}
 
 // An element of `dtype` with this value.
 std::uint64_t bits_of(DType dtype, float value) {
@@ -375,67 +369,6 @@ void CudaBackend::tanh_backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
   activate_backward("tanh_backward", Activation::kTanh, y, dy, dx);
 }
 
-// ---- softmax over the vocabulary
-
-void CudaBackend::row_max(const Tensor& logits, Tensor& maximum) {
-  check_softmax(logits, {}, {&maximum});
-  const Call call(context_, "row_max", {&logits});
-  by_type(logits.dtype(), [&](auto t) {
-    cuda::row_max(pointer<decltype(t)>(logits), rows_of(logits), width_of(logits),
-                  pointer<float>(maximum), context_.stream());
-  });
-}
-
-void CudaBackend::softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
-                               std::int64_t first_column, Tensor& sums) {
-  check_softmax(logits, targets, {&maximum});
-  check_softmax_sums(sums, {&maximum});
-  const Call call(context_, "softmax_sums", {&logits});
-  by_type(logits.dtype(), [&](auto t) {
-    cuda::softmax_sums(pointer<decltype(t)>(logits), pointer<float>(maximum),
-                       pointer<std::int32_t>(targets), first_column, rows_of(logits),
-                       width_of(logits), pointer<float>(sums), context_.stream());
-  });
-}
-
-void CudaBackend::softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse,
-                                Tensor& log_prob, Tensor& entropy) {
-  check_softmax_sums(sums, {&maximum, &lse, &log_prob, &entropy});
-  const Call call(context_, "softmax_stats", {&sums});
-  cuda::softmax_stats(pointer<float>(maximum), pointer<float>(sums), maximum.elements(),
-                      pointer<float>(lse), pointer<float>(log_prob), pointer<float>(entropy),
-                      context_.stream());
-}
-
-void CudaBackend::add_dot(const Tensor& a, const Tensor& b, Tensor& out) {
-  check_add_dot(a, b, out);
-  const Call call(context_, "add_dot", {&a});
-  cuda::add_dot(pointer<float>(a), pointer<float>(b), a.elements(), pointer<float>(out),
-                context_.stream());
-}
-
-void CudaBackend::concat_columns(const Tensor& parts, Tensor& out) {
-  check_concat(parts, out);
-  const Call call(context_, "concat_columns", {&parts, &out});
-  cuda::concat_columns(pointer<float>(parts), parts.dim(1), parts.dim(2), out.dim(1),
-                       pointer<float>(out), context_.stream());
-}
-
-void CudaBackend::softmax_backward(const Tensor& logits, const Tensor& lse, const Tensor& targets,
-                                   std::int64_t first_column, const Tensor& g_logp,
-                                   const Tensor& entropy, const Tensor& g_entropy,
-                                   Tensor& dlogits) {
-  check_softmax(logits, targets, {&lse, &g_logp, &entropy, &g_entropy});
-  check_same_elements(logits, dlogits);
-  const Call call(context_, "softmax_backward", {&logits});
-  by_types(logits.dtype(), dlogits.dtype(), [&](auto in, auto to) {
-    cuda::softmax_backward(pointer<decltype(in)>(logits), pointer<float>(lse),
-                           pointer<std::int32_t>(targets), first_column, pointer<float>(g_logp),
-                           pointer<float>(entropy), pointer<float>(g_entropy), rows_of(logits),
-                           width_of(logits), pointer<decltype(to)>(dlogits), context_.stream());
-  });
-}
-
 // ---- optimizer and reductions
 
 void CudaBackend::adamw(Tensor& master, const Tensor& grad, Tensor& exp_avg, Tensor& exp_avg_sq,
@@ -460,16 +393,21 @@ void CudaBackend::round_stochastically(const Tensor& in, std::uint64_t seed,
                              indices, pointer<Bf16>(out), context_.stream());
 }
 
-double CudaBackend::sum_of_squares(const Tensor& x) {
-  const Call call(context_, "sum_of_squares", {&x});
-  auto* result = context_.scratch<double>(kSumBlocks + 1);
-  by_type(x.dtype(), [&](auto t) {
-    cuda::sum_of_squares(pointer<decltype(t)>(x), x.elements(), result + 1, result,
-                         context_.stream());
-  });
-  double value = 0;
-  context_.to_host(&value, result, sizeof value);
-  return value;
+double CudaBackend::sum_of_squares(std::span<const Tensor> parts) {
+  if (parts.empty()) return 0;
+  const Call call(context_, "sum_of_squares", {&parts.front()});
+  const auto count = static_cast<std::int64_t>(parts.size());
+  auto* sums = context_.scratch<double>(count + kSumBlocks);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Tensor& x = parts[static_cast<std::size_t>(i)];
+    by_type(x.dtype(), [&](auto t) {
+      cuda::sum_of_squares(pointer<decltype(t)>(x), x.elements(), sums + count, sums + i,
+                           context_.stream());
+    });
+  }
+  std::vector<double> values(parts.size());
+  context_.to_host(values.data(), sums, values.size() * sizeof(double));
+  return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
 bool CudaBackend::all_finite(const Tensor& x) {

@@ -95,6 +95,8 @@ class CudaBackend final : public Backend {
   void row_max(const Tensor& logits, Tensor& maximum) override;
   void softmax_sums(const Tensor& logits, const Tensor& maximum, const Tensor& targets,
                     std::int64_t first_column, Tensor& sums) override;
+  void row_max_and_sums(const Tensor& logits, const Tensor& targets, std::int64_t first_column,
+                        Tensor& maximum, Tensor& sums) override;
   void softmax_stats(const Tensor& maximum, const Tensor& sums, Tensor& lse, Tensor& log_prob,
                      Tensor& entropy) override;
   void add_dot(const Tensor& a, const Tensor& b, Tensor& out) override;
@@ -109,7 +111,7 @@ class CudaBackend final : public Backend {
                   QuantizedMoment& exp_avg_sq, Tensor& compute, const AdamWStep& step) override;
   void round_stochastically(const Tensor& in, std::uint64_t seed, std::string_view purpose,
                             const ElementIndices& indices, Tensor& out) override;
-  double sum_of_squares(const Tensor& x) override;
+  double sum_of_squares(std::span<const Tensor> parts) override;
   bool all_finite(const Tensor& x) override;
 
   void sample(const Tensor& logits, const SamplingParams& params, std::span<const float> uniform,

@@ -246,6 +246,10 @@ template <typename T>
 void softmax_sums(const T* logits, const float* maximum, const std::int32_t* targets,
                   std::int64_t first_column, std::int64_t n, std::int64_t width, float* sums,
                   cudaStream_t stream);
+template <typename T>
+void row_max_and_sums(const T* logits, const std::int32_t* targets, std::int64_t first_column,
+                      std::int64_t n, std::int64_t width, float* maximum, float* sums,
+                      cudaStream_t stream);
 void softmax_stats(const float* maximum, const float* sums, std::int64_t n, float* lse,
                    float* log_prob, float* entropy, cudaStream_t stream);
 template <typename In, typename Out>

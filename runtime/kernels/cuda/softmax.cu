@@ -29,33 +29,93 @@ void row_max(const T* logits, std::int64_t n, std::int64_t width, float* maximum
          stream, logits, width, maximum, aligned_rows(width, logits));
 }
 
-// Threads add up in fp32, their sums are added in fp64: the error of a long row stays near that of
-// a short one.
+// Of one row, with e = exp(x − maximum): Σ e and Σ e·(x − maximum). Threads add up in fp32, their
+// sums are added in fp64: the error of a long row stays near that of a short one.
+struct SoftmaxSums {
+  float e = 0.0f, ex = 0.0f;
+
+  __device__ void add(float shifted) {
+    const float value = expf(shifted);
+    e += value;
+    ex += value > 0.0f ? value * shifted : 0.0f;  // a masked logit of −∞ counts as 0
+  }
+  // To a maximum that is larger by `rise`.
+  __device__ void shift(float rise) {
+    if (!(e > 0.0f)) return;
+    const float factor = expf(-rise);
+    ex = factor > 0.0f ? factor * (ex - e * rise) : 0.0f;
+    e *= factor;
+  }
+};
+
+// Of the block's row, from the sums of its threads.
+__device__ inline void write_sums(const SoftmaxSums& of_thread, float to_target, float* sums) {
+  const double e = block_sum(static_cast<double>(of_thread.e));
+  const double ex = block_sum(static_cast<double>(of_thread.ex));
+  if (threadIdx.x != 0) return;
+  float* out = sums + 3 * static_cast<std::int64_t>(blockIdx.x);
+  out[0] = static_cast<float>(e);
+  out[1] = static_cast<float>(ex);
+  out[2] = to_target;
+}
+
+// x − maximum at the block's target, 0 where that is another rank's.
+template <typename T>
+__device__ inline float target_of(const T* row, float maximum, const std::int32_t* targets,
+                                  std::int64_t first_column, std::int64_t width) {
+  const std::int64_t target = targets[blockIdx.x] - first_column;
+  return target >= 0 && target < width ? to_float(row[target]) - maximum : 0.0f;
+}
+
 template <typename T>
 __global__ void softmax_sums_kernel(const T* logits, const float* maximum,
                                     const std::int32_t* targets, std::int64_t first_column,
                                     std::int64_t width, float* sums, bool aligned) {
   const T* row = logits + blockIdx.x * width;
   const float m = maximum[blockIdx.x];
-  float e_sum = 0.0f, ex_sum = 0.0f;
+  SoftmaxSums of_thread;
   for (std::int64_t j = threadIdx.x * kPack; j < width; j += blockDim.x * kPack) {
     const Pack x = load(row + j, width - j, aligned);
 #pragma unroll
-    for (int k = 0; k < kPack; ++k) {
-      if (k >= width - j) break;
-      const float shifted = x.v[k] - m, e = expf(shifted);
-      e_sum += e;
-      ex_sum += e > 0.0f ? e * shifted : 0.0f;  // a masked logit of −∞ counts as 0
-    }
+    for (int k = 0; k < kPack; ++k)
+      if (k < width - j) of_thread.add(x.v[k] - m);
   }
-  const double e_total = block_sum(static_cast<double>(e_sum));
-  const double ex_total = block_sum(static_cast<double>(ex_sum));
-  if (threadIdx.x != 0) return;
-  const std::int64_t target = targets[blockIdx.x] - first_column;
-  float* out = sums + 3 * static_cast<std::int64_t>(blockIdx.x);
-  out[0] = static_cast<float>(e_total);
-  out[1] = static_cast<float>(ex_total);
-  out[2] = target >= 0 && target < width ? to_float(row[target]) - m : 0.0f;
+  write_sums(of_thread, target_of(row, m, targets, first_column, width), sums);
+}
+
+// Every thread has a maximum of its own until the row's is known. (Milakov & Gimelshein 2018)
+template <typename T>
+__global__ void row_max_and_sums_kernel(const T* logits, const std::int32_t* targets,
+                                        std::int64_t first_column, std::int64_t width,
+                                        float* maximum, float* sums, bool aligned) {
+  const T* row = logits + blockIdx.x * width;
+  float m = -kInfinity;
+  SoftmaxSums of_thread;
+  for (std::int64_t j = threadIdx.x * kPack; j < width; j += blockDim.x * kPack) {
+    const Pack x = load(row + j, width - j, aligned);
+    float best = m;
+#pragma unroll
+    for (int k = 0; k < kPack; ++k)
+      if (k < width - j) best = Maximum::of(best, x.v[k]);
+    if (best > m) of_thread.shift(best - m);
+    m = best;
+#pragma unroll
+    for (int k = 0; k < kPack; ++k)  // m is −∞ where all so far is
+      if (k < width - j) of_thread.add(x.v[k] == -kInfinity ? -kInfinity : x.v[k] - m);
+  }
+  const float best = block_maximum(m);
+  if (best > m) of_thread.shift(best - m);
+  if (threadIdx.x == 0) maximum[blockIdx.x] = best;
+  write_sums(of_thread, target_of(row, best, targets, first_column, width), sums);
+}
+
+template <typename T>
+void row_max_and_sums(const T* logits, const std::int32_t* targets, std::int64_t first_column,
+                      std::int64_t n, std::int64_t width, float* maximum, float* sums,
+                      cudaStream_t stream) {
+  launch(row_max_and_sums_kernel<T>, dim3(static_cast<unsigned>(n)),
+         threads_for(width, kPack, kRowBlock), 0, stream, logits, targets, first_column, width,
+         maximum, sums, aligned_rows(width, logits));
 }
 
 template <typename T>
@@ -135,6 +195,12 @@ template void softmax_sums(const Bf16*, const float*, const std::int32_t*, std::
                            std::int64_t, std::int64_t, float*, cudaStream_t);
 template void softmax_sums(const Fp16*, const float*, const std::int32_t*, std::int64_t,
                            std::int64_t, std::int64_t, float*, cudaStream_t);
+template void row_max_and_sums(const float*, const std::int32_t*, std::int64_t, std::int64_t,
+                               std::int64_t, float*, float*, cudaStream_t);
+template void row_max_and_sums(const Bf16*, const std::int32_t*, std::int64_t, std::int64_t,
+                               std::int64_t, float*, float*, cudaStream_t);
+template void row_max_and_sums(const Fp16*, const std::int32_t*, std::int64_t, std::int64_t,
+                               std::int64_t, float*, float*, cudaStream_t);
 template void softmax_backward(const float*, const float*, const std::int32_t*, std::int64_t,
                                const float*, const float*, const float*, std::int64_t, std::int64_t,
                                float*, cudaStream_t);

@@ -1,6 +1,9 @@
 // runtime/kernels/typed.h with the card's types for bf16 and fp16.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
+
 #include "runtime/kernels/cuda/kernels.h"
 #include "runtime/kernels/typed.h"
 
@@ -16,6 +19,15 @@ auto by_type(DType dtype, const Body& body) {
 template <typename Body>
 auto by_types(DType in, DType out, const Body& body) {
   return by_types_with<Bf16, Fp16>(in, out, body);
+}
+
+// What cuda::fill takes for an element of T.
+template <typename T>
+std::uint64_t bits_as(float value) {
+  const auto typed = static_cast<T>(value);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &typed, sizeof typed);
+  return bits;
 }
 
 }  // namespace tandem::runtime::cuda

@@ -106,6 +106,25 @@ TEST(MemoryPlan, knows_the_texts_of_classifiers_and_embeddings) {
   EXPECT_NEAR(static_cast<double>(triplets.activations), 3 * one, 0.1 * one);
 }
 
+// Cards hold more logits at a time.
+TEST(MemoryPlan, knows_what_the_device_holds_of_logits) {
+  const Recipe recipe = parse_recipe(
+      "name: plan\nrun_dir: /nowhere\nprecision: bf16\n"
+      "model: {vocab_size: 50000, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 1, "
+      "num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}\n"
+      "stages:\n"
+      "  - pretrain: {data: text.txt, tokenizer: byte, steps: 1, global_batch_size: 64, "
+      "micro_batch_size: 64, sequence_length: 16, samples: {count: 0}}\n",
+      "plan.yaml", {}, 1);
+  const auto activations = [&](runtime::DeviceType device) {
+    return MemoryPlanner(recipe, device).plan(recipe.stages[0]).roles.at(0).activations;
+  };
+  // 1,024 targets at once, or 256: fp32 logits and bf16 gradients.
+  EXPECT_NEAR(static_cast<double>(activations(runtime::DeviceType::kCUDA) -
+                                  activations(runtime::DeviceType::kCPU)),
+              6.0 * (1024 - 256) * 50000, 0.01 * 6 * 1024 * 50000);
+}
+
 TEST(MemoryPlan, activations_follow_the_micro_batch_and_recomputation) {
   const std::int64_t eight = model(", micro_batch_size: 8").activations,
                      four = model(", micro_batch_size: 4").activations,

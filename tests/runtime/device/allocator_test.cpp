@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <set>
@@ -114,6 +115,41 @@ TEST_F(HostAllocator, release_gives_cached_memory_back_and_keeps_live_memory) {
   allocator().deallocate(live, 5000);
 }
 
+// Memory of a device that takes nothing back for the moment, and has room for two blocks.
+class HeldAllocator final : public CachingAllocator {
+ public:
+  bool held = false;
+  int blocks = 2;
+
+ protected:
+  void* from_system(std::int64_t size) override {
+    return blocks-- > 0 ? std::aligned_alloc(64, static_cast<std::size_t>(size)) : nullptr;
+  }
+  void to_system(void* pointer) noexcept override {
+    EXPECT_FALSE(held);
+    std::free(pointer);
+    ++blocks;
+  }
+  bool can_give_back() const override { return !held; }
+  std::string place() const override { return "test"; }
+};
+
+TEST(CachingAllocator, gives_nothing_back_while_it_may_not) {
+  HeldAllocator memory;
+  memory.deallocate(memory.allocate(64), 64);
+  void* other = memory.allocate(1 << 20);
+  memory.held = true;
+  memory.release_cached();
+  EXPECT_THROW(memory.allocate(2 << 20), Error) << "what is cached is too small";
+  memory.held = false;
+  memory.blocks = 0;
+  void* large = memory.allocate(2 << 20);
+  memory.deallocate(large, 2 << 20);
+  memory.deallocate(other, 1 << 20);
+  memory.release_cached();
+  EXPECT_EQ(memory.stats().reserved_bytes, 0);
+}
+
 TEST_F(HostAllocator, an_impossible_request_is_an_environment_error_and_changes_nothing) {
   const MemoryStats before = allocator().stats();
   try {
@@ -198,6 +234,17 @@ TEST(MetaAllocator, counts_what_the_host_would_count_and_reserves_nothing) {
 TEST(MetaAllocator, holds_models_of_any_size) {
   const Storage terabytes(kMeta, std::int64_t{1} << 50);
   EXPECT_EQ(terabytes.bytes(), std::int64_t{1} << 50);
+}
+
+TEST(MetaDevice, stands_for_the_cpu_unless_another_one_is_meant) {
+  EXPECT_EQ(type_stood_for(kMeta), DeviceType::kCPU);
+  {
+    const StandingFor card(DeviceType::kCUDA);
+    EXPECT_EQ(type_stood_for(kMeta), DeviceType::kCUDA);
+    EXPECT_EQ(type_stood_for(Device{}), DeviceType::kCPU);
+    std::thread([] { EXPECT_EQ(type_stood_for(kMeta), DeviceType::kCPU); }).join();
+  }
+  EXPECT_EQ(type_stood_for(kMeta), DeviceType::kCPU);
 }
 
 TEST(Devices, are_named_and_missing_ones_are_errors) {

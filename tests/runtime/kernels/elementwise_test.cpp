@@ -340,6 +340,16 @@ TEST_P(Elementwise, column_sum) {
       }
 }
 
+TEST_P(Elementwise, sum_of_squares_of_parts_is_that_of_all_in_their_order) {
+  const Tensor x = random_tensor({70000}, "x"), y = random_tensor({5}, "y", DType::kBF16);
+  const Tensor parts[] = {x.slice(0, {3}), x.slice(8, {0}), x.slice(16, {69984}), y};
+  double expected = 0;
+  for (const Tensor& part : parts) expected += kernels().sum_of_squares(part);
+  EXPECT_GT(expected, 0);
+  EXPECT_EQ(kernels().sum_of_squares(parts), expected);
+  EXPECT_EQ(kernels().sum_of_squares(std::span<const Tensor>()), 0);
+}
+
 TEST_P(Elementwise, sum_of_squares_and_all_finite) {
   for (const DType dtype : kComputeTypes)
     for (const std::int64_t n : kSizes) {

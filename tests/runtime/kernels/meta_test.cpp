@@ -212,6 +212,11 @@ const std::map<std::string, Call>& calls() {
          Tensor logits = a({3, 7}), maximum = a({3});
          b.row_max(logits, maximum);
        }},
+      {"row_max_and_sums",
+       [](Backend& b, Arguments& a) {
+         Tensor logits = a({3, 7}), targets = a({3}, kInt), maximum = a({3}), sums = a({3, 3});
+         b.row_max_and_sums(logits, targets, 0, maximum, sums);
+       }},
       {"softmax_sums",
        [](Backend& b, Arguments& a) {
          Tensor logits = a({3, 7}), maximum = a({3}), targets = a({3}, kInt), sums = a({3, 3});
@@ -446,7 +451,7 @@ TEST(MetaBackend, says_of_every_kernel_once_what_it_moves) {
     // Zeros are filled in on the meta device, too.
     std::erase_if(works, [](const KernelWork& work) { return work.operations == 0; });
     if (name == "kv_cache_write") continue;  // moves without arithmetic
-    if (name == "linear_gradients" || name == "product_and_gelu" ||
+    if (name == "linear_gradients" || name == "product_and_gelu" || name == "row_max_and_sums" ||
         name == "gelu_backward_of_product")
       continue;  // two of the others
     ASSERT_EQ(works.size(), 1u) << name;

@@ -67,6 +67,39 @@ TEST_P(Softmax, sums_and_gradient) {
       }
 }
 
+// Rising and falling rows, masked stretches, and what is not a number: as the two calls.
+TEST_P(Softmax, maximum_and_sums_in_one_call) {
+  for (const DType dtype : kComputeTypes)
+    for (const std::int64_t v : {1, 7, 16, 33, 1024, 4099, 20000})
+      for (const float slope : {0.0f, 0.01f, -0.01f, 0.5f}) {
+        SCOPED_TRACE(fmt::format("{} {} slope {}", v, name_of(dtype), slope));
+        std::vector<float> values = random_tensor({3 * v}, "x").to_vector<float>();
+        for (std::int64_t j = 0; j < 3 * v; ++j) {
+          float& value = values[static_cast<std::size_t>(j)];
+          value = 4 * value + slope * static_cast<float>(j % v);
+          if (j < v && j + 1 != v && j % 64 < 48) value = -INFINITY;
+        }
+        values[static_cast<std::size_t>(2 * v)] = NAN;
+        const Tensor logits = Tensor::from(values, {3, v}).to(dtype),
+                     targets = random_indices(3, v + 20, "t");
+        Tensor maximum = Tensor::empty({3}, DType::kF32), expected_maximum = empty_like(maximum),
+               sums = Tensor::empty({3, 3}, DType::kF32), expected = empty_like(sums);
+        kernels().row_max_and_sums(logits, targets, 10, maximum, sums);
+        kernels().row_max(logits, expected_maximum);
+        kernels().softmax_sums(logits, expected_maximum, targets, 10, expected);
+        for (std::size_t row = 0; row < 3; ++row) {
+          const float* ours = sums.span<float>().data() + 3 * row;
+          const float* wanted = expected.span<float>().data() + 3 * row;
+          ASSERT_EQ(std::isnan(ours[0]), row == 2) << "one was no number";
+          EXPECT_EQ(std::isnan(wanted[0]), row == 2);
+          if (row == 2) continue;
+          EXPECT_EQ(maximum.span<float>()[row], expected_maximum.span<float>()[row]);
+          for (const int i : {0, 1, 2})
+            EXPECT_NEAR(ours[i], wanted[i], 2e-6 * std::abs(wanted[i]) + 1e-9) << row << ' ' << i;
+        }
+      }
+}
+
 TEST_P(Softmax, vocabulary_slices_add_up_to_the_whole) {
   const Tensor logits = random_tensor({3, 50}, "x"),
                targets = Tensor::from(std::vector<std::int32_t>{0, 27, 49}, {3});
