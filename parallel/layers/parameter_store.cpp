@@ -37,13 +37,16 @@ Tensor drawn(const ParameterOptions& options, const ShardPiece& piece, float sca
   const std::int64_t width = runtime::whole_block(piece.shape).columns;
   const float value = options.init.value * scale;
   Tensor values = Tensor::empty({block.rows, block.columns}, DType::kF32);
-  float* next = values.data<float>();
+  float* all = values.data<float>();
+  if (options.init.kind != Init::Kind::kNormal) {
+    std::fill_n(all, values.elements(), value);
+    return values;
+  }
+#pragma omp parallel for
   for (std::int64_t row = 0; row < block.rows; ++row) {
     const std::int64_t first = (piece.first + block.row + row) * width + block.column;
     for (std::int64_t i = 0; i < block.columns; ++i)
-      *next++ = options.init.kind == Init::Kind::kNormal
-                    ? random.normal(static_cast<std::uint64_t>(first + i)) * value
-                    : value;
+      all[row * block.columns + i] = random.normal(static_cast<std::uint64_t>(first + i)) * value;
   }
   return values;
 }

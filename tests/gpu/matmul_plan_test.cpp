@@ -104,7 +104,7 @@ MatmulProblem gelu_gradient() {
   p.n = 16, p.k = 5;
   p.transpose_b = false;
   p.epilogue = Epilogue::kGeluGradient;
-  p.alignment_beside = 32;
+  p.alignment_matrix = 32;
   return p;
 }
 
@@ -131,14 +131,16 @@ MatmulProblem gelu(Epilogue epilogue) {
   MatmulProblem p = forward(DType::kBF16);
   p.n = 16, p.k = 5;
   p.epilogue = epilogue;
-  p.alignment_beside = 16;
+  p.alignment_matrix = 16;
   return p;
 }
 
 TEST(MatmulPlan, writes_the_product_beside_its_gelu) {
   for (const auto& [epilogue, name] : {std::pair{Epilogue::kGelu, CUBLASLT_EPILOGUE_GELU_AUX},
                                        {Epilogue::kBiasGelu, CUBLASLT_EPILOGUE_GELU_AUX_BIAS}}) {
-    const MatmulPlan plan = plan_of(gelu(epilogue));
+    MatmulProblem p = gelu(epilogue);
+    p.alignment_vector = epilogue == Epilogue::kGelu ? 0 : 4;
+    const MatmulPlan plan = plan_of(p);
     EXPECT_EQ(sizes_of(plan.out), (Sizes{16, 3}));
     EXPECT_EQ(attribute<std::uint32_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE), name);
     EXPECT_EQ(attribute<std::int64_t>(plan, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD), 16);
@@ -158,7 +160,7 @@ TEST(MatmulPlan, writes_the_product_beside_its_gelu) {
 TEST(MatmulPlan, has_a_matrix_beside_it_for_rows_of_eights_at_addresses_of_sixteens) {
   MatmulProblem p = gelu_gradient();
   EXPECT_TRUE(can_have_matrix(p));
-  p.alignment_beside = 8;
+  p.alignment_matrix = 8;
   EXPECT_FALSE(can_have_matrix(p));
   p = gelu_gradient();
   p.n = 20;
@@ -168,7 +170,10 @@ TEST(MatmulPlan, has_a_matrix_beside_it_for_rows_of_eights_at_addresses_of_sixte
 TEST(MatmulPlan, tells_the_epilogue_where_its_vector_is) {
   MatmulProblem p = forward(DType::kF32);
   p.epilogue = Epilogue::kBias;
+  p.alignment_vector = 16;
   const MatmulPlan plan = plan_of(p);
+  EXPECT_EQ(alignment_of(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER)), 16u)
+      << "what kernels are looked for by";
   const float bias = 0;
   set_beside(plan, {.vector = &bias});
   EXPECT_EQ(attribute<const void*>(plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER), &bias);
@@ -221,8 +226,11 @@ TEST(MatmulPlan, differs_by_all_that_an_algorithm_depends_on) {
   other = p;
   other.epilogue = Epilogue::kBias;
   EXPECT_NE(MatmulProblemHash()(other), MatmulProblemHash()(p));
+  other = p;
+  other.alignment_vector = 4;
+  EXPECT_NE(MatmulProblemHash()(other), MatmulProblemHash()(p));
   other = gelu_gradient();
-  other.alignment_beside = 16;
+  other.alignment_matrix = 16;
   EXPECT_NE(MatmulProblemHash()(other), MatmulProblemHash()(gelu_gradient()));
 }
 

@@ -97,6 +97,27 @@ TEST_F(CudaDevice, staged_copies_arrive_whole_and_in_order) {
   for (std::uint32_t i = 0; i < 3000; ++i) EXPECT_EQ(*places[i], i);
 }
 
+// Wherever the memory that they share begins again.
+TEST_F(CudaDevice, large_uploads_of_one_call_lie_beside_each_other) {
+  cuda::Stream stream;
+  cuda::Staging staging;
+  cuda::Uploads uploads(staging);
+  constexpr std::size_t kCount = 500'000;
+  for (std::uint32_t call = 0; call < 5; ++call) {
+    std::vector<const std::uint32_t*> places;
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      std::vector<std::uint32_t> values(kCount - i, 10 * call + i);
+      places.push_back(static_cast<const std::uint32_t*>(
+          uploads.put(values.data(), 4 * values.size(), stream.get())));
+    }
+    stream.synchronize();
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(places[i][0], 10 * call + i);
+      EXPECT_EQ(places[i][kCount - 3], 10 * call + i);
+    }
+  }
+}
+
 TEST_F(CudaDevice, an_error_names_operation_call_and_device_and_is_cleared) {
   struct Naming final : cuda::Operation {
     std::string describe() const override { return "adamw(fp32[7]@cuda:0)"; }

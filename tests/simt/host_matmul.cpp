@@ -38,11 +38,8 @@ void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transp
 }
 
 // A card without tensor cores for 8 bits.
-bool Matmul::takes_fp8(const Fp8Rows&, const Tensor&, const Tensor&) const {
+bool Matmul::run_fp8(const Fp8Rows&, const Fp8Rows&, Tensor&, bool, const Tensor&, cudaStream_t) {
   return false;
-}
-void Matmul::run_fp8(const Fp8Rows&, const Fp8Rows&, Tensor&, bool, const Tensor&, cudaStream_t) {
-  TANDEM_CHECK(false, "products that the card does not have");
 }
 
 // Not for every size, as cuBLASLt.

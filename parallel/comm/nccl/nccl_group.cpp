@@ -15,6 +15,8 @@ namespace {
 
 constexpr milliseconds kLookEvery{100};
 constexpr milliseconds kPollEvery{1};
+// Most calls are accepted within it, so that sleeping would cost more than waiting.
+constexpr std::chrono::microseconds kSoon{200};
 // How long the end of a group may take before it is cut short.
 constexpr std::chrono::seconds kFarewell{10};
 
@@ -84,8 +86,12 @@ void NcclGroup::connect(const Group& host) {
 
 // Communicators that do not block say "in progress" and mean: ask again before the next call.
 ncclResult_t NcclGroup::settle(ncclResult_t result, Clock::time_point until) {
+  const auto soon = Clock::now() + kSoon;
   while (result == ncclInProgress && Clock::now() < until) {
-    std::this_thread::sleep_for(kPollEvery);
+    if (Clock::now() < soon)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(kPollEvery);
     const std::lock_guard lock(mutex_);
     if (state_->failure || comm_ == nullptr) return ncclInternalError;
     ncclResult_t now = ncclSuccess;
@@ -192,10 +198,8 @@ void NcclGroup::broadcast(void* data, std::int64_t bytes, int root) {
   });
 }
 
-// Freeing the smaller one waits until the card is done with it.
 std::byte* NcclGroup::scratch(std::int64_t bytes) {
-  if (static_cast<std::size_t>(bytes) > scratch_.bytes())
-    scratch_ = runtime::cuda::DeviceMemory(static_cast<std::size_t>(bytes));
+  scratch_.reserve(static_cast<std::size_t>(bytes));
   return static_cast<std::byte*>(scratch_.data());
 }
 
@@ -219,7 +223,10 @@ void NcclGroup::check() const {
   if (state_->failure) std::rethrow_exception(state_->failure);
 }
 
+// On its card: a thread begins on the first one, and looking at an event would start CUDA there,
+// which takes half a gigabyte.
 void NcclGroup::watch(const std::stop_token& stop) {
+  cudaSetDevice(card_);
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, stop, kLookEvery, [&] { return stop.stop_requested(); })) look();
 }

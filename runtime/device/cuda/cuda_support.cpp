@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <array>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 
@@ -52,6 +53,7 @@ class CudaAllocator final : public CachingAllocator {
     cudaSetDevice(index_);
     cudaFree(pointer);
   }
+  bool can_give_back() const override { return !cuda::Recording::underway(); }
   std::string place() const override {
     std::size_t free = 0, total = 0;
     if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
@@ -66,6 +68,9 @@ struct Presence {
   int count = 0;
   std::string absence;
   Presence() {
+    // Streams that share a queue to the card wait for each other: those of a pipeline, which wait
+    // for other cards, could close a circle. Eight queues are usual; read when CUDA starts.
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
     const cudaError_t status = cudaGetDeviceCount(&count);
     if (status == cudaSuccess && count > 0) return;
     cudaGetLastError();

@@ -74,9 +74,10 @@ void Staging::to_host(void* target, const void* source, std::size_t bytes, cudaS
 
 void* Uploads::put(const void* source, std::size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return nullptr;
-  if (round_up(bytes) > memory_.bytes()) {
-    // The old memory may still be read; freeing waits for that.
-    memory_ = DeviceMemory(std::max(kUploadBytes, 2 * round_up(bytes)));
+  // A few arrays of one call must not overwrite each other where it begins again from the front.
+  constexpr std::size_t kArrays = 8;
+  if (kArrays * round_up(bytes) > memory_.bytes()) {
+    memory_.reserve(std::max(kUploadBytes, kArrays * round_up(bytes)));
     used_ = 0;
   }
   if (used_ + round_up(bytes) > memory_.bytes()) used_ = 0;

@@ -21,6 +21,20 @@ void Stream::synchronize() const {
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
+namespace {
+thread_local int recordings = 0;
+}
+
+Recording::Recording() {
+  ++recordings;
+}
+Recording::~Recording() {
+  --recordings;
+}
+bool Recording::underway() {
+  return recordings > 0;
+}
+
 Event::Event() {
   check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
 }
@@ -50,16 +64,19 @@ template class Memory<allocate_device, cudaFree>;
 template class Memory<allocate_pinned, cudaFreeHost>;
 
 namespace {
-std::atomic<std::uint64_t> memories_made = 0;
+std::atomic<std::uint64_t> outdated = 0;
 }
 
-std::uint64_t device_memories_made() {
-  return memories_made;
+std::uint64_t recordings_outdated() {
+  return outdated;
+}
+void outdate_recordings() {
+  ++outdated;
 }
 
 // Tensors' freed blocks are given back before it fails.
 cudaError_t allocate_device(void** pointer, std::size_t bytes) {
-  ++memories_made;
+  outdate_recordings();
   const cudaError_t status = cudaMalloc(pointer, bytes);
   int device = 0;
   if (status != cudaErrorMemoryAllocation || cudaGetDevice(&device) != cudaSuccess) return status;

@@ -27,6 +27,17 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+// As long as one lives, this thread records what it submits instead of running it: memory may be
+// taken meanwhile, but not given back.
+class Recording {
+ public:
+  Recording();
+  ~Recording();
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  static bool underway();
+};
+
 // Marks a place in a stream; without timing, which would cost more.
 class Event {
  public:
@@ -64,6 +75,13 @@ class Memory {
 
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
+  // At least so large from now on; what it held is gone, and its room is free before more is taken.
+  // Freeing waits until the card is done with it.
+  void reserve(std::size_t bytes) {
+    if (bytes <= bytes_) return;
+    *this = Memory();
+    *this = Memory(bytes);
+  }
 
  private:
   void* data_ = nullptr;
@@ -71,8 +89,11 @@ class Memory {
 };
 
 cudaError_t allocate_device(void** pointer, std::size_t bytes);
-// How often that was: unchanged, all workspaces are where they were.
-std::uint64_t device_memories_made();
+// How often memory was allocated there or outdate_recordings() was called: unchanged, all that a
+// recording refers to beside tensors is where it was.
+std::uint64_t recordings_outdated();
+// Something else that recordings may refer to is going.
+void outdate_recordings();
 cudaError_t allocate_pinned(void** pointer, std::size_t bytes);
 using DeviceMemory = Memory<allocate_device, cudaFree>;
 using PinnedMemory = Memory<allocate_pinned, cudaFreeHost>;

@@ -22,8 +22,7 @@ Context::Context(int index) : index_(selected(index)) {
 }
 
 void* Context::grown(DeviceMemory& memory, std::size_t bytes) {
-  // The old memory may still be in use; freeing waits for that.
-  if (bytes > memory.bytes()) memory = DeviceMemory(bytes + bytes / 4);
+  if (bytes > memory.bytes()) memory.reserve(bytes + bytes / 4);
   return memory.data();
 }
 

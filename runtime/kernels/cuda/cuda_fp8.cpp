@@ -51,8 +51,7 @@ void CudaBackend::fp8_matmul(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bo
   if (out.elements() == 0) return;
   const Call call(context_, "fp8_matmul", {&a.codes, &b.codes, &out});
   const cudaStream_t stream = context_.stream();
-  if (context_.matmul().takes_fp8(a, out, bias))
-    return context_.matmul().run_fp8(a, b, out, accumulate, bias, stream);
+  if (context_.matmul().run_fp8(a, b, out, accumulate, bias, stream)) return;
   Tensor sums = Tensor::empty(out.shape(), DType::kF32, out.device());
   context_.matmul().run(decoded(a.codes, stream), false, decoded(b.codes, stream), true, sums,
                         false, {}, stream);

@@ -2,9 +2,9 @@
 //
 // The first time it runs as it is, so that what is made once (workspaces, choices of algorithms) is
 // there; the second time it is recorded. A graph keeps addresses: the work's own tensors come from
-// a pool that nobody else allocates from, and when a workspace has moved since, the work is
-// recorded again. Work that cannot be recorded (it waits for the card, copies from the host, talks
-// to other ranks) goes on as it is, and the log says once why.
+// a pool that nobody else allocates from, and when a workspace has moved since or a kernel it may
+// use is gone, the work is recorded again. Work that cannot be recorded (it waits for the card,
+// copies from the host, talks to other ranks) goes on as it is, and the log says once why.
 #include <mutex>
 #include <optional>
 #include <set>
@@ -12,6 +12,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/log.h"
+#include "runtime/device/cuda/stream.h"
 #include "runtime/kernels/cuda/cuda_backend.h"
 #include "runtime/kernels/cuda/graph.h"
 
@@ -28,15 +29,16 @@ void say_once(const std::string& reason) {
 }
 
 // Calls that need the host throw meanwhile.
-class Recording {
+class RecordedCalls {
  public:
-  explicit Recording(Context& context) : context_(context) { context_.set_recorded(true); }
-  ~Recording() { context_.set_recorded(false); }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
+  explicit RecordedCalls(Context& context) : context_(context) { context_.set_recorded(true); }
+  ~RecordedCalls() { context_.set_recorded(false); }
+  RecordedCalls(const RecordedCalls&) = delete;
+  RecordedCalls& operator=(const RecordedCalls&) = delete;
 
  private:
   Context& context_;
+  const Recording recording_;
 };
 
 class CudaReplay final : public Replay {
@@ -46,7 +48,7 @@ class CudaReplay final : public Replay {
 
   void run(const std::function<void()>& work) override {
     const Call call(context_, "replay", {});
-    if (graph_ && memories_made_ != device_memories_made()) graph_.reset();
+    if (graph_ && outdated_ != recordings_outdated()) graph_.reset();
     if (!graph_ && prepared_ && !impossible_) record(work);
     if (graph_) return graph_->launch(context_.stream());
     const PrivatePool::Scope scope(*pool_);
@@ -57,10 +59,10 @@ class CudaReplay final : public Replay {
  private:
   void record(const std::function<void()>& work) {
     const PrivatePool::Scope scope(*pool_);
-    const Recording recording(context_);
+    const RecordedCalls recorded(context_);
     try {
       graph_.emplace(context_.stream(), work);
-      memories_made_ = device_memories_made();
+      outdated_ = recordings_outdated();
     } catch (const Error& error) {
       impossible_ = true;
       say_once(error.what());
@@ -70,7 +72,7 @@ class CudaReplay final : public Replay {
   Context& context_;
   std::shared_ptr<PrivatePool> pool_;
   std::optional<Graph> graph_;  // gone before the pool
-  std::uint64_t memories_made_ = 0;
+  std::uint64_t outdated_ = 0;
   bool prepared_ = false, impossible_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "runtime/device/cuda/status.h"
 #include "runtime/device/cuda/stream.h"
@@ -41,7 +42,7 @@ struct Matmul::State {
   bool has_fp8;
   bool tf32 = false;
   DeviceMemory workspace{kWorkspace};
-  DeviceMemory bias, wide, zeros;
+  DeviceMemory bias, wide, zeros, ones;
   std::unordered_map<MatmulProblem, Product, MatmulProblemHash> products;
 
   explicit State(int card) : has_fp8(architecture_of(card) >= 89) {
@@ -67,15 +68,19 @@ struct Matmul::State {
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, std::uint32_t{p.alignment_a});
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::uint32_t{p.alignment_out});
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::uint32_t{p.alignment_out});
+    // Parts of a sum that blocks share out stay fp32 until they are one.
+    set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+        std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
     cublasLtMatmulHeuristicResult_t result{};
     int found = 0;
     const MatmulPlan& plan = product.plan;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
         handle, plan.description.get(), plan.b.get(), plan.a.get(), plan.out.get(), plan.out.get(),
         preference.get(), 1, &result, &found);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0))
-      return;
+    // What it does not have it calls invalid, too.
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return;
     check_blas(status, "cublasLtMatmulAlgoGetHeuristic for " + p.str());
+    if (found == 0 || result.state != CUBLAS_STATUS_SUCCESS) return;
     product.algorithm = result.algo;
     product.workspace = result.workspaceSize;
   }
@@ -83,7 +88,10 @@ struct Matmul::State {
   // out: [m, n] of type p.out. The bias beside it has that type too; its gradient is fp32, as out.
   void multiply(const MatmulProblem& p, const void* a, const void* b, const Beside& beside,
                 void* out, cudaStream_t stream) {
-    multiply(p, find(p), a, b, beside, out, stream);
+    const Product& product = find(p);
+    if (!product.algorithm && p.epilogue == Epilogue::kBias)
+      return add_bias_after(p, a, b, beside.vector, out, stream);
+    multiply(p, product, a, b, beside, out, stream);
   }
   // With what find(p) gave.
   void multiply(const MatmulProblem& p, const Product& product, const void* a, const void* b,
@@ -98,27 +106,33 @@ struct Matmul::State {
                "cublasLtMatmul " + p.str());
   }
 
+  // The product, and then to each of its rows the bias: ones[m, 1] · bias[1, n].
+  void add_bias_after(MatmulProblem p, const void* a, const void* b, const void* bias_values,
+                      void* out, cudaStream_t stream) {
+    p.epilogue = Epilogue::kNone;
+    const unsigned alignment = std::exchange(p.alignment_vector, 0);
+    multiply(p, a, b, {}, out, stream);
+    const auto bytes = static_cast<std::int64_t>(size_of(p.out));
+    void* column = at_least(ones, p.m * bytes);
+    by_type(p.out, [&](auto t) {
+      fill(column, p.m, static_cast<int>(bytes), bits_as<decltype(t)>(1.0f), stream);
+    });
+    p.k = 1;
+    p.transpose_a = p.transpose_b = false;
+    p.accumulate = true;
+    p.a = p.b = p.out;
+    p.alignment_a = alignment_of(column);
+    p.alignment_b = alignment;
+    multiply(p, column, bias_values, {}, out, stream);
+  }
+
   // out = op(a) · op(b) and what the epilogue does beside it. False, and nothing was done, where
   // cuBLASLt has no such kernel.
   bool multiply_if_possible(Epilogue epilogue, const Tensor& a, bool transpose_a, const Tensor& b,
                             bool transpose_b, Tensor& out, bool accumulate, const Beside& beside,
                             cudaStream_t stream) {
-    const MatmulProblem problem{
-        .m = out.dim(0),
-        .n = out.dim(1),
-        .k = a.dim(transpose_a ? 0 : 1),
-        .transpose_a = transpose_a,
-        .transpose_b = transpose_b,
-        .accumulate = accumulate,
-        .epilogue = epilogue,
-        .tf32 = tf32,
-        .a = a.dtype(),
-        .b = b.dtype(),
-        .out = out.dtype(),
-        .alignment_a = alignment_of(a.raw()),
-        .alignment_b = alignment_of(b.raw()),
-        .alignment_out = alignment_of(out.raw()),
-        .alignment_beside = has_matrix(epilogue) ? alignment_of(beside.matrix) : 0};
+    MatmulProblem problem = problem_of(a, transpose_a, b, transpose_b, out, accumulate);
+    set_epilogue(problem, epilogue, beside);
     if (has_matrix(epilogue) && !can_have_matrix(problem)) return false;
     const Product& product = find(problem);
     if (!product.algorithm) return false;
@@ -126,15 +140,39 @@ struct Matmul::State {
     return true;
   }
 
+  // Without an epilogue.
+  MatmulProblem problem_of(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                           const Tensor& out, bool accumulate) const {
+    return {.m = out.dim(0),
+            .n = out.dim(1),
+            .k = a.dim(transpose_a ? 0 : 1),
+            .transpose_a = transpose_a,
+            .transpose_b = transpose_b,
+            .accumulate = accumulate,
+            .epilogue = Epilogue::kNone,
+            .tf32 = tf32,
+            .a = a.dtype(),
+            .b = b.dtype(),
+            .out = out.dtype(),
+            .alignment_a = alignment_of(a.raw()),
+            .alignment_b = alignment_of(b.raw()),
+            .alignment_out = alignment_of(out.raw())};
+  }
+  static void set_epilogue(MatmulProblem& problem, Epilogue epilogue, const Beside& beside) {
+    problem.epilogue = epilogue;
+    if (beside.vector != nullptr) problem.alignment_vector = alignment_of(beside.vector);
+    if (beside.matrix != nullptr) problem.alignment_matrix = alignment_of(beside.matrix);
+  }
+
   // cuBLASLt has no product of fp32 matrices with a result of 16 bits.
   template <typename Out>
-  void multiply_rounded(MatmulProblem p, const void* a, const void* b, const Tensor& bias, Out* out,
-                        cudaStream_t stream) {
+  void multiply_rounded(MatmulProblem p, const void* a, const void* b, const Beside& beside,
+                        Out* out, cudaStream_t stream) {
     auto* result = static_cast<float*>(at_least(wide, p.m * p.n * 4));
     if (p.accumulate) convert(out, p.m * p.n, result, stream);
     p.out = DType::kF32;
     p.alignment_out = alignment_of(result);
-    multiply(p, a, b, {.vector = bias_as(p.out, bias, stream)}, result, stream);
+    multiply(p, a, b, beside, result, stream);
     convert(result, p.m * p.n, out, stream);
   }
 
@@ -143,10 +181,13 @@ struct Matmul::State {
     if (!source.defined()) return nullptr;
     return by_type(out, [&](auto t) -> const void* {
       using Out = decltype(t);
-      if constexpr (std::is_same_v<Out, float>) return source.raw();
-      auto* values = static_cast<Out*>(at_least(bias, source.elements() * 2));
-      convert(static_cast<const float*>(source.raw()), source.elements(), values, stream);
-      return values;
+      if constexpr (std::is_same_v<Out, float>) {
+        return source.raw();
+      } else {
+        auto* values = static_cast<Out*>(at_least(bias, source.elements() * 2));
+        convert(static_cast<const float*>(source.raw()), source.elements(), values, stream);
+        return values;
+      }
     });
   }
 
@@ -158,8 +199,7 @@ struct Matmul::State {
   }
 
   static void* at_least(DeviceMemory& memory, std::int64_t bytes) {
-    if (static_cast<std::size_t>(bytes) > memory.bytes())
-      memory = DeviceMemory(static_cast<std::size_t>(bytes));
+    memory.reserve(static_cast<std::size_t>(bytes));
     return memory.data();
   }
 };
@@ -173,30 +213,24 @@ void Matmul::allow_tf32(bool allowed) {
 
 void Matmul::run(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Tensor& out,
                  bool accumulate, const Tensor& bias, cudaStream_t stream) {
-  const std::int64_t m = out.dim(0), n = out.dim(1), k = a.dim(transpose_a ? 0 : 1);
   const void *from_a = a.elements() > 0 ? a.raw() : nullptr,
              *from_b = b.elements() > 0 ? b.raw() : nullptr;
-  if (k == 0) from_a = from_b = state_->zero_operand(std::max(m, n), stream);
-  const MatmulProblem problem{.m = m,
-                              .n = n,
-                              .k = std::max<std::int64_t>(k, 1),
-                              .transpose_a = transpose_a,
-                              .transpose_b = transpose_b,
-                              .accumulate = accumulate,
-                              .epilogue = bias.defined() ? Epilogue::kBias : Epilogue::kNone,
-                              .tf32 = state_->tf32,
-                              .a = a.dtype(),
-                              .b = b.dtype(),
-                              .out = out.dtype(),
-                              .alignment_a = alignment_of(from_a),
-                              .alignment_b = alignment_of(from_b),
-                              .alignment_out = alignment_of(out.raw())};
-  if (a.dtype() == DType::kF32 && out.dtype() != DType::kF32)
-    return by_type(out.dtype(), [&](auto t) {
-      state_->multiply_rounded(problem, from_a, from_b, bias, pointer<decltype(t)>(out), stream);
-    });
-  state_->multiply(problem, from_a, from_b, {.vector = state_->bias_as(out.dtype(), bias, stream)},
-                   out.raw(), stream);
+  MatmulProblem problem = state_->problem_of(a, transpose_a, b, transpose_b, out, accumulate);
+  if (problem.k == 0) {
+    problem.k = 1;
+    from_a = from_b = state_->zero_operand(std::max(problem.m, problem.n), stream);
+    problem.alignment_a = problem.alignment_b = alignment_of(from_a);
+  }
+  const bool by_way_of_fp32 = a.dtype() == DType::kF32 && out.dtype() != DType::kF32;
+  const DType result = by_way_of_fp32 ? DType::kF32 : out.dtype();
+  const Beside beside{.vector = state_->bias_as(result, bias, stream)};
+  if (bias.defined()) State::set_epilogue(problem, Epilogue::kBias, beside);
+  if (!by_way_of_fp32) return state_->multiply(problem, from_a, from_b, beside, out.raw(), stream);
+  by_type(out.dtype(), [&](auto t) {
+    using Out = decltype(t);
+    if constexpr (!std::is_same_v<Out, float>)
+      state_->multiply_rounded(problem, from_a, from_b, beside, pointer<Out>(out), stream);
+  });
 }
 
 bool Matmul::run_with_bias_gradient(const Tensor& dy, const Tensor& x, Tensor& dweight,
@@ -218,33 +252,23 @@ bool Matmul::run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, cons
                                       {.matrix = x.raw()}, stream);
 }
 
-bool Matmul::takes_fp8(const Fp8Rows& a, const Tensor& out, const Tensor& bias) const {
+bool Matmul::run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
+                     const Tensor& bias, cudaStream_t stream) {
   const bool result_type =
       out.dtype() == DType::kBF16 || (out.dtype() == DType::kF32 && !bias.defined());
-  return state_->has_fp8 && result_type && alignment_of(out.raw()) >= kFp8Alignment &&
-         out.dim(1) % 16 == 0 && a.codes.dim(1) > 0;
-}
-
-void Matmul::run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate,
-                     const Tensor& bias, cudaStream_t stream) {
-  const MatmulProblem problem{.m = out.dim(0),
-                              .n = out.dim(1),
-                              .k = a.codes.dim(1),
-                              .transpose_a = false,
-                              .transpose_b = true,
-                              .accumulate = accumulate,
-                              .epilogue = bias.defined() ? Epilogue::kBias : Epilogue::kNone,
-                              .tf32 = false,
-                              .a = a.codes.dtype(),
-                              .b = b.codes.dtype(),
-                              .out = out.dtype(),
-                              .alignment_a = kFp8Alignment,
-                              .alignment_b = kFp8Alignment,
-                              .alignment_out = kFp8Alignment};
+  if (!state_->has_fp8 || !result_type || alignment_of(out.raw()) < kFp8Alignment ||
+      out.dim(1) % 16 != 0 || a.codes.dim(1) == 0)
+    return false;
+  const Beside beside{.vector = state_->bias_as(out.dtype(), bias, stream)};
+  MatmulProblem problem = state_->problem_of(a.codes, false, b.codes, true, out, accumulate);
+  problem.tf32 = false;
+  problem.alignment_a = problem.alignment_b = problem.alignment_out = kFp8Alignment;
+  if (bias.defined()) State::set_epilogue(problem, Epilogue::kBias, beside);
   const Product& product = state_->find(problem);
+  if (!product.algorithm) return false;
   set_scales(product.plan, a.inverse_scale.raw(), b.inverse_scale.raw());
-  state_->multiply(problem, product, a.codes.raw(), b.codes.raw(),
-                   {.vector = state_->bias_as(out.dtype(), bias, stream)}, out.raw(), stream);
+  state_->multiply(problem, product, a.codes.raw(), b.codes.raw(), beside, out.raw(), stream);
+  return true;
 }
 
 }  // namespace tandem::runtime::cuda

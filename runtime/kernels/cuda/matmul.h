@@ -33,11 +33,10 @@ class Matmul {
   // dx = (dy · weight) · gelu'(x), where run_with_gelu() could be asked.
   bool run_with_gelu_gradient(const Tensor& dy, const Tensor& weight, const Tensor& x, Tensor& dx,
                               cudaStream_t stream);
-  // Whether the card multiplies 8-bit floats (compute capability 8.9: Ada, Hopper and later) and
-  // cuBLASLt takes the sizes: columns of the result in sixteens.
-  bool takes_fp8(const Fp8Rows& a, const Tensor& out, const Tensor& bias) const;
-  // As Backend::fp8_matmul, for what takes_fp8() allows. The bias is rounded as in run().
-  void run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate, const Tensor& bias,
+  // As Backend::fp8_matmul; the bias is rounded as in run(). False, and nothing was done, where the
+  // card does not multiply 8-bit floats (compute capability 8.9 does: Ada, Hopper and later) or
+  // cuBLASLt does not take the sizes: columns of the result come in sixteens.
+  bool run_fp8(const Fp8Rows& a, const Fp8Rows& b, Tensor& out, bool accumulate, const Tensor& bias,
                cudaStream_t stream);
   // From now on (DeviceOptions::tf32).
   void allow_tf32(bool allowed);

@@ -62,15 +62,18 @@ bool has_vector(Epilogue epilogue) {
          epilogue == Epilogue::kBiasGelu;
 }
 
-// The search for an algorithm reads the alignment of the epilogue's matrix off its address.
+// The search for an algorithm reads alignments off the addresses of what the epilogue has beside
+// it.
 void set_epilogue(const MatmulPlan& plan, const MatmulProblem& p) {
   if (p.epilogue == Epilogue::kNone) return;
   set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
   if (has_vector(p.epilogue))
     set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.out));
-  if (!has_matrix(p.epilogue)) return;
-  set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.n);
-  set_beside(plan, {.matrix = reinterpret_cast<const void*>(std::uintptr_t{p.alignment_beside})});
+  if (has_matrix(p.epilogue)) set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.n);
+  const auto address_of = [](unsigned alignment) {
+    return reinterpret_cast<const void*>(std::uintptr_t{alignment});
+  };
+  set_beside(plan, {address_of(p.alignment_vector), address_of(p.alignment_matrix)});
 }
 
 }  // namespace
@@ -96,7 +99,7 @@ std::size_t MatmulProblemHash::operator()(const MatmulProblem& p) const {
       static_cast<int>(p.epilogue) << 4);
   for (const DType dtype : {p.a, p.b, p.out}) mix(static_cast<std::int64_t>(dtype));
   mix(p.alignment_a * 65536 + p.alignment_b * 256 + p.alignment_out);
-  mix(p.alignment_beside);
+  mix(p.alignment_vector * 256 + p.alignment_matrix);
   return hash;
 }
 
@@ -128,7 +131,7 @@ bool has_matrix(Epilogue epilogue) {
 }
 
 bool can_have_matrix(const MatmulProblem& problem) {
-  return problem.n % 8 == 0 && problem.alignment_beside >= 16;
+  return problem.n % 8 == 0 && problem.alignment_matrix >= 16;
 }
 
 void set_beside(const MatmulPlan& plan, const Beside& beside) {

@@ -36,7 +36,8 @@ struct MatmulProblem {
   bool tf32;        // where the factors are fp32
   DType a, b, out;  // a and b are alike, or both floats of 8 bits, which have scales (set_scales)
   unsigned alignment_a, alignment_b, alignment_out;
-  unsigned alignment_beside = 0;  // of the epilogue's matrix, where it has one
+  // Of what the epilogue has beside the result; 0: nothing.
+  unsigned alignment_vector = 0, alignment_matrix = 0;
   bool operator==(const MatmulProblem&) const = default;
 
   std::string str() const;

@@ -180,7 +180,10 @@ struct CudnnAttention::State {
   const Plan& find(const CudnnProblem& problem, bool backward) {
     for (auto plan = plans.rbegin(); plan != plans.rend(); ++plan)
       if (plan->backward == backward && plan->problem == problem) return *plan;
-    if (plans.size() >= kMaximum) plans.erase(plans.begin());
+    if (plans.size() >= kMaximum) {
+      plans.erase(plans.begin());
+      outdate_recordings();
+    }
     plans.push_back(make(problem, backward));
     return plans.back();
   }
@@ -212,9 +215,7 @@ struct CudnnAttention::State {
     const int lists = plan.backward ? kCudnnLists : kInDq;
     for (int list = 0; list < lists; ++list)
       pack.emplace(name_of(list), pointer(t.lists + list * list_pitch(problem)));
-    // Freeing the smaller one waits until the card is done with it.
-    if (static_cast<std::size_t>(plan.workspace) > workspace.bytes())
-      workspace = DeviceMemory(static_cast<std::size_t>(plan.workspace));
+    workspace.reserve(static_cast<std::size_t>(plan.workspace));
     check_library(cudnnSetStream(handle, stream), "cudnnSetStream");
     const fe::error_t status = plan.graph->execute(handle, pack, workspace.data());
     if (status.is_bad())
