@@ -40,7 +40,9 @@ inside() {
 make_root
 touch "$empty/dev/null"
 chmod 666 "$empty/dev/null"
-BUILD=$(dirname "$(dirname "$trainer")") tools/bundle.sh ${BUNDLE_OPTIONS:-} "$work/bundle.tar" || fail "the bundle"
+options=(${BUNDLE_OPTIONS:-})
+if [[ $("$trainer" --version) == *"no cuDNN"* ]]; then options+=(--without-cudnn); fi
+BUILD=$(dirname "$(dirname "$trainer")") tools/bundle.sh "${options[@]}" "$work/bundle.tar" || fail "the bundle"
 tar -xf "$work/bundle.tar" -C "$empty"
 folder=$(basename "$empty"/tandem-*)
 equal "libraries of the system in the bundle" "" "$(cd "$empty/$folder/lib" && ls libc.so* libcuda.so* 2>/dev/null || true)"
