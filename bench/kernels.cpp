@@ -120,10 +120,10 @@ class Bench {
                                            {"gflops", 1e-9 * flops / seconds},
                                            {"gb_per_s", 1e-9 * bytes / seconds}};
       std::printf("%s\n", line.dump().c_str());
-      return;
+    } else {
+      std::printf("%-34s %10.1f %10.1f %10.1f\n", name.c_str(), 1e6 * seconds,
+                  1e-9 * flops / seconds, 1e-9 * bytes / seconds);
     }
-    std::printf("%-34s %10.1f %10.1f %10.1f\n", name.c_str(), 1e6 * seconds, 1e-9 * flops / seconds,
-                1e-9 * bytes / seconds);
     std::fflush(stdout);
   }
 

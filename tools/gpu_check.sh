@@ -104,6 +104,7 @@ part() {
   shift
   seconds=$((most < left ? most : left))
   took=0
+  : >"$work/out"
   if ((seconds < 5)); then
     if [[ $kind == required ]]; then fail "$name" "no time left"; else skip "$name" "no time left"; fi
     return 1
@@ -256,7 +257,8 @@ run_kernels() {
   if [[ -n $tiny ]]; then options=(--shape demo); fi
   options+=(--device "$device" --precision bf16 --json 1)
   for kernel in matmul attention gelu copy norm swiglu softmax embedding adamw decode; do
-    if part "kernels: $kernel" "$bin/bench_kernels" "${options[@]}" --only "$kernel"; then keep "kernels"; fi
+    part "kernels: $kernel" "$bin/bench_kernels" "${options[@]}" --only "$kernel" || true
+    keep "kernels"  # also those before one that failed
   done
   if [[ $version == *", cuDNN "* ]] &&
     TANDEM_CUDNN_LIBRARY=none part "kernels: attention without cuDNN" "$bin/bench_kernels" "${options[@]}" --only attention; then

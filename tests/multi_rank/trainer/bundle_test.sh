@@ -39,6 +39,7 @@ inside() {
 
 make_root
 touch "$empty/dev/null"
+ln -s /proc/self/fd "$empty/dev/fd"
 chmod 666 "$empty/dev/null"
 options=(${BUNDLE_OPTIONS:-})
 if [[ $("$trainer" --version) == *"no cuDNN"* ]]; then options+=(--without-cudnn); fi
@@ -58,7 +59,7 @@ inside "cd /$folder && ./trainer --ranks 5 $work/tiny.yaml run_dir=/tmp/run" || 
 contains "the run's end" "$(cat "$work/log")" "held-out prompts"
 inside "cd /$folder && ./trainer generate --model /tmp/run/ppo --prompt The --max-new-tokens 4" || fail "a text"
 if [[ ${BUNDLE_OPTIONS:-} == --tests ]]; then
-  inside "cd /$folder && tools/gpu_check.sh --device cpu --tiny --output /tmp/check.json" || fail "gpu_check.sh"
+  inside "cd /$folder && bash tools/gpu_check.sh --device cpu --tiny --output /tmp/check.json" || fail "gpu_check.sh"
   cat "$empty/tmp/check.json"
 fi
 finish
