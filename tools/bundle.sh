@@ -4,7 +4,7 @@
 # for GPUs, a driver. Neither MPI nor a package is needed there: `./trainer --ranks N` starts the ranks.
 #
 #   --tests           also the GPU tests and the benchmarks that tools/gpu_check.sh runs
-#   --thin            without the libraries of CUDA, for machines that have them (a tenth of the size); .tar.xz by default,
+#   --thin            without the libraries of CUDA, for machines that have them (a twentieth of the size); .tar.xz by default,
 #                     which takes a minute, and too long for what CUDA weighs
 #   --without-cudnn   also of a build for GPUs whose attention is Tandem's own alone
 #   BUILD=DIR         another build folder than build/release
@@ -145,8 +145,7 @@ main() {
   if [[ $version == *"no cuDNN"* && -z $without_cudnn ]]; then
     die "$build is built without cuDNN: run tools/setup/cudnn_frontend.sh, configure and build again, or give --without-cudnn"
   fi
-  version=$(awk '{ print $2 }' <<<"$version")
-  name=tandem-$version-$(uname -m)
+  name=tandem-$(awk '{ print $2 }' <<<"$version")-$(uname -m)
   if [[ -z $output ]]; then
     output=$name.tar.gz
     [[ -z $thin ]] || output=$name.tar.xz
@@ -158,7 +157,7 @@ main() {
   copy_libraries "$folder/lib" "${programs[@]}"
   if [[ -z $thin ]]; then
     copy_nccl "$folder/lib"
-    copy_cudnn "$folder/lib"
+    [[ $version == *"no cuDNN"* ]] || copy_cudnn "$folder/lib"
   fi
   cp -r recipes docs README.md LICENSE "$folder/"
   if [[ -n $with_tests ]]; then
