@@ -2,10 +2,11 @@
 // registers, or GB/s against a copy of the same kind. By default on one thread and in processor
 // time, which other work on the machine disturbs least.
 //
-//   bench_kernels [--shape llama-58m] [--device cuda] [--precision fp32] [--threads 1] [--only
-//   attention]
+//   bench_kernels [--shape llama-58m] [--batch 4] [--seq 512] [--device cuda] [--precision fp32]
+//   [--threads 1] [--only attention]
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <vector>
 
 #include "bench/support.h"
@@ -46,6 +47,21 @@ double best_of(runtime::Backend& backend, const std::function<void()>& call) {
   return best;
 }
 
+// A tensor that is made when a kernel first asks for it: those of rows that --only leaves out never
+// are, and filling one takes the host far longer than the kernel takes the card.
+class Lazy {
+ public:
+  explicit Lazy(std::function<Tensor()> make) : make_(std::move(make)) {}
+  operator const Tensor&() const {
+    if (!tensor_.defined()) tensor_ = make_();
+    return tensor_;
+  }
+
+ private:
+  std::function<Tensor()> make_;
+  mutable Tensor tensor_;
+};
+
 class Bench {
  public:
   Bench(const bench::ModelCase& shape, DType dtype, runtime::Device device, std::string only,
@@ -80,19 +96,23 @@ class Bench {
   Tensor zeros(const runtime::Shape& shape, DType dtype) const {
     return Tensor::zeros(shape, dtype, device_);
   }
-  Tensor filled(std::initializer_list<std::int64_t> dims, DType dtype, float scale = 1) {
-    std::vector<float> values(static_cast<std::size_t>(runtime::Shape(dims).elements()));
-    std::uint32_t state = 12345;
-    for (float& value : values) {
-      state = state * 1664525u + 1013904223u;
-      value = scale * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
-    }
-    return Tensor::from(values, dims).to(device_).to(dtype);
+  Lazy filled(const runtime::Shape& dims, DType dtype, float scale = 1) const {
+    return Lazy([=, this] {
+      std::vector<float> values(static_cast<std::size_t>(dims.elements()));
+      std::uint32_t state = 12345;
+      for (float& value : values) {
+        state = state * 1664525u + 1013904223u;
+        value = scale * (static_cast<float>(state >> 8) * 0x1p-23f - 1.0f);
+      }
+      return Tensor::from(values, dims).to(device_).to(dtype);
+    });
   }
+
+  bool asked_for(const std::string& name) const { return name.find(only_) != std::string::npos; }
 
   // `bytes`: what must move to and from memory at least; `flops`: what must be computed.
   void row(const std::string& name, double flops, double bytes, const std::function<void()>& call) {
-    if (name.find(only_) == std::string::npos) return;
+    if (!asked_for(name)) return;
     const double seconds = best_of(*backend_, call);
     if (json_) {
       const nlohmann::ordered_json line = {{"kernel", name},
@@ -100,10 +120,10 @@ class Bench {
                                            {"gflops", 1e-9 * flops / seconds},
                                            {"gb_per_s", 1e-9 * bytes / seconds}};
       std::printf("%s\n", line.dump().c_str());
-      return;
+    } else {
+      std::printf("%-34s %10.1f %10.1f %10.1f\n", name.c_str(), 1e6 * seconds,
+                  1e-9 * flops / seconds, 1e-9 * bytes / seconds);
     }
-    std::printf("%-34s %10.1f %10.1f %10.1f\n", name.c_str(), 1e6 * seconds, 1e-9 * flops / seconds,
-                1e-9 * bytes / seconds);
     std::fflush(stdout);
   }
 
@@ -117,7 +137,7 @@ class Bench {
 
   void copies() {
     for (const std::int64_t bytes : {64L << 10, 1L << 20, 64L << 20}) {
-      const Tensor from = filled({bytes / 4}, DType::kF32);
+      const Lazy from = filled({bytes / 4}, DType::kF32);
       Tensor to = empty({bytes / 4}, DType::kF32);
       row(fmt::format("copy {} KiB", bytes >> 10), 0, 2.0 * static_cast<double>(bytes),
           [&] { backend_->copy(from, to); });
@@ -126,14 +146,15 @@ class Bench {
 
   void matmul(const std::string& name, std::int64_t m, std::int64_t n, std::int64_t k, bool ta,
               bool tb, DType out_dtype, bool accumulate = false) {
-    const Tensor a = ta ? filled({k, m}, dtype_) : filled({m, k}, dtype_);
-    const Tensor b = tb ? filled({n, k}, dtype_) : filled({k, n}, dtype_);
+    const std::string full_name = fmt::format("{} {}x{}x{}", name, m, n, k);
+    if (!asked_for(full_name)) return;
+    const Lazy a = ta ? filled({k, m}, dtype_) : filled({m, k}, dtype_);
+    const Lazy b = tb ? filled({n, k}, dtype_) : filled({k, n}, dtype_);
     Tensor out = zeros({m, n}, out_dtype);
     const double flops = 2.0 * static_cast<double>(m * n * k);
     const double bytes = size() * static_cast<double>(m * k + k * n) +
                          static_cast<double>(runtime::size_of(out_dtype) * m * n);
-    row(fmt::format("{} {}x{}x{}", name, m, n, k), flops, bytes,
-        [&] { backend_->matmul(a, ta, b, tb, out, accumulate); });
+    row(full_name, flops, bytes, [&] { backend_->matmul(a, ta, b, tb, out, accumulate); });
   }
 
   void linear(const std::string& name, std::int64_t out, std::int64_t in) {
@@ -162,14 +183,14 @@ class Bench {
   // two.
   void gelu() {
     const std::int64_t h = c_.hidden_size, f = c_.intermediate_size;
-    const Tensor dy = filled({n_, h}, dtype_), weight = filled({h, f}, dtype_),
-                 x = filled({n_, f}, dtype_);
-    Tensor dx = runtime::empty_like(x);
+    const Lazy dy = filled({n_, h}, dtype_), weight = filled({h, f}, dtype_),
+               x = filled({n_, f}, dtype_);
+    Tensor dx = empty({n_, f}, dtype_);
     const double flops = 2.0 * static_cast<double>(n_ * h * f);
     const double bytes = size() * static_cast<double>(n_ * h + h * f + 2 * n_ * f);
-    const Tensor tokens = filled({n_, h}, dtype_), up = filled({f, h}, dtype_),
-                 bias = filled({f}, DType::kF32);
-    Tensor product = runtime::empty_like(x), y = runtime::empty_like(x);
+    const Lazy tokens = filled({n_, h}, dtype_), up = filled({f, h}, dtype_),
+               bias = filled({f}, DType::kF32);
+    Tensor product = empty({n_, f}, dtype_), y = empty({n_, f}, dtype_);
     backend_->set_options({.gelu_fusion = true});
     row("gelu up", flops, bytes,
         [&] { backend_->product_and_gelu(tokens, up, bias, true, product, y); });
@@ -188,8 +209,8 @@ class Bench {
 
   void attention() {
     const std::int64_t heads = c_.num_attention_heads, kv = c_.num_key_value_heads, d = head_dim();
-    const Tensor qkv = filled({n_, qkv_width()}, dtype_), dout = filled({n_, heads * d}, dtype_);
-    const Tensor dqkv = runtime::empty_like(qkv);
+    const Lazy qkv = filled({n_, qkv_width()}, dtype_), dout = filled({n_, heads * d}, dtype_);
+    const Tensor dqkv = empty({n_, qkv_width()}, dtype_);
     Tensor out = empty({n_, heads * d}, dtype_), lse = empty({heads, n_}, DType::kF32);
     std::vector<std::int32_t> borders;
     for (std::int64_t i = 0; i <= n_; i += seq_) borders.push_back(static_cast<std::int32_t>(i));
@@ -214,28 +235,28 @@ class Bench {
   void rows() {
     const std::int64_t h = c_.hidden_size, f = c_.intermediate_size;
     const auto n = static_cast<double>(n_);
-    const Tensor x = filled({n_, h}, dtype_), r = filled({n_, h}, dtype_);
-    const Tensor weight = filled({h}, DType::kF32);
-    Tensor sum = runtime::empty_like(x), y = runtime::empty_like(x),
+    const Lazy x = filled({n_, h}, dtype_), r = filled({n_, h}, dtype_);
+    const Lazy weight = filled({h}, DType::kF32);
+    Tensor sum = empty({n_, h}, dtype_), y = empty({n_, h}, dtype_),
            rstd = empty({n_}, DType::kF32), dweight = zeros({h}, DType::kF32);
     row("rms_norm forward", 0, 4 * n * size() * static_cast<double>(h),
         [&] { backend_->rms_norm_forward(x, r, weight, 1e-5f, sum, y, rstd); });
     row("rms_norm backward", 0, 4 * n * size() * static_cast<double>(h),
         [&] { backend_->rms_norm_backward(x, weight, rstd, r, y, sum, dweight, true); });
     row("add", 0, 3 * n * size() * static_cast<double>(h), [&] { backend_->add(x, r, y); });
-    const Tensor gate_up = filled({n_, 2 * f}, dtype_), dy = filled({n_, f}, dtype_);
-    Tensor gated = empty({n_, f}, dtype_), dgate_up = runtime::empty_like(gate_up);
+    const Lazy gate_up = filled({n_, 2 * f}, dtype_), dy = filled({n_, f}, dtype_);
+    Tensor gated = empty({n_, f}, dtype_), dgate_up = empty({n_, 2 * f}, dtype_);
     row("swiglu forward", 0, 3 * n * size() * static_cast<double>(f),
         [&] { backend_->swiglu_forward(gate_up, gated); });
     row("swiglu backward", 0, 5 * n * size() * static_cast<double>(f),
         [&] { backend_->swiglu_backward(gate_up, dy, dgate_up); });
     const std::int64_t rotated = (c_.num_attention_heads + c_.num_key_value_heads);
-    const Tensor qkv = filled({n_, qkv_width()}, dtype_);
+    const Lazy qkv = filled({n_, qkv_width()}, dtype_);
     std::vector<std::int32_t> positions;
     for (std::int64_t i = 0; i < n_; ++i) positions.push_back(static_cast<std::int32_t>(i % seq_));
     const Tensor p = Tensor::from(positions, {n_}, device_);
-    const Tensor cos = filled({seq_, head_dim() / 2}, DType::kF32),
-                 sin = filled({seq_, head_dim() / 2}, DType::kF32);
+    const Lazy cos = filled({seq_, head_dim() / 2}, DType::kF32),
+               sin = filled({seq_, head_dim() / 2}, DType::kF32);
     row("rope", 0, 2 * n * size() * static_cast<double>(rotated * head_dim()), [&] {
       backend_->rope({qkv, 0, rotated, head_dim()}, p, cos, sin, false);
     });
@@ -243,12 +264,12 @@ class Bench {
 
   void vocabulary() {
     const std::int64_t rows = std::min<std::int64_t>(n_, 262), v = c_.vocab_size;
-    const Tensor logits = filled({rows, v}, DType::kF32, 4);
+    const Lazy logits = filled({rows, v}, DType::kF32, 4);
     const Tensor targets =
         Tensor::from(std::vector<std::int32_t>(static_cast<std::size_t>(rows), 7), {rows}, device_);
     Tensor maximum = empty({rows}, DType::kF32), sums = empty({rows, 3}, DType::kF32),
            dlogits = empty({rows, v}, dtype_);
-    const Tensor g = filled({rows}, DType::kF32);
+    const Lazy g = filled({rows}, DType::kF32);
     const double bytes = 4.0 * static_cast<double>(rows * v);
     row("row_max", 0, bytes, [&] { backend_->row_max(logits, maximum); });
     row("softmax_sums", 0, bytes,
@@ -258,9 +279,10 @@ class Bench {
     std::vector<std::int32_t> ids;
     for (std::int64_t i = 0; i < n_; ++i) ids.push_back(static_cast<std::int32_t>((i * 7919) % v));
     const Tensor tokens = Tensor::from(ids, {n_}, device_);
-    const Tensor table = filled({v, c_.hidden_size}, dtype_),
-                 dy = filled({n_, c_.hidden_size}, dtype_);
-    Tensor x = runtime::empty_like(dy), dtable = zeros({v, c_.hidden_size}, DType::kF32);
+    const Lazy table = filled({v, c_.hidden_size}, dtype_),
+               dy = filled({n_, c_.hidden_size}, dtype_);
+    Tensor x = empty({n_, c_.hidden_size}, dtype_),
+           dtable = zeros({v, c_.hidden_size}, DType::kF32);
     const auto moved = static_cast<double>(n_ * c_.hidden_size);
     row("embedding forward", 0, 2 * moved * size(),
         [&] { backend_->embedding_forward(tokens, table, 0, x); });
@@ -270,9 +292,9 @@ class Bench {
 
   void optimizer() {
     const std::int64_t n = 4 << 20;
-    Tensor master = filled({n}, DType::kF32), m = zeros({n}, DType::kF32),
+    Tensor master = zeros({n}, DType::kF32), m = zeros({n}, DType::kF32),
            v = zeros({n}, DType::kF32);
-    const Tensor grad = filled({n}, DType::kF32);
+    const Lazy grad = filled({n}, DType::kF32);
     Tensor compute = dtype_ == DType::kBF16 ? empty({n}, dtype_) : Tensor();
     const runtime::AdamWStep step{.learning_rate = 1e-4f, .weight_decay = 0.1f};
     row("adamw", 0, static_cast<double>(n) * (28 + (compute.defined() ? 2 : 0)),
@@ -289,19 +311,19 @@ class Bench {
     matmul("decode down", batch, c_.hidden_size, c_.intermediate_size, false, true, dtype_);
     matmul("decode logits", batch, c_.vocab_size, c_.hidden_size, false, true, DType::kF32);
     n_ = saved;
-    runtime::KvCacheView cache{filled({batch, capacity, kv, head_dim()}, dtype_),
-                               filled({batch, capacity, kv, head_dim()}, dtype_)};
-    const Tensor q = filled({batch, qkv_width()}, dtype_);
+    const Lazy keys = filled({batch, capacity, kv, head_dim()}, dtype_),
+               values = filled({batch, capacity, kv, head_dim()}, dtype_);
+    const Lazy q = filled({batch, qkv_width()}, dtype_);
     Tensor out = empty({batch, c_.num_attention_heads * head_dim()}, dtype_);
     std::vector<std::int32_t> slots, lengths(static_cast<std::size_t>(batch), length);
     for (std::int64_t i = 0; i < batch; ++i) slots.push_back(static_cast<std::int32_t>(i));
     row("decode attention",
         4.0 * static_cast<double>(batch * length * c_.num_attention_heads * head_dim()),
         2 * size() * static_cast<double>(batch * length * kv * head_dim()), [&] {
-          backend_->attention_decode({q, 0, c_.num_attention_heads, head_dim()}, cache, slots,
-                                     lengths, 0.125f, 0, {}, out);
+          backend_->attention_decode({q, 0, c_.num_attention_heads, head_dim()}, {keys, values},
+                                     slots, lengths, 0.125f, 0, {}, out);
         });
-    const Tensor logits = filled({batch, c_.vocab_size}, DType::kF32, 4);
+    const Lazy logits = filled({batch, c_.vocab_size}, DType::kF32, 4);
     const std::vector<float> uniform(static_cast<std::size_t>(batch), 0.37f);
     std::vector<std::int32_t> tokens(static_cast<std::size_t>(batch));
     row("sample", 0, 4.0 * static_cast<double>(batch * c_.vocab_size),
@@ -328,6 +350,8 @@ int main(int argc, char** argv) {
   return bench::run_main([&] {
     const bench::Options options(argc, argv,
                                  {{"shape", "llama-58m"},
+                                  {"batch", "0"},
+                                  {"seq", "0"},
                                   {"device", "cpu"},
                                   {"precision", "fp32"},
                                   {"threads", "1"},
@@ -341,8 +365,9 @@ int main(int argc, char** argv) {
       std::printf("%s, %s, %d thread(s), %s\n", device.str().c_str(),
                   std::string(runtime::cpu::isa_name()).c_str(), bench::threads(),
                   options.text("precision").c_str());
-    Bench(bench::model_case(options.text("shape")), options.dtype("precision"), device,
-          options.text("only"), json)
-        .run();
+    bench::ModelCase shape = bench::model_case(options.text("shape"));
+    if (options.number("batch") > 0) shape.batch = options.number("batch");
+    if (options.number("seq") > 0) shape.seq = options.number("seq");
+    Bench(shape, options.dtype("precision"), device, options.text("only"), json).run();
   });
 }

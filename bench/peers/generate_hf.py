@@ -17,8 +17,8 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=128, help="new tokens")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model, _, _ = peer.build(options.model)
-    model.to(options.device).eval()
+    model, _, _ = peer.build(options.model, options.device)
+    model.eval()
     if options.precision == "bf16":
         model.to(torch.bfloat16)
     cache = {}

@@ -41,7 +41,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--model", default="llama-58m",
                         help=f"{', '.join(MODELS)}, or a directory with a Hugging Face config.json")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--compile", action="store_true", help="torch.compile instead of eager")
+    parser.add_argument("--compile", choices=("layers", "model"), nargs="?", const="model",
+                        help="torch.compile instead of eager: the model as one, or each layer and the "
+                             "loss by itself, so that one layer is compiled for all of them")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     return parser
@@ -57,8 +59,8 @@ def training_arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def build(name: str) -> tuple[PreTrainedModel, int, int]:
-    """The model with random fp32 weights, and its usual batch and sequence length."""
+def build(name: str, device: str = "cpu") -> tuple[PreTrainedModel, int, int]:
+    """The model with random fp32 weights, made on `device`, and its usual batch and sequence length."""
     torch.manual_seed(0)
     if name in MODELS:
         make, batch, seq = MODELS[name]
@@ -67,7 +69,16 @@ def build(name: str) -> tuple[PreTrainedModel, int, int]:
         config, batch, seq = AutoConfig.from_pretrained(name), 4, 512
     else:
         raise SystemExit(f"unknown model {name!r}: neither one of {', '.join(MODELS)} nor a directory")
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32), batch, seq
+    with torch.device(device):  # a billion weights take the host half a minute
+        return AutoModelForCausalLM.from_config(config).float(), batch, seq
+
+
+def compile_layers(model: PreTrainedModel) -> None:
+    """Each layer and the loss; what is between them (embedding, last norm, output matrix) stays as it is."""
+    base = model.base_model
+    for layer in base.h if hasattr(base, "h") else base.layers:
+        layer.compile()
+    model.loss_function = torch.compile(model.loss_function)
 
 
 def autocast(precision: str, device: str) -> contextlib.AbstractContextManager:

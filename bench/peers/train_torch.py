@@ -11,11 +11,13 @@ import peer
 def main() -> None:
     options = peer.training_arguments(__doc__).parse_args()
     torch.set_num_threads(options.threads)
-    model, batch, seq = peer.build(options.model)
+    model, batch, seq = peer.build(options.model, options.device)
     batch, seq = options.batch or batch, options.seq or seq
     parameters = model.num_parameters()
-    model.to(options.device).train()
-    step = peer.training_step(torch.compile(model) if options.compile else model,
+    model.train()
+    if options.compile == "layers":
+        peer.compile_layers(model)
+    step = peer.training_step(torch.compile(model) if options.compile == "model" else model,
                               options.precision, options.clip, options.device)
     tokens = torch.randint(3, model.config.vocab_size, (batch, seq), device=options.device)
     losses: list[float] = []

@@ -8,8 +8,8 @@
 namespace tandem::launcher {
 
 std::string version_line() {
-  return fmt::format("trainer {} ({}, {})", TANDEM_VERSION, runtime::cpu::isa_name(),
-                     runtime::cuda_build());
+  return fmt::format("trainer {} ({}, {}{})", TANDEM_VERSION, runtime::cpu::isa_name(),
+                     runtime::cuda_build(), TANDEM_CUDNN_BUILD);
 }
 
 }  // namespace tandem::launcher

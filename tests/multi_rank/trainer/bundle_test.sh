@@ -39,8 +39,11 @@ inside() {
 
 make_root
 touch "$empty/dev/null"
+ln -s /proc/self/fd "$empty/dev/fd"
 chmod 666 "$empty/dev/null"
-BUILD=$(dirname "$(dirname "$trainer")") tools/bundle.sh ${BUNDLE_OPTIONS:-} "$work/bundle.tar" || fail "the bundle"
+options=(${BUNDLE_OPTIONS:-})
+if [[ $("$trainer" --version) == *"no cuDNN"* ]]; then options+=(--without-cudnn); fi
+BUILD=$(dirname "$(dirname "$trainer")") tools/bundle.sh "${options[@]}" "$work/bundle.tar" || fail "the bundle"
 tar -xf "$work/bundle.tar" -C "$empty"
 folder=$(basename "$empty"/tandem-*)
 equal "libraries of the system in the bundle" "" "$(cd "$empty/$folder/lib" && ls libc.so* libcuda.so* 2>/dev/null || true)"
@@ -56,7 +59,7 @@ inside "cd /$folder && ./trainer --ranks 5 $work/tiny.yaml run_dir=/tmp/run" || 
 contains "the run's end" "$(cat "$work/log")" "held-out prompts"
 inside "cd /$folder && ./trainer generate --model /tmp/run/ppo --prompt The --max-new-tokens 4" || fail "a text"
 if [[ ${BUNDLE_OPTIONS:-} == --tests ]]; then
-  inside "cd /$folder && tools/gpu_check.sh --device cpu --tiny --output /tmp/check.json" || fail "gpu_check.sh"
+  inside "cd /$folder && bash tools/gpu_check.sh --device cpu --tiny --output /tmp/check.json" || fail "gpu_check.sh"
   cat "$empty/tmp/check.json"
 fi
 finish
