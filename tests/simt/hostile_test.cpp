@@ -2,6 +2,7 @@
 // more shared memory than a block has, packs that start in the middle of a 16-byte word, more
 // tokens than one search reaches, every head size class. The CPU backend says what is right.
 #include "tests/runtime/kernels/kernel_test.h"
+#include "tests/support/quantized_matrices.h"
 
 namespace tandem::test {
 namespace {
@@ -194,6 +195,20 @@ TEST_P(HostileShapes, decoding_from_long_caches_with_aligned_heads) {
           },
           bound_of(dtype));
     }
+}
+
+TEST_P(HostileShapes, few_rows_by_a_quantized_matrix_do_not_depend_on_each_other) {
+  const runtime::QuantizedMatrix matrix = nf4_of(random_tensor({33, 1088}, "weight"));
+  for (const DType dtype : kComputeTypes) {
+    const Tensor x = random_tensor({16, 1088}, "x", dtype);
+    Tensor together = Tensor::empty({16, 33}, dtype);
+    kernels().quantized_matmul(x, matrix, false, together);
+    for (const std::int64_t m : {1, 3, 9}) {
+      Tensor y = Tensor::empty({m, 33}, dtype);
+      kernels().quantized_matmul(x.rows(16 - m, m), matrix, false, y);
+      EXPECT_EQ(doubles(y), doubles(together.rows(16 - m, m))) << m << " rows";
+    }
+  }
 }
 
 TEST_P(HostileShapes, a_head_beyond_the_largest_tile_is_refused_in_words) {
