@@ -96,19 +96,35 @@ TEST_P(HostileShapes, windows_that_are_not_aligned) {
 }
 
 TEST_P(HostileShapes, tokens_beyond_one_search) {
-  const std::int64_t n = 1300, width = 9;
+  const std::int64_t n = 1300;
   std::vector<std::int32_t> values;
   for (std::int32_t i = 0; i < n; ++i) values.push_back(i < 3 || i > n - 3 ? 1 : 7 + i % 30);
   const Tensor tokens = Tensor::from(values, {n});
-  for (const DType dtype : kComputeTypes) {
-    const Tensor dy = random_tensor({n, width}, "dy", dtype);
-    compare(
-        "embedding_backward", {random_tensor({40, width}, "dw")},
-        [&](Backend& b, auto& o) { b.embedding_backward(tokens, dy, 0, o[0]); }, 0);
-    compare(
-        "scatter_add_rows", {random_tensor({40, width}, "dw", dtype)},
-        [&](Backend& b, auto& o) { b.scatter_add_rows(dy, tokens, o[0]); }, 0);
-  }
+  for (const DType dtype : kComputeTypes)
+    for (const std::int64_t width : {8, 9, 24}) {
+      const Tensor dy = random_tensor({n, width}, "dy", dtype);
+      compare(
+          "embedding_backward", {random_tensor({40, width}, "dw")},
+          [&](Backend& b, auto& o) { b.embedding_backward(tokens, dy, 0, o[0]); }, 0);
+      compare(
+          "scatter_add_rows", {random_tensor({40, width}, "dw", dtype)},
+          [&](Backend& b, auto& o) { b.scatter_add_rows(dy, tokens, o[0]); }, 0);
+    }
+}
+
+// Rows that several blocks share, of the same few tokens again and again.
+TEST_P(HostileShapes, wide_rows_of_repeated_tokens) {
+  const std::int64_t n = 300;
+  std::vector<std::int32_t> values;
+  for (std::int32_t i = 0; i < n; ++i) values.push_back(i % 50 == 7 ? i % 4 : i < 290 ? 5 : -1);
+  const Tensor tokens = Tensor::from(values, {n});
+  for (const DType dtype : kComputeTypes)
+    for (const std::int64_t width : {1024, 1032, 2051}) {
+      const Tensor dy = random_tensor({n, width}, "dy", dtype);
+      compare(
+          "embedding_backward", {random_tensor({6, width}, "dw")},
+          [&](Backend& b, auto& o) { b.embedding_backward(tokens, dy, 0, o[0]); }, 0);
+    }
 }
 
 TEST_P(HostileShapes, wide_logits) {
