@@ -234,8 +234,10 @@ struct DecodeInputs {
   std::int64_t window;
   AttentionBias bias;
 };
+// Elements of `partial` for rows · heads queries; none where a block reads all keys of a row.
+std::int64_t decode_scratch(std::int64_t queries, std::int64_t head_dim, std::int64_t capacity);
 template <typename T>
-void attention_decode(const DecodeInputs<T>& in, T* out, cudaStream_t stream);
+void attention_decode(const DecodeInputs<T>& in, float* partial, T* out, cudaStream_t stream);
 
 // ---- softmax.cu
 
