@@ -39,10 +39,13 @@ Device host_memory_of(Device device) {
 }
 
 Storage::Storage(Device device, std::int64_t bytes)
-    : device_(device), bytes_(bytes), data_(allocator_of(device).allocate(bytes)) {}
+    : device_(device), bytes_(bytes), owner_(true), data_(allocator_of(device).allocate(bytes)) {}
+
+Storage::Storage(Device device, std::int64_t bytes, void* memory)
+    : device_(device), bytes_(bytes), owner_(false), data_(memory) {}
 
 Storage::~Storage() {
-  allocator_of(device_).deallocate(data_, bytes_);
+  if (owner_) allocator_of(device_).deallocate(data_, bytes_);
 }
 
 }  // namespace tandem::runtime

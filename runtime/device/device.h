@@ -62,10 +62,13 @@ class Allocator {
 // The allocator of a device; lives for the whole process.
 Allocator& allocator_of(Device device);
 
-// Owns one allocation. Shared by the tensors that view it.
+// Owns one allocation, or borrows memory that somebody else keeps for as long. Shared by the
+// tensors that view it.
 class Storage {
  public:
   Storage(Device device, std::int64_t bytes);
+  // Borrows.
+  Storage(Device device, std::int64_t bytes, void* memory);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -77,6 +80,7 @@ class Storage {
  private:
   Device device_;
   std::int64_t bytes_;
+  bool owner_;
   void* data_;
 };
 

@@ -170,8 +170,8 @@ class Backend {
   virtual void few_rows_matmul(const Tensor& x, const Tensor& weight, Tensor& out,
                                const Tensor& bias = {});
   // out[m, out_rows] = a[m, in] · weightᵀ (+ bias[out_rows]); with `transposed` out[m, in] = a[m,
-  // out_rows] · weight, without bias. The weight's values are those of a's type; they
-  // exist in pieces that fit a cache. a and out have one type.
+  // out_rows] · weight, without bias. The weight's values are those of a's type; they exist during
+  // the call, in pieces of a bounded size. a and out have one type.
   virtual void quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                                 Tensor& out, const Tensor& bias = {}) = 0;
   // dbias[n] (fp32) = column sums of dy [m, n] (+ dbias when accumulate).

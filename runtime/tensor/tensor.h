@@ -24,6 +24,8 @@ class Tensor {
 
   // Uninitialised memory.
   static Tensor empty(const Shape& shape, DType dtype, Device device = {});
+  // Workspaces as tensors: their owner keeps them until the last use, and no statistics count them.
+  static Tensor borrowed(void* memory, const Shape& shape, DType dtype, Device device);
   static Tensor zeros(const Shape& shape, DType dtype, Device device = {});
   // Copies host values to the device.
   template <typename T>

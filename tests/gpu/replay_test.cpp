@@ -134,6 +134,34 @@ TEST_F(Replays, are_calls_where_graphs_are_switched_off) {
 
 // ---- decoding
 
+// Lengths are read where the replay finds them: of texts that one block reads, and of those that
+// several do.
+TEST_F(Replays, of_attention_to_a_cache_see_how_long_texts_have_become) {
+  const std::int64_t rows = 2, capacity = 600, heads = 4, kv_heads = 2, size = 8;
+  const Tensor queries = values(rows, heads * size, "queries");
+  const runtime::KvCacheView cache{
+      values(rows * capacity, kv_heads * size, "keys").view({rows, capacity, kv_heads, size}),
+      values(rows * capacity, kv_heads * size, "values").view({rows, capacity, kv_heads, size})};
+  const std::vector<std::int32_t> slots = {1, 0};
+  std::vector<std::int32_t> lengths = {1, 1};
+  const Tensor slots_on_card = Tensor::from(slots, {rows}, kCard);
+  Tensor lengths_on_card = Tensor::from(lengths, {rows}, kCard),
+         out = Tensor::empty({rows, heads * size}, DType::kF32, kCard);
+  const auto attend = [&] {
+    card_->attention_decode({queries, 0, heads, size}, cache, {slots, slots_on_card},
+                            {lengths, lengths_on_card}, 0.3f, 0, {}, out);
+  };
+  for (const std::int32_t length : {100, 128, 129, 500, 600, 3}) {
+    lengths = {length, length / 2 + 1};
+    card_->copy(Tensor::from(lengths, {rows}), lengths_on_card);
+    attend();
+    const std::vector<float> expected = out.to_vector<float>();
+    card_->fill(out, -1);
+    replay_->run(attend);
+    EXPECT_EQ(out.to_vector<float>(), expected) << length << " keys";
+  }
+}
+
 std::vector<models::Generated> decoded(models::Model& model, bool graphs) {
   runtime::backend_of(kCard).set_options({.graphs = graphs});
   const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {4}, {5, 6}, {7, 8}};

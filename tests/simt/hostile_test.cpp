@@ -2,6 +2,7 @@
 // more shared memory than a block has, packs that start in the middle of a 16-byte word, more
 // tokens than one search reaches, every head size class. The CPU backend says what is right.
 #include "tests/runtime/kernels/kernel_test.h"
+#include "tests/support/quantized_matrices.h"
 
 namespace tandem::test {
 namespace {
@@ -95,19 +96,35 @@ TEST_P(HostileShapes, windows_that_are_not_aligned) {
 }
 
 TEST_P(HostileShapes, tokens_beyond_one_search) {
-  const std::int64_t n = 1300, width = 9;
+  const std::int64_t n = 1300;
   std::vector<std::int32_t> values;
   for (std::int32_t i = 0; i < n; ++i) values.push_back(i < 3 || i > n - 3 ? 1 : 7 + i % 30);
   const Tensor tokens = Tensor::from(values, {n});
-  for (const DType dtype : kComputeTypes) {
-    const Tensor dy = random_tensor({n, width}, "dy", dtype);
-    compare(
-        "embedding_backward", {random_tensor({40, width}, "dw")},
-        [&](Backend& b, auto& o) { b.embedding_backward(tokens, dy, 0, o[0]); }, 0);
-    compare(
-        "scatter_add_rows", {random_tensor({40, width}, "dw", dtype)},
-        [&](Backend& b, auto& o) { b.scatter_add_rows(dy, tokens, o[0]); }, 0);
-  }
+  for (const DType dtype : kComputeTypes)
+    for (const std::int64_t width : {8, 9, 24}) {
+      const Tensor dy = random_tensor({n, width}, "dy", dtype);
+      compare(
+          "embedding_backward", {random_tensor({40, width}, "dw")},
+          [&](Backend& b, auto& o) { b.embedding_backward(tokens, dy, 0, o[0]); }, 0);
+      compare(
+          "scatter_add_rows", {random_tensor({40, width}, "dw", dtype)},
+          [&](Backend& b, auto& o) { b.scatter_add_rows(dy, tokens, o[0]); }, 0);
+    }
+}
+
+// Rows that several blocks share, of the same few tokens again and again.
+TEST_P(HostileShapes, wide_rows_of_repeated_tokens) {
+  const std::int64_t n = 300;
+  std::vector<std::int32_t> values;
+  for (std::int32_t i = 0; i < n; ++i) values.push_back(i % 50 == 7 ? i % 4 : i < 290 ? 5 : -1);
+  const Tensor tokens = Tensor::from(values, {n});
+  for (const DType dtype : kComputeTypes)
+    for (const std::int64_t width : {1024, 1032, 2051}) {
+      const Tensor dy = random_tensor({n, width}, "dy", dtype);
+      compare(
+          "embedding_backward", {random_tensor({6, width}, "dw")},
+          [&](Backend& b, auto& o) { b.embedding_backward(tokens, dy, 0, o[0]); }, 0);
+    }
 }
 
 TEST_P(HostileShapes, wide_logits) {
@@ -194,6 +211,74 @@ TEST_P(HostileShapes, decoding_from_long_caches_with_aligned_heads) {
           },
           bound_of(dtype));
     }
+}
+
+// Lengths about those at which blocks share the keys of a row, or each takes more of them.
+TEST_P(HostileShapes, decoding_from_caches_so_long_that_blocks_share_them) {
+  const std::int64_t capacity = 4300;
+  const std::vector<std::int32_t> slots = {4, 2, 0, 5, 1, 3},
+                                  lengths = {4300, 4097, 4096, 129, 128, 0};
+  struct Heads {
+    std::int64_t query, kv, size;
+  };
+  for (const DType dtype : kComputeTypes)
+    for (const Heads& heads : {Heads{1, 1, 8}, {2, 1, 5}, {6, 2, 8}, {7, 1, 8}})
+      for (const std::int64_t window : {0, 200, 4200}) {
+        const std::int64_t width = heads.query * heads.size;
+        const Tensor rows = random_tensor({6, width}, "q", dtype),
+                     bias = random_tensor({2 * capacity, heads.query}, "bias");
+        const Shape shape{6, capacity, heads.kv, heads.size};
+        const runtime::KvCacheView cache{random_tensor(shape, "k", dtype),
+                                         random_tensor(shape, "v", dtype)};
+        compare(
+            fmt::format("decode of {} in {}, window {}", heads.query, heads.kv, window),
+            {Tensor::zeros({6, width}, dtype)},
+            [&](Backend& b, std::vector<Tensor>& o) {
+              b.attention_decode({rows, 0, heads.query, heads.size}, cache, slots, lengths, 0.5f,
+                                 window, {bias, {}, capacity}, o[0]);
+            },
+            bound_of(dtype));
+      }
+}
+
+// Nor on how long the cache is, which the longest text of a batch decides.
+TEST_P(HostileShapes, what_is_decoded_does_not_depend_on_the_batch) {
+  const std::int64_t longest = 1000, heads = 3, size = 8;
+  const std::vector<std::int32_t> lengths = {1000, 70, 300, 128};
+  const auto rows = std::ssize(lengths);
+  for (const DType dtype : kComputeTypes) {
+    const Tensor queries = random_tensor({rows, heads * size}, "q", dtype);
+    const Shape shape{rows, longest, 1, size};
+    const Tensor keys = random_tensor(shape, "k", dtype), values = random_tensor(shape, "v", dtype);
+    const std::vector<std::int32_t> slots = {0, 1, 2, 3}, first = {0};
+    Tensor together = Tensor::empty({rows, heads * size}, dtype);
+    kernels().attention_decode({queries, 0, heads, size}, {keys, values}, slots, lengths, 0.5f, 0,
+                               {}, together);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::vector<std::int32_t> length = {lengths[static_cast<std::size_t>(row)]};
+      const Shape own{1, length[0], 1, size};
+      Tensor alone = Tensor::empty({1, heads * size}, dtype);
+      const runtime::KvCacheView cache{keys.slice(row * longest * size, own),
+                                       values.slice(row * longest * size, own)};
+      kernels().attention_decode({queries.rows(row, 1), 0, heads, size}, cache, first, length, 0.5f,
+                                 0, {}, alone);
+      EXPECT_EQ(doubles(alone), doubles(together.rows(row, 1))) << "row " << row;
+    }
+  }
+}
+
+TEST_P(HostileShapes, few_rows_by_a_quantized_matrix_do_not_depend_on_each_other) {
+  const runtime::QuantizedMatrix matrix = nf4_of(random_tensor({33, 1088}, "weight"));
+  for (const DType dtype : kComputeTypes) {
+    const Tensor x = random_tensor({16, 1088}, "x", dtype);
+    Tensor together = Tensor::empty({16, 33}, dtype);
+    kernels().quantized_matmul(x, matrix, false, together);
+    for (const std::int64_t m : {1, 3, 9}) {
+      Tensor y = Tensor::empty({m, 33}, dtype);
+      kernels().quantized_matmul(x.rows(16 - m, m), matrix, false, y);
+      EXPECT_EQ(doubles(y), doubles(together.rows(16 - m, m))) << m << " rows";
+    }
+  }
 }
 
 TEST_P(HostileShapes, a_head_beyond_the_largest_tile_is_refused_in_words) {

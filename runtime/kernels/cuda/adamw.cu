@@ -8,8 +8,9 @@ namespace tandem::runtime::cuda {
 constexpr unsigned kBlock = 256;
 
 template <typename Grad, typename Compute>
-__global__ void adamw_kernel(float* master, const Grad* grad, float* exp_avg, float* exp_avg_sq,
-                             Compute* compute, std::int64_t n, AdamWTask task, bool aligned) {
+__global__ void __launch_bounds__(kBlock)
+    adamw_kernel(float* master, const Grad* grad, float* exp_avg, float* exp_avg_sq,
+                 Compute* compute, std::int64_t n, AdamWTask task, bool aligned) {
   const std::int64_t i = global_thread() * kPack, count = n - i;
   if (count <= 0) return;
   const Pack g = load(grad + i, count, aligned);

@@ -7,6 +7,7 @@
 namespace tandem::runtime::cuda {
 
 constexpr unsigned kNeighbours = 256;  // as kMomentBlock in backend.h
+constexpr unsigned kBounds = 255;      // as in dynamic_map.h
 
 __device__ inline float decoded(const DeviceMoment& moment, std::int64_t i) {
   return moment.values[moment.codes[i]] * moment.maxima[blockIdx.x];
@@ -39,19 +40,24 @@ __device__ inline float block_maximum(float value, float* shared) {
   return maximum;
 }
 
+// The search reads bounds here and there, each when it has seen the one before: `bounds` is a copy
+// in shared memory.
 __device__ inline void encode(const DeviceMoment& moment, std::int64_t i, bool inside, float value,
-                              float* shared) {
+                              const float* bounds, float* shared) {
   const float maximum = block_maximum(inside ? fabsf(value) : 0.0f, shared);
-  if (inside)
-    moment.codes[i] = nearest_code(moment.bounds, value * (1.0f / greatest(maximum, 1e-38f)));
+  if (inside) moment.codes[i] = nearest_code(bounds, value * (1.0f / greatest(maximum, 1e-38f)));
   if (threadIdx.x == 0) moment.maxima[blockIdx.x] = maximum;
 }
 
 template <typename Grad, typename Compute>
-__global__ void adamw_8bit_kernel(float* master, const Grad* grad, DeviceMoment exp_avg,
-                                  DeviceMoment exp_avg_sq, Compute* compute, std::int64_t n,
-                                  AdamWTask task) {
-  __shared__ float shared[kNeighbours];
+__global__ void __launch_bounds__(kNeighbours)
+    adamw_8bit_kernel(float* master, const Grad* grad, DeviceMoment exp_avg,
+                      DeviceMoment exp_avg_sq, Compute* compute, std::int64_t n, AdamWTask task) {
+  __shared__ float shared[kNeighbours], bounds[kBounds], bounds_sq[kBounds];
+  if (threadIdx.x < kBounds) {
+    bounds[threadIdx.x] = exp_avg.bounds[threadIdx.x];
+    bounds_sq[threadIdx.x] = exp_avg_sq.bounds[threadIdx.x];
+  }
   const std::int64_t i = global_thread();
   const bool inside = i < n;
   float m = 0, v = 0;
@@ -66,8 +72,8 @@ __global__ void adamw_8bit_kernel(float* master, const Grad* grad, DeviceMoment 
     if (compute != nullptr) assign(compute[i], p);
   }
   __syncthreads();
-  encode(exp_avg, i, inside, m, shared);
-  encode(exp_avg_sq, i, inside, v, shared);
+  encode(exp_avg, i, inside, m, bounds, shared);
+  encode(exp_avg_sq, i, inside, v, bounds_sq, shared);
 }
 
 template <typename Grad, typename Compute>

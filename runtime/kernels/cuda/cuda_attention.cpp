@@ -240,13 +240,15 @@ void CudaBackend::attention_decode(const HeadsView& q, const KvCacheView& cache,
   if (slots.values.empty()) return;
   const Call call(context_, "attention_decode", {&q.rows, &cache.keys});
   const std::int32_t *from_slots = indices(slots), *up_to = indices(lengths);
+  auto* partial = context_.scratch<float>(
+      decode_scratch(q.rows.dim(0) * q.heads, q.head_dim, cache.keys.dim(1)));
   by_type(out.dtype(), [&](auto t) {
     using T = decltype(t);
     const DecodeInputs<T> in = {
         head_rows<const T>(q), pointer<T>(cache.keys), pointer<T>(cache.values), from_slots, up_to,
         q.rows.dim(0),         cache.keys.dim(1),      cache.keys.dim(2),        scale,      window,
         bias_of(bias)};
-    cuda::attention_decode(in, pointer<T>(out), context_.stream());
+    cuda::attention_decode(in, partial, pointer<T>(out), context_.stream());
   });
 }
 

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "runtime/kernels/cuda/cuda_backend.h"
+#include "runtime/kernels/cuda/dequantized_matmul.h"
 #include "runtime/kernels/cuda/kernels.h"
 #include "runtime/kernels/cuda/typed.h"
 #include "runtime/kernels/shape_checks.h"
@@ -13,6 +14,7 @@ namespace tandem::runtime::cuda {
 void CudaBackend::quantized_matmul(const Tensor& a, const QuantizedMatrix& weight, bool transposed,
                                    Tensor& out, const Tensor& bias) {
   check_quantized_matmul(a, weight, transposed, out, bias);
+  if (out.elements() == 0) return;
   const Call call(context_, "quantized_matmul", {&a, &out});
   const QuantizedRows rows{
       .nf4 = weight.format == QuantFormat::kNf4,
@@ -24,10 +26,12 @@ void CudaBackend::quantized_matmul(const Tensor& a, const QuantizedMatrix& weigh
       .groups = pointer<float>(weight.groups),
       .map = context_.constant(std::span<const float>(signed_dynamic_map().values)),
       .values = context_.constant(std::span<const float>(kNf4Values))};
+  if (transposed || a.dim(0) > kFewRows)
+    return dequantized_matmul(context_, a, rows, transposed, out, bias);
   by_type(a.dtype(), [&](auto t) {
     using T = decltype(t);
-    cuda::quantized_matmul(pointer<T>(a), rows, transposed, pointer<float>(bias), a.dim(0),
-                           pointer<T>(out), context_.stream());
+    quantized_few_rows(pointer<T>(a), rows, pointer<float>(bias), a.dim(0), pointer<T>(out),
+                       context_.stream());
   });
 }
 

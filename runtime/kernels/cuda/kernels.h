@@ -234,8 +234,10 @@ struct DecodeInputs {
   std::int64_t window;
   AttentionBias bias;
 };
+// Elements of `partial` for rows · heads queries; none where a block reads all keys of a row.
+std::int64_t decode_scratch(std::int64_t queries, std::int64_t head_dim, std::int64_t capacity);
 template <typename T>
-void attention_decode(const DecodeInputs<T>& in, T* out, cudaStream_t stream);
+void attention_decode(const DecodeInputs<T>& in, float* partial, T* out, cudaStream_t stream);
 
 // ---- softmax.cu
 
@@ -260,10 +262,21 @@ void softmax_backward(const In* logits, const float* lse, const std::int32_t* ta
 
 // ---- quantized.cu
 
-// a [m, in] or, transposed, [m, rows]; bias may be null.
+struct MatrixPart {
+  std::int64_t first_row, rows, first_column, columns;
+};
+// out[rows, columns] = the numbers that a part's codes stand for.
 template <typename T>
-void quantized_matmul(const T* a, const QuantizedRows& weight, bool transposed, const float* bias,
-                      std::int64_t m, T* out, cudaStream_t stream);
+void dequantize(const QuantizedRows& weight, const MatrixPart& part, T* out, cudaStream_t stream);
+// out[m, rows] = a[m, columns] · weightᵀ (+ bias) for m <= kFewRows; bias may be null.
+constexpr std::int64_t kFewRows = 16;
+template <typename T>
+void quantized_few_rows(const T* a, const QuantizedRows& weight, const float* bias, std::int64_t m,
+                        T* out, cudaStream_t stream);
+// Columns [first, first + part) of out[n, width] = x[n, part].
+template <typename T>
+void place_columns(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
+                   std::int64_t width, T* out, cudaStream_t stream);
 
 // ---- adamw.cu
 

@@ -1,94 +1,200 @@
-// Products with quantized matrices. A block computes a tile of kTile x kTile results; codes become
-// numbers on their way into shared memory, so that the matrix is read in its 4 or 8 bits and never
-// exists as numbers.
-#include "runtime/kernels/cuda/element.h"
+// Quantized matrices: their numbers, for ordinary products with them, and products of few rows,
+// which read the codes as they lie. Eight neighbours in a row are decoded at a time; they have one
+// scale.
+#include "runtime/kernels/cuda/block.h"
 #include "runtime/kernels/cuda/kernels.h"
 #include "runtime/kernels/cuda/launch.h"
 
 namespace tandem::runtime::cuda {
 
-constexpr int kTile = 64;
-constexpr int kDepth = 16;
-constexpr int kEach = 4;              // results of a thread, in both directions
-constexpr int kSide = kTile / kEach;  // threads of a block, in both directions
-constexpr unsigned kThreads = kSide * kSide;
+constexpr unsigned kBlock = 256;
+constexpr unsigned kFewRowsBlock = 128;  // a warp for each row of the matrix
+constexpr int kAhead = 4;                // packs of codes that a lane waits for at once
 constexpr int kNf4Neighbours = 64, kNf4Scales = 256;  // as in quantized_matrix.h
+constexpr int kNf4Codes = 16;
 
-__device__ inline float int8_value(const QuantizedRows& w, std::int64_t row, std::int64_t column) {
-  const auto code = static_cast<const signed char*>(w.codes)[row * w.columns + column];
-  return static_cast<float>(code) * static_cast<const float*>(w.scales)[row];
-}
+// The codes of a pack, the first in the lowest bits: 8 bits each, or 4, of which the upper half of
+// a byte comes before the lower.
+struct Codes {
+  unsigned low, high;
+};
 
-__device__ inline float nf4_value(const QuantizedRows& w, std::int64_t row, std::int64_t column) {
-  const std::int64_t index = row * w.columns + column;
-  const unsigned pair = static_cast<const unsigned char*>(w.codes)[index / 2];
-  const unsigned scale = static_cast<const unsigned char*>(w.scales)[index / kNf4Neighbours];
-  const float* group = w.groups + (w.first_block[row] + column / kNf4Neighbours) / kNf4Scales * 2;
-  return w.values[index % 2 == 0 ? pair >> 4 : pair & 15u] * (w.map[scale] * group[0] + group[1]);
-}
-
-__device__ inline float value_of(const QuantizedRows& w, std::int64_t row, std::int64_t column) {
-  return w.nf4 ? nf4_value(w, row, column) : int8_value(w, row, column);
-}
-
-// out[m, n] = a[m, k] · b[k, n] (+ bias), with b the weight, or else the weight transposed.
-template <typename T>
-__global__ void quantized_matmul_kernel(const T* a, QuantizedRows w, bool transposed,
-                                        const float* bias, std::int64_t m, std::int64_t n,
-                                        std::int64_t k, T* out) {
-  __shared__ float a_tile[kDepth][kTile + 1];
-  __shared__ float b_tile[kDepth][kTile + 1];
-  const int thread = static_cast<int>(threadIdx.x), x = thread % kSide, y = thread / kSide;
-  const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.y) * kTile,
-                     first_column = static_cast<std::int64_t>(blockIdx.x) * kTile;
-  float sums[kEach][kEach] = {};
-  for (std::int64_t depth = 0; depth < k; depth += kDepth) {
-    for (int i = thread; i < kTile * kDepth; i += static_cast<int>(kThreads)) {
-      // Neighbouring threads read neighbours in memory.
-      const int along = i % kDepth, across = i / kDepth;
-      const std::int64_t row = first_row + across, at = depth + along;
-      a_tile[along][across] = row < m && at < k ? to_float(a[row * k + at]) : 0.0f;
-      const int b_along = transposed ? i / kTile : along,
-                b_across = transposed ? i % kTile : across;
-      const std::int64_t column = first_column + b_across, b_at = depth + b_along;
-      float value = 0.0f;
-      if (column < n && b_at < k)
-        value = transposed ? value_of(w, b_at, column) : value_of(w, column, b_at);
-      b_tile[b_along][b_across] = rounded<T>(value);
-    }
-    __syncthreads();
-    for (int d = 0; d < kDepth; ++d)
+__device__ inline unsigned word_of_bytes(const unsigned char* bytes, std::int64_t count) {
+  unsigned word = 0;
 #pragma unroll
-      for (int r = 0; r < kEach; ++r)
-#pragma unroll
-        for (int c = 0; c < kEach; ++c)
-          sums[r][c] += a_tile[d][y * kEach + r] * b_tile[d][x + c * kSide];
-    __syncthreads();
+  for (int i = 0; i < 4; ++i)
+    if (i < count) word |= static_cast<unsigned>(bytes[i]) << 8 * i;
+  return word;
+}
+
+// `column` is a multiple of kPack. aligned: rows of codes start at multiples of 8 bytes.
+__device__ inline Codes codes_at(const QuantizedRows& w, std::int64_t row, std::int64_t column,
+                                 bool aligned) {
+  const std::int64_t index = row * w.columns + column, count = w.columns - column;
+  const auto* bytes = static_cast<const unsigned char*>(w.codes) + (w.nf4 ? index / 2 : index);
+  if (w.nf4)
+    return {aligned ? *reinterpret_cast<const unsigned*>(bytes) : word_of_bytes(bytes, 4), 0};
+  if (aligned) {
+    const auto both = *reinterpret_cast<const std::uint64_t*>(bytes);
+    return {static_cast<unsigned>(both), static_cast<unsigned>(both >> 32)};
   }
-  for (int r = 0; r < kEach; ++r)
-    for (int c = 0; c < kEach; ++c) {
-      const std::int64_t row = first_row + y * kEach + r, column = first_column + x + c * kSide;
-      if (row < m && column < n)
-        assign(out[row * n + column], sums[r][c] + (bias != nullptr ? bias[column] : 0.0f));
+  return {word_of_bytes(bytes, count), word_of_bytes(bytes + 4, count - 4)};
+}
+
+__device__ inline float scale_at(const QuantizedRows& w, std::int64_t row, std::int64_t column) {
+  if (!w.nf4) return static_cast<const float*>(w.scales)[row];
+  const std::int64_t block = column / kNf4Neighbours;
+  const unsigned scale =
+      static_cast<const unsigned char*>(w.scales)[row * (w.columns / kNf4Neighbours) + block];
+  const float* group = w.groups + (w.first_block[row] + block) / kNf4Scales * 2;
+  return w.map[scale] * group[0] + group[1];
+}
+
+// values: the numbers of the 4-bit codes.
+__device__ inline Pack numbers_of(const Codes& codes, bool nf4, float scale, const float* values) {
+  Pack x;
+#pragma unroll
+  for (int i = 0; i < kPack; ++i) {
+    if (nf4) {
+      x.v[i] = values[codes.low >> (i / 2 * 8 + (i % 2 == 0 ? 4 : 0)) & 15u] * scale;
+    } else {
+      const unsigned word = i < 4 ? codes.low : codes.high;
+      x.v[i] = static_cast<float>(static_cast<signed char>(word >> i % 4 * 8)) * scale;
     }
+  }
+  return x;
+}
+
+// Random reads of one table are shared memory's business. All threads call, and wait afterwards.
+__device__ inline void load_values(const QuantizedRows& w, float* values) {
+  if (threadIdx.x < kNf4Codes) values[threadIdx.x] = w.values[threadIdx.x];
+}
+
+// A pack per thread. Parts are bounded by scratch memory, so that 32 bits count their packs.
+template <typename T>
+__global__ void __launch_bounds__(kBlock)
+    dequantize_kernel(QuantizedRows w, MatrixPart part, T* out, bool aligned_codes, bool aligned) {
+  __shared__ float values[kNf4Codes];
+  load_values(w, values);
+  __syncthreads();
+  const auto packs = static_cast<unsigned>((part.columns + kPack - 1) / kPack);
+  const auto thread = static_cast<unsigned>(global_thread());
+  const std::int64_t i = thread / packs, j = thread % packs * kPack;
+  if (i >= part.rows) return;
+  const std::int64_t row = part.first_row + i, column = part.first_column + j;
+  store(
+      out + i * part.columns + j,
+      numbers_of(codes_at(w, row, column, aligned_codes), w.nf4, scale_at(w, row, column), values),
+      part.columns - j, aligned);
+}
+
+// Host: see codes_at.
+bool aligned_codes(const QuantizedRows& w) {
+  return w.columns % kPack == 0 && reinterpret_cast<std::uintptr_t>(w.codes) % 8 == 0;
 }
 
 template <typename T>
-void quantized_matmul(const T* a, const QuantizedRows& weight, bool transposed, const float* bias,
-                      std::int64_t m, T* out, cudaStream_t stream) {
-  const std::int64_t n = transposed ? weight.columns : weight.rows,
-                     k = transposed ? weight.rows : weight.columns;
-  const dim3 grid(static_cast<unsigned>(ceil_div(n, kTile)),
-                  static_cast<unsigned>(ceil_div(m, kTile)));
-  launch(quantized_matmul_kernel<T>, grid, kThreads, 0, stream, a, weight, transposed, bias, m, n,
-         k, out);
+void dequantize(const QuantizedRows& weight, const MatrixPart& part, T* out, cudaStream_t stream) {
+  launch(dequantize_kernel<T>, grid_for(part.rows * ceil_div(part.columns, kPack), kBlock), kBlock,
+         0, stream, weight, part, out, aligned_codes(weight), aligned_rows(part.columns, out));
 }
 
-template void quantized_matmul(const float*, const QuantizedRows&, bool, const float*, std::int64_t,
-                               float*, cudaStream_t);
-template void quantized_matmul(const Bf16*, const QuantizedRows&, bool, const float*, std::int64_t,
-                               Bf16*, cudaStream_t);
-template void quantized_matmul(const Fp16*, const QuantizedRows&, bool, const float*, std::int64_t,
-                               Fp16*, cudaStream_t);
+// Lanes take neighbouring packs of the row; every one is decoded once, for all rows of a. What a
+// row of a gives does not depend on the others.
+template <typename T, int kRows>
+__global__ void __launch_bounds__(kFewRowsBlock)
+    quantized_few_rows_kernel(const T* a, QuantizedRows w, const float* bias, std::int64_t m,
+                              T* out, bool aligned_codes, bool aligned) {
+  constexpr int kStride = 32 * kPack;  // between a lane's packs
+  __shared__ float values[kNf4Codes];
+  load_values(w, values);
+  __syncthreads();
+  const std::int64_t row = global_thread() / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  if (row >= w.rows) return;
+  float sums[kRows] = {};
+  for (std::int64_t first = lane * kPack; first < w.columns; first += kAhead * kStride) {
+    Codes codes[kAhead] = {};
+    float scales[kAhead] = {};
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const std::int64_t column = first + i * kStride;
+      if (column >= w.columns) continue;
+      codes[i] = codes_at(w, row, column, aligned_codes);
+      scales[i] = scale_at(w, row, column);
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const std::int64_t column = first + i * kStride;
+      if (column >= w.columns) continue;
+      Pack numbers = numbers_of(codes[i], w.nf4, scales[i], values);
+#pragma unroll
+      for (int k = 0; k < kPack; ++k) numbers.v[k] = rounded<T>(numbers.v[k]);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        if (r >= m) continue;
+        const Pack x = load(a + r * w.columns + column, w.columns - column, aligned);
+#pragma unroll
+        for (int k = 0; k < kPack; ++k) sums[r] += numbers.v[k] * x.v[k];
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float sum = warp_reduce<Sum>(sums[r]);
+    if (lane == 0 && r < m)
+      assign(out[r * w.rows + row], sum + (bias != nullptr ? bias[row] : 0.0f));
+  }
+}
+
+template <typename T>
+void quantized_few_rows(const T* a, const QuantizedRows& weight, const float* bias, std::int64_t m,
+                        T* out, cudaStream_t stream) {
+  const auto run = [&](auto* kernel) {
+    launch(kernel, grid_for(weight.rows * 32, kFewRowsBlock), kFewRowsBlock, 0, stream, a, weight,
+           bias, m, out, aligned_codes(weight), aligned_rows(weight.columns, a));
+  };
+  if (m == 1)
+    run(quantized_few_rows_kernel<T, 1>);
+  else if (m <= 4)
+    run(quantized_few_rows_kernel<T, 4>);
+  else
+    run(quantized_few_rows_kernel<T, kFewRows>);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kBlock)
+    place_columns_kernel(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
+                         std::int64_t width, T* out, bool aligned) {
+  const std::int64_t packs = (part + kPack - 1) / kPack, thread = global_thread();
+  const std::int64_t i = thread / packs, j = thread % packs * kPack;
+  if (i < n)
+    store(out + i * width + first + j, load(x + i * part + j, part - j, aligned), part - j,
+          aligned);
+}
+
+template <typename T>
+void place_columns(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
+                   std::int64_t width, T* out, cudaStream_t stream) {
+  const bool aligned = aligned_rows(part, x, out) && width % kPack == 0 && first % kPack == 0;
+  launch(place_columns_kernel<T>, grid_for(n * ceil_div(part, kPack), kBlock), kBlock, 0, stream, x,
+         n, part, first, width, out, aligned);
+}
+
+template void dequantize(const QuantizedRows&, const MatrixPart&, float*, cudaStream_t);
+template void dequantize(const QuantizedRows&, const MatrixPart&, Bf16*, cudaStream_t);
+template void dequantize(const QuantizedRows&, const MatrixPart&, Fp16*, cudaStream_t);
+template void quantized_few_rows(const float*, const QuantizedRows&, const float*, std::int64_t,
+                                 float*, cudaStream_t);
+template void quantized_few_rows(const Bf16*, const QuantizedRows&, const float*, std::int64_t,
+                                 Bf16*, cudaStream_t);
+template void quantized_few_rows(const Fp16*, const QuantizedRows&, const float*, std::int64_t,
+                                 Fp16*, cudaStream_t);
+template void place_columns(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                            float*, cudaStream_t);
+template void place_columns(const Bf16*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                            Bf16*, cudaStream_t);
+template void place_columns(const Fp16*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                            Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

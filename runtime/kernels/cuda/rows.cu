@@ -8,9 +8,10 @@ namespace tandem::runtime::cuda {
 constexpr unsigned kBlock = 256;
 
 template <typename In, typename Out>
-__global__ void gather_kernel(const In* in, const std::int32_t* rows, std::int64_t first_row,
-                              std::int64_t in_rows, std::int64_t n, std::int64_t width, Out* out,
-                              bool aligned) {
+__global__ void __launch_bounds__(kBlock)
+    gather_kernel(const In* in, const std::int32_t* rows, std::int64_t first_row,
+                  std::int64_t in_rows, std::int64_t n, std::int64_t width, Out* out,
+                  bool aligned) {
   const std::int64_t packs = (width + kPack - 1) / kPack, thread = global_thread();
   const std::int64_t i = thread / packs, column = thread % packs * kPack, count = width - column;
   if (i >= n) return;
@@ -27,9 +28,10 @@ void gather(const In* in, const std::int32_t* rows, std::int64_t first_row, std:
          in, rows, first_row, in_rows, n, width, out, aligned_rows(width, in, out));
 }
 
-// A block per entry of `rows`. The first entry of each row adds up all of them, in order, so that
-// no two blocks write to one row and the order of additions is that of the list. Searching costs
-// n²/2 comparisons in all, small beside the products of a step up to some 100,000 tokens.
+// A block per entry of `rows` and 1024 columns. The first entry of each row adds up all of them, in
+// order, so that no two blocks write to one place and the order of additions is that of the list.
+// Searching costs n²/2 comparisons for each 1024 columns, small beside the products of a step up to
+// some 100,000 tokens.
 constexpr int kSearchBlock = 128;
 constexpr int kSearchEach = 8;
 constexpr int kSearch = kSearchBlock * kSearchEach;
@@ -73,38 +75,61 @@ __device__ inline int matching(const std::int32_t* rows, std::int64_t begin, std
   return total;
 }
 
+// Adds up the matches' columns from `x` on, in registers, so that reads need not wait for each
+// other; what 16 bits hold is rounded after every addition. kWhole: packs can be read as such.
+template <typename Out, bool kWhole, typename T>
+__device__ inline void add_matches(const T* x, std::int64_t width, const int* matches, int count,
+                                   std::int64_t columns, Pack& sum) {
+#pragma unroll 4
+  for (int match = 0; match < count; ++match) {
+    const T* from = x + matches[match] * width;
+    const Pack addend = kWhole ? load_whole(from) : load(from, columns, false);
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) sum.v[k] = rounded<Out>(sum.v[k] + addend.v[k]);
+  }
+}
+
+// A pack of columns per thread.
 template <typename T, typename Out>
-__global__ void scatter_add_kernel(const T* x, const std::int32_t* rows, std::int64_t first_row,
-                                   std::int64_t n, std::int64_t out_rows, std::int64_t width,
-                                   Out* out) {
+__global__ void __launch_bounds__(kSearchBlock)
+    scatter_add_kernel(const T* x, const std::int32_t* rows, std::int64_t first_row, std::int64_t n,
+                       std::int64_t out_rows, std::int64_t width, Out* out, bool aligned) {
   __shared__ int matches[kSearchBlock];
   const std::int64_t i = blockIdx.x;
   const std::int64_t row = rows[i] - first_row;
   if (row < 0 || row >= out_rows || seen_before(rows, i)) return;
+  const std::int64_t column =
+      (static_cast<std::int64_t>(blockIdx.y) * kSearchBlock + threadIdx.x) * kPack;
+  const std::int64_t columns = greatest<std::int64_t>(0, width - column);
+  Out* to = out + row * width + column;
+  Pack sum = load(to, columns, aligned);
   for (std::int64_t begin = i; begin < n; begin += kSearchBlock) {
     if ((begin - i) % kSearch == 0 && !any_in(rows, begin, n, rows[i])) {
       begin += kSearch - kSearchBlock;
       continue;
     }
     const int count = matching(rows, begin, n, rows[i], matches);
-    for (int match = 0; match < count; ++match) {
-      const T* in = x + (begin + matches[match]) * width;
-      for (std::int64_t j = threadIdx.x; j < width; j += kSearchBlock)
-        assign(out[row * width + j], to_float(out[row * width + j]) + to_float(in[j]));
-    }  // the next search has a barrier before it writes matches
-  }
+    const T* from = x + begin * width + column;
+    if (aligned && columns >= kPack)
+      add_matches<Out, true>(from, width, matches, count, columns, sum);
+    else
+      add_matches<Out, false>(from, width, matches, count, columns, sum);
+  }  // the next search has a barrier before it writes matches
+  store(to, sum, columns, aligned);
 }
 
 template <typename T, typename Out>
 void scatter_add(const T* x, const std::int32_t* rows, std::int64_t first_row, std::int64_t n,
                  std::int64_t out_rows, std::int64_t width, Out* out, cudaStream_t stream) {
-  if (width == 0) return;
-  launch(scatter_add_kernel<T, Out>, dim3(static_cast<unsigned>(n)), kSearchBlock, 0, stream, x,
-         rows, first_row, n, out_rows, width, out);
+  const dim3 grid(static_cast<unsigned>(n),
+                  static_cast<unsigned>(ceil_div(width, kSearchBlock * kPack)));
+  launch(scatter_add_kernel<T, Out>, grid, kSearchBlock, 0, stream, x, rows, first_row, n, out_rows,
+         width, out, aligned_rows(width, x, out));
 }
 
-__global__ void concat_columns_kernel(const float* parts, std::int64_t n, std::int64_t width,
-                                      std::int64_t columns, float* out) {
+__global__ void __launch_bounds__(kBlock)
+    concat_columns_kernel(const float* parts, std::int64_t n, std::int64_t width,
+                          std::int64_t columns, float* out) {
   const std::int64_t thread = global_thread(), i = thread / columns, j = thread % columns;
   if (i < n) out[thread] = parts[(j / width * n + i) * width + j % width];
 }

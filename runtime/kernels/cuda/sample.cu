@@ -9,6 +9,7 @@ namespace tandem::runtime::cuda {
 
 constexpr unsigned kMaxSampleBlock = 512;
 constexpr int kBuckets = 16;
+constexpr unsigned kAhead = 8;
 
 // Order of keys = order of logits; NaN below everything, −0 as 0.
 __device__ inline unsigned key_of(float x) {
@@ -26,13 +27,31 @@ struct MaximumKey {
   }
 };
 
+// visit(j, logit) for every blockDim.x-th token j; kAhead reads are on their way at once.
+template <typename Visit>
+__device__ inline void each_token(const float* x, std::int64_t width, const Visit& visit) {
+  for (std::int64_t j = threadIdx.x; j < width; j += kAhead * blockDim.x) {
+    float logits[kAhead];
+#pragma unroll
+    for (unsigned i = 0; i < kAhead; ++i) {
+      const std::int64_t at = j + i * blockDim.x;
+      logits[i] = x[at < width ? at : j];
+    }
+#pragma unroll
+    for (unsigned i = 0; i < kAhead; ++i) {
+      const std::int64_t at = j + i * blockDim.x;
+      if (at < width) visit(at, logits[i]);
+    }
+  }
+}
+
 // The greatest logit's index, the lowest among equals.
 __device__ inline std::int64_t greatest_index(const float* x, std::int64_t width) {
   unsigned long long best = 0;
-  for (std::int64_t j = threadIdx.x; j < width; j += blockDim.x) {
+  each_token(x, width, [&](std::int64_t j, float logit) {
     const auto index = static_cast<unsigned>(j);
-    best = MaximumKey::of(best, static_cast<unsigned long long>(key_of(x[j])) << 32 | ~index);
-  }
+    best = MaximumKey::of(best, static_cast<unsigned long long>(key_of(logit)) << 32 | ~index);
+  });
   best = block_reduce<MaximumKey>(best, 0ull);
   return static_cast<std::int64_t>(~static_cast<unsigned>(best));
 }
@@ -70,12 +89,12 @@ __device__ inline void add_up_buckets(const SampleRow& row, unsigned prefix, int
   __shared__ float parts[kMaxSampleBlock];
   const unsigned threads = blockDim.x, t = threadIdx.x;
   for (int d = 0; d < kBuckets; ++d) memory[d * threads + t] = 0.0f;
-  for (std::int64_t j = t; j < row.width; j += threads) {
-    const float weight = row.weight(row.x[j]);
-    const unsigned key = key_of(row.x[j]);
-    if (weight > 0.0f && (key >> shift) >> 4 == (prefix >> shift) >> 4)
-      memory[((key >> shift) & 15u) * threads + t] += by_weight ? weight : 1.0f;
-  }
+  each_token(row.x, row.width, [&](std::int64_t, float logit) {
+    const unsigned key = key_of(logit);
+    if ((key >> shift) >> 4 != (prefix >> shift) >> 4) return;
+    const float weight = row.weight(logit);
+    if (weight > 0.0f) memory[((key >> shift) & 15u) * threads + t] += by_weight ? weight : 1.0f;
+  });
   __syncthreads();
   float sum = 0.0f;
   for (unsigned i = 0; i < kBuckets; ++i)
@@ -142,8 +161,9 @@ __device__ inline Last last_of_prefix(const SampleRow& row, float wanted, bool b
 
 __device__ inline double kept_weight(const SampleRow& row, const Last& last) {
   double sum = 0.0;
-  for (std::int64_t j = threadIdx.x; j < row.width; j += blockDim.x)
-    if (last.keeps(row.x[j], j)) sum += static_cast<double>(row.weight(row.x[j]));
+  each_token(row.x, row.width, [&](std::int64_t j, float logit) {
+    if (last.keeps(logit, j)) sum += static_cast<double>(row.weight(logit));
+  });
   return block_sum(sum);
 }
 
@@ -192,8 +212,9 @@ __device__ inline std::int64_t draw(const SampleRow& row, const Last& last, floa
   return token;
 }
 
-__global__ void sample_kernel(const float* logits, std::int64_t width, SampleTask task,
-                              const float* uniform, std::int32_t* tokens) {
+__global__ void __launch_bounds__(kMaxSampleBlock)
+    sample_kernel(const float* logits, std::int64_t width, SampleTask task, const float* uniform,
+                  std::int32_t* tokens) {
   const float* x = logits + blockIdx.x * width;
   std::int64_t token = greatest_index(x, width);
   const float maximum = x[token];

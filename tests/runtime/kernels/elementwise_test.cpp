@@ -178,25 +178,30 @@ TEST_P(Elementwise, stochastic_rounding_draws_by_the_place_in_the_whole_matrix) 
         std::bit_cast<std::uint32_t>(x.span<float>()[i]) + (random.bits(i) >> 16);
     ASSERT_EQ(all.span<BFloat16>()[i].bits, sum >> 16) << i;
   }
-  // Columns [101, 178) of rows [8, 70), and of those what a replica has from element 13 on.
-  std::vector<float> values;
-  std::vector<std::uint16_t> expected;
-  for (std::size_t row = 8; row < 70; ++row)
-    for (std::size_t column = 101; column < 178; ++column) {
-      values.push_back(x.span<float>()[row * 300 + column]);
-      expected.push_back(all.span<BFloat16>()[row * 300 + column].bits);
+  // Columns [101, end) of rows [8, 70), and of those what a replica has from element `begin` on.
+  for (const std::size_t end : {104, 178}) {
+    std::vector<float> values;
+    std::vector<std::uint16_t> expected;
+    for (std::size_t row = 8; row < 70; ++row)
+      for (std::size_t column = 101; column < end; ++column) {
+        values.push_back(x.span<float>()[row * 300 + column]);
+        expected.push_back(all.span<BFloat16>()[row * 300 + column].bits);
+      }
+    const auto n = static_cast<std::int64_t>(values.size());
+    for (const std::int64_t begin : {0, 13, 77}) {
+      const Tensor part = Tensor::from(values, {n}).slice(begin, {n - begin});
+      Tensor out = Tensor::empty({n - begin}, DType::kBF16);
+      kernels().round_stochastically(part, 5, "rounding/w",
+                                     {.begin = begin,
+                                      .width = static_cast<std::int64_t>(end) - 101,
+                                      .stride = 300,
+                                      .first = 8 * 300 + 101},
+                                     out);
+      for (std::int64_t i = 0; i < n - begin; ++i)
+        ASSERT_EQ(out.span<BFloat16>()[static_cast<std::size_t>(i)].bits,
+                  expected[static_cast<std::size_t>(begin + i)])
+            << "element " << i << " from " << begin << " of rows up to column " << end;
     }
-  const auto n = static_cast<std::int64_t>(values.size());
-  for (const std::int64_t begin : {0, 13, 77}) {
-    const Tensor part = Tensor::from(values, {n}).slice(begin, {n - begin});
-    Tensor out = Tensor::empty({n - begin}, DType::kBF16);
-    kernels().round_stochastically(
-        part, 5, "rounding/w", {.begin = begin, .width = 77, .stride = 300, .first = 8 * 300 + 101},
-        out);
-    for (std::int64_t i = 0; i < n - begin; ++i)
-      ASSERT_EQ(out.span<BFloat16>()[static_cast<std::size_t>(i)].bits,
-                expected[static_cast<std::size_t>(begin + i)])
-          << "element " << i << " from " << begin;
   }
 }
 

@@ -1,55 +1,17 @@
 // Products with quantized matrices against bitsandbytes' dequantised ones, AdamW on moments in 8
 // bits, and columns of packed rows.
 #include "runtime/quant/dynamic_map.h"
-#include "runtime/quant/quantize.h"
 #include "tests/runtime/kernels/kernel_test.h"
+#include "tests/support/quantized_matrices.h"
 
 namespace tandem::test {
 namespace {
 
 using runtime::kMomentBlock;
 using runtime::kNf4Block;
-using runtime::QuantFormat;
 using runtime::QuantizedMatrix;
 
 class Quantized : public KernelTest {};
-
-template <typename T>
-Tensor tensor_from(const std::vector<T>& values, const Shape& shape) {
-  return Tensor::from(values, shape);
-}
-
-QuantizedMatrix int8_of(const Tensor& weight) {
-  const auto values = weight.to_vector<float>();
-  auto maxima = runtime::block_maxima(values, weight.dim(1));
-  std::vector<std::int8_t> codes(values.size());
-  runtime::int8_codes(values, maxima, codes);
-  for (float& maximum : maxima) maximum = runtime::int8_scale(maximum);
-  return {.format = QuantFormat::kInt8,
-          .shape = weight.shape(),
-          .codes = tensor_from(codes, weight.shape()),
-          .scales = tensor_from(maxima, {weight.dim(0)})};
-}
-
-QuantizedMatrix nf4_of(const Tensor& weight) {
-  const auto values = weight.to_vector<float>();
-  const std::int64_t rows = weight.dim(0), blocks = weight.dim(1) / kNf4Block;
-  const auto maxima = runtime::block_maxima(values, kNf4Block);
-  std::vector<std::uint8_t> packed(values.size() / 2);
-  runtime::nf4_codes(values, maxima, packed);
-  const runtime::QuantizedScales scales = runtime::quantize_scales(maxima);
-  std::vector<float> groups;
-  for (const float scale : scales.group_scales) groups.insert(groups.end(), {scale, scales.offset});
-  std::vector<std::int32_t> first;
-  for (std::int64_t row = 0; row < rows; ++row)
-    first.push_back(static_cast<std::int32_t>(row * blocks));
-  return {.format = QuantFormat::kNf4,
-          .shape = weight.shape(),
-          .codes = tensor_from(packed, {rows, weight.dim(1) / 2}),
-          .scales = tensor_from(scales.codes, {rows, blocks}),
-          .first_block = tensor_from(first, {rows}),
-          .groups = tensor_from(groups, {static_cast<std::int64_t>(groups.size()) / 2, 2})};
-}
 
 // Σ_k a[i, k]·b(k, j), and Σ |…|.
 void expect_product(const Tensor& actual, const Tensor& a, const Tensor& weight, bool transposed,
@@ -66,25 +28,53 @@ void expect_product(const Tensor& actual, const Tensor& a, const Tensor& weight,
       tolerance(a.dtype())));
 }
 
+// With m rows, both ways.
+void expect_products(Backend& kernels, const QuantizedMatrix& matrix, std::int64_t m, DType dtype) {
+  SCOPED_TRACE(fmt::format("{} rows of {} with {}", m, name_of(dtype), matrix.shape.str()));
+  const std::int64_t rows = matrix.shape[0], columns = matrix.shape[1];
+  const Tensor numbers = runtime::dequantized(matrix), bias = random_tensor({rows}, "bias"),
+               x = random_tensor({m, columns}, "x", dtype),
+               dy = random_tensor({m, rows}, "dy", dtype);
+  Tensor y = Tensor::empty({m, rows}, dtype), dx = Tensor::empty({m, columns}, dtype);
+  kernels.quantized_matmul(x, matrix, false, y, bias);
+  expect_product(y, x, numbers, false, doubles(bias));
+  kernels.quantized_matmul(x, matrix, false, y);
+  expect_product(y, x, numbers, false, {});
+  kernels.quantized_matmul(dy, matrix, true, dx);
+  expect_product(dx, dy, numbers, true, {});
+}
+
 TEST_P(Quantized, products_are_those_of_the_numbers_that_codes_stand_for) {
   for (const DType dtype : kComputeTypes)
     for (const std::int64_t m : {1, 5, 70})
       for (const auto& shape : {Shape{67, 128}, Shape{512, 320}}) {
         const Tensor weight = random_tensor(shape, "weight");
-        const Tensor bias = random_tensor({shape[0]}, "bias");
-        for (const QuantizedMatrix& matrix : {int8_of(weight), nf4_of(weight)}) {
-          const Tensor numbers = runtime::dequantized(matrix);
-          const Tensor x = random_tensor({m, shape[1]}, "x", dtype),
-                       dy = random_tensor({m, shape[0]}, "dy", dtype);
-          Tensor y = Tensor::empty({m, shape[0]}, dtype), dx = Tensor::empty({m, shape[1]}, dtype);
-          kernels().quantized_matmul(x, matrix, false, y, bias);
-          expect_product(y, x, numbers, false, doubles(bias));
-          kernels().quantized_matmul(x, matrix, false, y);
-          expect_product(y, x, numbers, false, {});
-          kernels().quantized_matmul(dy, matrix, true, dx);
-          expect_product(dx, dy, numbers, true, {});
-        }
+        for (const QuantizedMatrix& matrix : {int8_of(weight), nf4_of(weight)})
+          expect_products(kernels(), matrix, m, dtype);
       }
+}
+
+// Rows of a, about the numbers at which kernels change; rows of the matrix that are longer than
+// what a warp reads at a time, and of 8-bit ones that are no whole words.
+TEST_P(Quantized, products_of_few_rows) {
+  for (const DType dtype : kComputeTypes)
+    for (const std::int64_t m : {0, 1, 2, 4, 15, 16, 17}) {
+      expect_products(kernels(), nf4_of(random_tensor({5, 2112}, "weight")), m, dtype);
+      for (const Shape& shape : {Shape{9, 1100}, {7, 77}, {3, 1}, {1, 8}})
+        expect_products(kernels(), int8_of(random_tensor(shape, "weight")), m, dtype);
+    }
+}
+
+TEST_P(Quantized, products_with_a_matrix_without_rows) {
+  const QuantizedMatrix matrix{.format = runtime::QuantFormat::kInt8,
+                               .shape = {0, 8},
+                               .codes = Tensor::empty({0, 8}, DType::kI8),
+                               .scales = Tensor::empty({0}, DType::kF32)};
+  const Tensor x = random_tensor({3, 8}, "x"), none = Tensor::empty({3, 0}, DType::kF32);
+  Tensor y = none.clone(), dx = x.clone();
+  kernels().quantized_matmul(x, matrix, false, y);
+  kernels().quantized_matmul(none, matrix, true, dx);
+  EXPECT_EQ(doubles(dx), std::vector<double>(24, 0.0));
 }
 
 TEST_P(Quantized, eight_bit_moments_update_as_fp32_ones_and_are_coded_again) {
