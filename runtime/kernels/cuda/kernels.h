@@ -89,7 +89,7 @@ std::int64_t row_blocks(std::int64_t n);
 template <typename T>
 void column_sum(const T* dy, std::int64_t n, std::int64_t width, float* partial, float* dbias,
                 bool accumulate, cudaStream_t stream);
-// target[j] (+)= Σ_block partial[block · stride + j], blocks in order.
+// target[j] (+)= Σ_block partial[block · stride + j], in an order that `blocks` alone decides.
 void combine_partials(const float* partial, std::int64_t blocks, std::int64_t stride,
                       std::int64_t width, float* target, bool accumulate, cudaStream_t stream);
 constexpr std::int64_t kSumBlocks = 512;
