@@ -14,7 +14,8 @@ namespace tandem::test {
 namespace {
 
 std::set<std::string> kernels_in_sources() {
-  static const std::regex pattern(R"(__global__\s+void\s+(\w+)\s*\()");
+  static const std::regex pattern(
+      R"(__global__\s+void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)\s*\()");
   std::set<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator("runtime/kernels/cuda")) {
     std::stringstream text;

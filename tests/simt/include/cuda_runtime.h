@@ -18,6 +18,7 @@
 #define __global__
 #define __device__
 #define __host__
+#define __launch_bounds__(threads)
 // Static storage in either use: `__shared__ T x[n]` in a function, `extern __shared__ T x[]`.
 // Blocks run one after the other. constinit: without it the compiler calls an initialiser.
 #define __shared__ constinit thread_local
