@@ -31,32 +31,82 @@ double bound_of(DType dtype) {
   return dtype == DType::kF32 ? 1e-5 : 1e-2;
 }
 
-TEST_P(HostileShapes, wide_norms) {
+// Forward and backward of both; every other shape has gradients that come from elsewhere.
+class HostileNorms : public HostileShapes {
+ protected:
+  void compare_norms(const Shape& shape, DType dtype) {
+    SCOPED_TRACE(fmt::format("[{}, {}] {}", shape[0], shape[1], name_of(dtype)));
+    const std::int64_t n = shape[0], width = shape[1];
+    const Tensor x = random_tensor(shape, "x", dtype), dy = random_tensor(shape, "dy", dtype),
+                 weight = random_tensor({width}, "w"), bias = random_tensor({width}, "b"), none,
+                 dh_in = n % 2 == 0 ? random_tensor(shape, "dh", dtype) : Tensor();
+    const Tensor rows = Tensor::zeros(shape, dtype), statistics = Tensor::zeros({n}, DType::kF32),
+                 columns = random_tensor({width}, "columns");
+    compare(
+        "rms_norm", {rows, statistics, rows, columns},
+        [&](Backend& b, std::vector<Tensor>& out) {
+          Tensor h;
+          b.rms_norm_forward(x, none, weight, 1e-5f, h, out[0], out[1]);
+          b.rms_norm_backward(x, weight, out[1], dy, dh_in, out[2], out[3], true);
+        },
+        bound_of(dtype));
+    if (width == 1) return;  // of one number around its mean only rounding errors are left
+    compare(
+        "layer_norm", {rows, statistics, statistics, rows, columns, columns},
+        [&](Backend& b, std::vector<Tensor>& out) {
+          Tensor h;
+          b.layer_norm_forward(x, none, weight, bias, 1e-5f, h, out[0], out[1], out[2]);
+          b.layer_norm_backward(x, weight, out[1], out[2], dy, dh_in, out[3], out[4], out[5],
+                                false);
+        },
+        bound_of(dtype));
+  }
+};
+
+// One lane for a row, some of a warp, a block, and several packs for each thread of one; rows for
+// one block and for several, the last of which is not full.
+constexpr std::int64_t kNormShapes[][2] = {
+    {0, 64},    {4, 1},      {1500, 1},  {1000, 8},  {700, 24},  {1, 64},
+    {333, 64},  {1000, 128}, {35, 250},  {40, 264},  {50, 896},  {7, 1001},
+    {19, 4096}, {10, 4104},  {18, 8192}, {18, 8200}, {17, 12289}};
+
+TEST_P(HostileNorms, narrow_and_wide_rows) {
   for (const DType dtype : kComputeTypes)
-    for (const std::int64_t width : {4096, 4104, 12289}) {
-      const Shape shape{3, width};
-      const Tensor x = random_tensor(shape, "x", dtype), dy = random_tensor(shape, "dy", dtype),
-                   weight = random_tensor({width}, "w"), bias = random_tensor({width}, "b"), none;
-      Tensor rows = empty_like(x), statistics = Tensor::zeros({3}, DType::kF32),
-             columns = Tensor::zeros({width}, DType::kF32);
-      kernels().fill(rows, 0.0f);
-      compare(
-          "rms_norm", {rows, statistics, rows, columns},
-          [&](Backend& b, std::vector<Tensor>& out) {
-            Tensor h;
-            b.rms_norm_forward(x, none, weight, 1e-5f, h, out[0], out[1]);
-            b.rms_norm_backward(x, weight, out[1], dy, none, out[2], out[3], true);
-          },
-          bound_of(dtype));
-      compare(
-          "layer_norm", {rows, statistics, statistics, rows, columns, columns},
-          [&](Backend& b, std::vector<Tensor>& out) {
-            Tensor h;
-            b.layer_norm_forward(x, none, weight, bias, 1e-5f, h, out[0], out[1], out[2]);
-            b.layer_norm_backward(x, weight, out[1], out[2], dy, none, out[3], out[4], out[5],
+    for (const auto& [n, width] : kNormShapes) compare_norms({n, width}, dtype);
+}
+
+// More than the blocks that there are at most would take of their least number of rows.
+TEST_P(HostileNorms, many_rows) {
+  compare_norms({8193, 264}, DType::kF32);
+}
+
+// A row may start at an address that no 16-byte access can have: here the card's own tensors do.
+TEST_P(HostileNorms, rows_that_are_not_aligned) {
+  const runtime::Device card{runtime::DeviceType::kCUDA, 0};
+  const std::int64_t n = 50;
+  for (const DType dtype : kComputeTypes)
+    for (const std::int64_t width : {128, 264}) {
+      const auto window = [&](const Tensor& tensor, std::int64_t begin) {
+        return tensor.slice(begin, {n, width});
+      };
+      const Tensor h = random_tensor({n * width + 8}, "h", dtype),
+                   dy = random_tensor({n * width + 8}, "dy", dtype),
+                   weight = random_tensor({width}, "w"), rstd = random_tensor({n}, "r");
+      const auto backward = [&](runtime::Device device, Tensor& dh, Tensor& dweight) {
+        Tensor out = window(dh, 5);
+        Backend& backend = runtime::backend_of(device);
+        backend.rms_norm_backward(window(h.to(device), 3), weight.to(device), rstd.to(device),
+                                  window(dy.to(device), 1), window(h.to(device), 3), out, dweight,
                                   false);
-          },
-          bound_of(dtype));
+        backend.synchronize();
+      };
+      Tensor dh = Tensor::zeros({n * width + 8}, dtype),
+             dweight = Tensor::zeros({width}, DType::kF32);
+      Tensor dh_on_card = dh.to(card), dweight_on_card = dweight.to(card);
+      backward({}, dh, dweight);
+      backward(card, dh_on_card, dweight_on_card);
+      EXPECT_TRUE(close("dh", dh_on_card.to(runtime::Device{}), dh, bound_of(dtype)));
+      EXPECT_TRUE(close("dweight", dweight_on_card.to(runtime::Device{}), dweight, 1e-5));
     }
 }
 
@@ -290,6 +340,8 @@ TEST_P(HostileShapes, a_head_beyond_the_largest_tile_is_refused_in_words) {
                runtime::Error);
 }
 
+INSTANTIATE_TEST_SUITE_P(Backends, HostileNorms, testing::ValuesIn(backend_names()),
+                         name_of_backend);
 INSTANTIATE_TEST_SUITE_P(Backends, HostileShapes, testing::ValuesIn(backend_names()),
                          name_of_backend);
 

@@ -1,4 +1,7 @@
-// Columns of packed rows, scaled on the way: a thread for each element of the part.
+// Columns of packed rows, scaled on the way: a thread for each pack of the part.
+#include <algorithm>
+#include <bit>
+
 #include "runtime/kernels/cuda/element.h"
 #include "runtime/kernels/cuda/kernels.h"
 #include "runtime/kernels/cuda/launch.h"
@@ -7,34 +10,68 @@ namespace tandem::runtime::cuda {
 
 constexpr unsigned kBlock = 256;
 
+// Columns [first, first + part) of rows [n, width], and the part by itself, [n, part].
+struct Columns {
+  std::int64_t n, first, part, width;
+  bool aligned;  // packs of both
+
+  // Of this thread's pack.
+  __device__ std::int64_t row() const {
+    return static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  }
+  __device__ std::int64_t column() const {
+    return (static_cast<std::int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * kPack;
+  }
+};
+
 template <typename T>
-__global__ void add_columns_kernel(const T* x, std::int64_t n, std::int64_t part, float factor,
-                                   std::int64_t first, std::int64_t width, T* out) {
-  const std::int64_t thread = global_thread(), i = thread / part, j = thread % part;
-  if (i >= n) return;
-  T& to = out[i * width + first + j];
-  assign(to, to_float(to) + to_float(x[thread]) * factor);
+__global__ void add_columns_kernel(const T* x, Columns columns, float factor, T* out) {
+  const std::int64_t i = columns.row(), j = columns.column(), count = columns.part - j;
+  if (i >= columns.n || count <= 0) return;
+  T* to = out + i * columns.width + columns.first + j;
+  const Pack v = load(x + i * columns.part + j, count, columns.aligned);
+  Pack sum = load(to, count, columns.aligned);
+#pragma unroll
+  for (int k = 0; k < kPack; ++k) sum.v[k] += v.v[k] * factor;
+  store(to, sum, count, columns.aligned);
 }
 
 template <typename T>
-__global__ void take_columns_kernel(const T* x, std::int64_t n, std::int64_t width, float factor,
-                                    std::int64_t first, std::int64_t part, T* out) {
-  const std::int64_t thread = global_thread(), i = thread / part, j = thread % part;
-  if (i < n) assign(out[thread], to_float(x[i * width + first + j]) * factor);
+__global__ void take_columns_kernel(const T* x, Columns columns, float factor, T* out) {
+  const std::int64_t i = columns.row(), j = columns.column(), count = columns.part - j;
+  if (i >= columns.n || count <= 0) return;
+  Pack v = load(x + i * columns.width + columns.first + j, count, columns.aligned);
+#pragma unroll
+  for (int k = 0; k < kPack; ++k) v.v[k] *= factor;
+  store(out + i * columns.part + j, v, count, columns.aligned);
+}
+
+// A warp, or less for a narrow part, beside each other in a row.
+template <typename T>
+void run_on(void (*kernel)(const T*, Columns, float, T*), const T* x, const Columns& columns,
+            float factor, T* out, cudaStream_t stream) {
+  const std::int64_t packs = ceil_div(columns.part, kPack);
+  const unsigned across =
+                     std::bit_ceil(static_cast<unsigned>(std::clamp<std::int64_t>(packs, 1, 32))),
+                 rows = kBlock / across;
+  launch(kernel,
+         dim3(static_cast<unsigned>(ceil_div(columns.n, rows)),
+              static_cast<unsigned>(ceil_div(packs, across))),
+         dim3(across, rows), 0, stream, x, columns, factor, out);
 }
 
 template <typename T>
 void add_columns(const T* x, std::int64_t n, std::int64_t part, float factor, std::int64_t first,
                  std::int64_t width, T* out, cudaStream_t stream) {
-  launch(add_columns_kernel<T>, grid_for(n * part, kBlock), kBlock, 0, stream, x, n, part, factor,
-         first, width, out);
+  const bool aligned = aligned_rows(width, out) && aligned_rows(part, x) && first % kPack == 0;
+  run_on(add_columns_kernel<T>, x, {n, first, part, width, aligned}, factor, out, stream);
 }
 
 template <typename T>
 void take_columns(const T* x, std::int64_t n, std::int64_t width, float factor, std::int64_t first,
                   std::int64_t part, T* out, cudaStream_t stream) {
-  launch(take_columns_kernel<T>, grid_for(n * part, kBlock), kBlock, 0, stream, x, n, width, factor,
-         first, part, out);
+  const bool aligned = aligned_rows(width, x) && aligned_rows(part, out) && first % kPack == 0;
+  run_on(take_columns_kernel<T>, x, {n, first, part, width, aligned}, factor, out, stream);
 }
 
 template void add_columns(const float*, std::int64_t, std::int64_t, float, std::int64_t,

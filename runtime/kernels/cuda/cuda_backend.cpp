@@ -235,7 +235,7 @@ void CudaBackend::rms_norm_backward(const Tensor& h, const Tensor& weight, const
                                     Tensor& dweight, bool accumulate) {
   check_norm(h, {&dy, &dh_in, &dh}, {&weight, &dweight}, {&rstd});
   const Call call(context_, "rms_norm_backward", {&h, &weight});
-  const std::int64_t n = rows_of(h), width = width_of(h), blocks = row_blocks(n);
+  const std::int64_t n = rows_of(h), width = width_of(h), blocks = norm_blocks(n, width);
   auto* partial = context_.scratch<float>(blocks * width);
   by_type(h.dtype(), [&](auto t) {
     using T = decltype(t);
@@ -266,7 +266,7 @@ void CudaBackend::layer_norm_backward(const Tensor& h, const Tensor& weight, con
                                       Tensor& dh, Tensor& dweight, Tensor& dbias, bool accumulate) {
   check_norm(h, {&dy, &dh_in, &dh}, {&weight, &dweight, &dbias}, {&mean, &rstd});
   const Call call(context_, "layer_norm_backward", {&h, &weight});
-  const std::int64_t n = rows_of(h), width = width_of(h), blocks = row_blocks(n);
+  const std::int64_t n = rows_of(h), width = width_of(h), blocks = norm_blocks(n, width);
   auto* partial = context_.scratch<float>(blocks * 2 * width);
   by_type(h.dtype(), [&](auto t) {
     using T = decltype(t);

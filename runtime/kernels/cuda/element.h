@@ -2,6 +2,8 @@
 // in 16-byte words where the address allows. For .cu files only.
 #pragma once
 
+#include <cstring>
+
 #include "runtime/kernels/cuda/kernels.h"
 
 namespace tandem::runtime::cuda {
@@ -48,10 +50,18 @@ struct Pack {
 
 // ---- whole packs at 16-byte aligned addresses
 
-__device__ inline Pack load_whole(const float* p) {
-  const auto* words = reinterpret_cast<const float4*>(p);
-  const float4 a = words[0], b = words[1];
-  return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+// A pack as it lies in memory. Several of them are fetched at once where none is unpacked in
+// between: unpacking waits for memory.
+template <typename T>
+struct Words {
+  uint4 w[1];
+};
+template <>
+struct Words<float> {
+  float4 w[2];
+};
+__device__ inline Pack unpacked(const Words<float>& x) {
+  return {{x.w[0].x, x.w[0].y, x.w[0].z, x.w[0].w, x.w[1].x, x.w[1].y, x.w[1].z, x.w[1].w}};
 }
 __device__ inline float low_half(unsigned word) {
   return __uint_as_float(word << 16);
@@ -59,18 +69,26 @@ __device__ inline float low_half(unsigned word) {
 __device__ inline float high_half(unsigned word) {
   return __uint_as_float(word & 0xffff0000u);
 }
-__device__ inline Pack load_whole(const Bf16* p) {
-  const uint4 w = *reinterpret_cast<const uint4*>(p);
+__device__ inline Pack unpacked(const Words<Bf16>& x) {
+  const uint4 w = x.w[0];
   return {{low_half(w.x), high_half(w.x), low_half(w.y), high_half(w.y), low_half(w.z),
            high_half(w.z), low_half(w.w), high_half(w.w)}};
 }
 __device__ inline float fp16_at(unsigned word, int shift) {
   return __half2float(__ushort_as_half(static_cast<unsigned short>(word >> shift)));
 }
-__device__ inline Pack load_whole(const Fp16* p) {
-  const uint4 w = *reinterpret_cast<const uint4*>(p);
+__device__ inline Pack unpacked(const Words<Fp16>& x) {
+  const uint4 w = x.w[0];
   return {{fp16_at(w.x, 0), fp16_at(w.x, 16), fp16_at(w.y, 0), fp16_at(w.y, 16), fp16_at(w.z, 0),
            fp16_at(w.z, 16), fp16_at(w.w, 0), fp16_at(w.w, 16)}};
+}
+template <typename T>
+__device__ inline Words<T> words_at(const T* p) {
+  return *reinterpret_cast<const Words<T>*>(p);
+}
+template <typename T>
+__device__ inline Pack load_whole(const T* p) {
+  return unpacked(words_at(p));
 }
 __device__ inline void store_whole(float* p, const Pack& x) {
   auto* words = reinterpret_cast<float4*>(p);
@@ -112,6 +130,28 @@ __device__ inline void store(T* p, const Pack& x, std::int64_t count, bool align
 #pragma unroll
   for (int i = 0; i < kPack; ++i)
     if (i < count) assign(p[i], x.v[i]);
+}
+// Where it is known when the kernel is compiled whether all packs are whole and aligned (or none
+// of their elements is there).
+template <bool kAligned, typename T>
+__device__ inline Words<T> load_words(const T* p, int count) {
+  Words<T> x = {};
+  if constexpr (kAligned) {
+    if (count > 0) x = words_at(p);
+  } else {
+    T elements[kPack];
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) elements[i] = i < count ? p[i] : T{};
+    std::memcpy(&x, elements, sizeof x);
+  }
+  return x;
+}
+template <bool kAligned, typename T>
+__device__ inline void store(T* p, const Pack& x, int count) {
+  if constexpr (!kAligned)
+    store(p, x, count, false);
+  else if (count > 0)
+    store_whole(p, x);
 }
 // fp64 is converted, never computed with.
 __device__ inline Pack load(const double* p, std::int64_t count, bool) {

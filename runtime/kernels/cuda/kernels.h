@@ -89,7 +89,7 @@ std::int64_t row_blocks(std::int64_t n);
 template <typename T>
 void column_sum(const T* dy, std::int64_t n, std::int64_t width, float* partial, float* dbias,
                 bool accumulate, cudaStream_t stream);
-// target[j] (+)= Σ_block partial[block · stride + j], blocks in order.
+// target[j] (+)= Σ_block partial[block · stride + j], in an order that `blocks` alone decides.
 void combine_partials(const float* partial, std::int64_t blocks, std::int64_t stride,
                       std::int64_t width, float* target, bool accumulate, cudaStream_t stream);
 constexpr std::int64_t kSumBlocks = 512;
@@ -104,7 +104,11 @@ template <typename T>
 void all_finite(const T* x, std::int64_t n, int* finite, cudaStream_t stream);
 void add_dot(const float* a, const float* b, std::int64_t n, float* out, cudaStream_t stream);
 
-// ---- norms.cu; partial: [row_blocks(n), width], twice as wide for layer_norm
+// ---- rms_norm.cu, layer_norm.cu
+
+// Partial sums of the parameters' gradients, as row_blocks; partial: [norm_blocks(n, width),
+// width], twice as wide for layer_norm.
+std::int64_t norm_blocks(std::int64_t n, std::int64_t width);
 
 template <typename T>
 void rms_norm_forward(const T* x, const T* residual, const float* weight, float eps, std::int64_t n,

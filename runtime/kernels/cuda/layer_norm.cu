@@ -4,6 +4,10 @@
 
 namespace tandem::runtime::cuda {
 
+// Of the backward kernels, at most: with more threads registers would be too few to fetch a row's
+// three packs at once beside two sums of each column.
+constexpr unsigned kLayerNormBlock = 512;
+
 template <typename T>
 __global__ void layer_norm_forward_kernel(const T* x, const T* residual, const float* weight,
                                           const float* bias, float eps, std::int64_t width, T* h,
@@ -52,35 +56,81 @@ void layer_norm_forward(const T* x, const T* residual, const float* weight, cons
 }
 
 // dh = rstd · (g − mean(g) − x̂ · mean(g·x̂)) with g = dy · weight, x̂ = (h − mean) · rstd.
+template <typename T, bool kAligned>
+__global__ void __launch_bounds__(kLayerNormBlock)
+    layer_norm_backward_kernel(const T* h, const float* weight, const float* mean,
+                               const float* rstd, const T* dy, const T* dh_in, NormRows rows, T* dh,
+                               float* partial) {
+  const Pack w = unpacked(load_words<kAligned>(weight + rows.column(), rows.columns()));
+  Pack dweight = {}, dbias = {};
+  TeamSums<2> sums{rows.lanes};
+  const float share = 1.0f / static_cast<float>(rows.width);
+  for (int first = 0; first < rows.count(); first += rows.teams) {
+    const bool live = first + rows.team() < rows.count();
+    const std::int64_t i = rows.begin() + first + rows.team(), at = i * rows.width + rows.column();
+    const int count = live ? rows.columns() : 0;
+    const Words<T> h_words = load_words<kAligned>(h + at, count),
+                   dy_words = load_words<kAligned>(dy + at, count),
+                   dh_words = load_words<kAligned>(dh_in + at, dh_in == nullptr ? 0 : count);
+    const float m = live ? mean[i] : 0.0f, r = live ? rstd[i] : 0.0f;
+    const Pack x = unpacked(h_words), d = unpacked(dy_words);
+    float totals[2] = {};  // of g and g·x̂
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) {
+      const float normal = (x.v[k] - m) * r, product = d.v[k] * w.v[k];
+      totals[0] += product;
+      totals[1] += product * normal;
+      dweight.v[k] += d.v[k] * normal;
+      dbias.v[k] += d.v[k];
+    }
+    sums(totals);
+    const float g_mean = totals[0] * share, product_mean = totals[1] * share;
+    Pack g = unpacked(dh_words);
+#pragma unroll
+    for (int k = 0; k < kPack; ++k)
+      g.v[k] += (d.v[k] * w.v[k] - g_mean - (x.v[k] - m) * r * product_mean) * r;
+    store<kAligned>(dh + at, g, count);
+  }
+  float* target = partial + blockIdx.x * 2 * rows.width;
+  store_sums<kAligned>(rows, dweight, target);
+  store_sums<kAligned>(rows, dbias, target + rows.width);
+}
+
+// Rows of which a thread has several packs, as in rms_norm.cu.
 template <typename T>
-__global__ void layer_norm_backward_kernel(const T* h, const float* weight, const float* mean,
-                                           const float* rstd, const T* dy, const T* dh_in,
-                                           std::int64_t n, std::int64_t width,
-                                           std::int64_t block_rows, T* dh, float* partial,
-                                           bool in_shared, bool aligned) {
-  const NormRows rows(n, block_rows, partial, 2 * width, in_shared);
-  const std::int64_t step = blockDim.x * kPack;
-  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    const std::int64_t row = i * width;
+__global__ void __launch_bounds__(kLayerNormBlock)
+    layer_norm_backward_wide_kernel(const T* h, const float* weight, const float* mean,
+                                    const float* rstd, const T* dy, const T* dh_in, NormRows rows,
+                                    T* dh, float* partial, bool aligned) {
+  const std::int64_t width = rows.width, step = blockDim.x * kPack;
+  float *weight_sums = partial + blockIdx.x * 2 * width, *bias_sums = weight_sums + width;
+  for (int of_block = 0; of_block < rows.count(); ++of_block) {
+    const std::int64_t i = rows.begin() + of_block, row = i * width;
     const float m = mean[i], r = rstd[i];
     float g_total = 0.0f, product_total = 0.0f;
-    for (std::int64_t j = threadIdx.x * kPack; j < width; j += step) {
+    for (std::int64_t j = rows.column(); j < width; j += step) {
       const std::int64_t count = width - j;
       const Pack x = load(h + row + j, count, aligned), d = load(dy + row + j, count, aligned),
                  w = load(weight + j, count, aligned);
+      Pack dweight = {}, dbias = {};
+      if (of_block > 0) {
+        dweight = load(weight_sums + j, count, aligned);
+        dbias = load(bias_sums + j, count, aligned);
+      }
 #pragma unroll
       for (int k = 0; k < kPack; ++k) {
         const float normal = (x.v[k] - m) * r, g = d.v[k] * w.v[k];
         g_total += g;
         product_total += g * normal;
-        if (k >= count) continue;
-        rows.sums[j + k] += d.v[k] * normal;
-        rows.sums[width + j + k] += d.v[k];
+        dweight.v[k] += d.v[k] * normal;
+        dbias.v[k] += d.v[k];
       }
+      store(weight_sums + j, dweight, count, aligned);
+      store(bias_sums + j, dbias, count, aligned);
     }
     const float g_mean = block_sum(g_total) / static_cast<float>(width);
     const float product_mean = block_sum(product_total) / static_cast<float>(width);
-    for (std::int64_t j = threadIdx.x * kPack; j < width; j += step) {
+    for (std::int64_t j = rows.column(); j < width; j += step) {
       const std::int64_t count = width - j;
       const Pack x = load(h + row + j, count, aligned), d = load(dy + row + j, count, aligned),
                  w = load(weight + j, count, aligned);
@@ -92,17 +142,21 @@ __global__ void layer_norm_backward_kernel(const T* h, const float* weight, cons
       store(dh + row + j, g, count, aligned);
     }
   }
-  rows.finish(partial, 2 * width);
 }
 
 template <typename T>
 void layer_norm_backward(const T* h, const float* weight, const float* mean, const float* rstd,
                          const T* dy, const T* dh_in, std::int64_t n, std::int64_t width, T* dh,
                          float* partial, cudaStream_t stream) {
-  const NormBackwardLaunch on = norm_backward_launch(n, width, 2 * width);
-  launch(layer_norm_backward_kernel<T>, on.grid, on.block, on.shared, stream, h, weight, mean, rstd,
-         dy, dh_in, n, width, on.rows_per_block, dh, partial, on.shared > 0,
-         aligned_rows(width, h, weight, dy, dh_in, dh));
+  const NormBackwardLaunch on = norm_backward_launch(n, width, kLayerNormBlock);
+  const bool aligned = aligned_rows(width, h, weight, dy, dh_in, dh, partial);
+  if (on.wide)
+    launch(layer_norm_backward_wide_kernel<T>, on.grid, on.block, on.shared, stream, h, weight,
+           mean, rstd, dy, dh_in, on.rows, dh, partial, aligned);
+  else
+    launch(aligned ? layer_norm_backward_kernel<T, true> : layer_norm_backward_kernel<T, false>,
+           on.grid, on.block, on.shared, stream, h, weight, mean, rstd, dy, dh_in, on.rows, dh,
+           partial);
 }
 
 template void layer_norm_forward(const float*, const float*, const float*, const float*, float,

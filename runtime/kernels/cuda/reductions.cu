@@ -1,4 +1,6 @@
 // Sums over rows or over everything, each in one fixed order.
+#include <algorithm>
+
 #include "runtime/kernels/cuda/block.h"
 #include "runtime/kernels/cuda/kernels.h"
 #include "runtime/kernels/cuda/launch.h"
@@ -19,7 +21,7 @@ std::int64_t row_blocks(std::int64_t n) {
 
 // ---- columns
 
-constexpr unsigned kColumns = 32, kColumnRows = 8;
+constexpr unsigned kColumns = 32, kColumnRows = 8, kPartialRows = 32;
 
 // A block sums 32 columns over its rows; a thread takes every 8th row.
 template <typename T>
@@ -40,20 +42,37 @@ __global__ void column_sum_kernel(const T* dy, std::int64_t n, std::int64_t widt
   partial[blockIdx.y * width + column] = sum;
 }
 
+// As above for one block of rows, which are the partial sums. A thread fetches several at once: in
+// a launch this small nothing else hides how far memory is.
 __global__ void combine_partials_kernel(const float* partial, std::int64_t blocks,
                                         std::int64_t stride, std::int64_t width, float* target,
                                         bool accumulate) {
-  const std::int64_t j = global_thread();
-  if (j >= width) return;
+  constexpr int kAtOnce = 8;
+  __shared__ float sums[kPartialRows][kColumns];
+  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
   float sum = 0.0f;
-  for (std::int64_t block = 0; block < blocks; ++block) sum += partial[block * stride + j];
-  target[j] = accumulate ? target[j] + sum : sum;
+  for (std::int64_t first = threadIdx.y; first < blocks; first += kAtOnce * blockDim.y) {
+    float terms[kAtOnce];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const std::int64_t i = first + k * blockDim.y;
+      terms[k] = i < blocks && column < width ? partial[i * stride + column] : 0.0f;
+    }
+#pragma unroll
+    for (const float term : terms) sum += term;
+  }
+  sums[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y != 0 || column >= width) return;
+  for (unsigned y = 1; y < blockDim.y; ++y) sum += sums[y][threadIdx.x];
+  target[column] = accumulate ? target[column] + sum : sum;
 }
 
 void combine_partials(const float* partial, std::int64_t blocks, std::int64_t stride,
                       std::int64_t width, float* target, bool accumulate, cudaStream_t stream) {
-  launch(combine_partials_kernel, grid_for(width, kBlock), kBlock, 0, stream, partial, blocks,
-         stride, width, target, accumulate);
+  const auto rows = static_cast<unsigned>(std::clamp<std::int64_t>(blocks, 1, kPartialRows));
+  launch(combine_partials_kernel, dim3(static_cast<unsigned>(ceil_div(width, kColumns))),
+         dim3(kColumns, rows), 0, stream, partial, blocks, stride, width, target, accumulate);
 }
 
 template <typename T>

@@ -2,6 +2,9 @@
 
 namespace tandem::runtime::cuda {
 
+// Of the backward kernels, at most: threads enough for most rows with registers enough for one.
+constexpr unsigned kRmsNormBlock = 1024;
+
 template <typename T>
 __global__ void rms_norm_forward_kernel(const T* x, const T* residual, const float* weight,
                                         float eps, std::int64_t width, T* h, T* y, float* rstd,
@@ -35,29 +38,67 @@ void rms_norm_forward(const T* x, const T* residual, const float* weight, float 
          rstd, aligned_rows(width, x, residual, weight, h, y));
 }
 
+template <typename T, bool kAligned>
+__global__ void __launch_bounds__(kRmsNormBlock)
+    rms_norm_backward_kernel(const T* h, const float* weight, const float* rstd, const T* dy,
+                             const T* dh_in, NormRows rows, T* dh, float* partial) {
+  const Pack w = unpacked(load_words<kAligned>(weight + rows.column(), rows.columns()));
+  Pack dweight = {};
+  TeamSums<1> sums{rows.lanes};
+  const float share = 1.0f / static_cast<float>(rows.width);
+  for (int first = 0; first < rows.count(); first += rows.teams) {
+    const bool live = first + rows.team() < rows.count();
+    const std::int64_t i = rows.begin() + first + rows.team(), at = i * rows.width + rows.column();
+    const int count = live ? rows.columns() : 0;
+    const Words<T> h_words = load_words<kAligned>(h + at, count),
+                   dy_words = load_words<kAligned>(dy + at, count),
+                   dh_words = load_words<kAligned>(dh_in + at, dh_in == nullptr ? 0 : count);
+    const float r = live ? rstd[i] : 0.0f;
+    const Pack x = unpacked(h_words), d = unpacked(dy_words);
+    float products[1] = {};
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) {
+      products[0] += x.v[k] * d.v[k] * w.v[k];
+      dweight.v[k] += d.v[k] * x.v[k] * r;
+    }
+    sums(products);
+    const float projection = products[0] * r * r * r * share;
+    Pack g = unpacked(dh_words);
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) g.v[k] += d.v[k] * w.v[k] * r - x.v[k] * projection;
+    store<kAligned>(dh + at, g, count);
+  }
+  store_sums<kAligned>(rows, dweight, partial + blockIdx.x * rows.width);
+}
+
+// Rows of which a thread has several packs: it adds to the block's partial sums in memory, where
+// its columns are its own.
 template <typename T>
-__global__ void rms_norm_backward_kernel(const T* h, const float* weight, const float* rstd,
-                                         const T* dy, const T* dh_in, std::int64_t n,
-                                         std::int64_t width, std::int64_t block_rows, T* dh,
-                                         float* partial, bool in_shared, bool aligned) {
-  const NormRows rows(n, block_rows, partial, width, in_shared);
-  const std::int64_t step = blockDim.x * kPack;
-  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    const std::int64_t row = i * width;
+__global__ void __launch_bounds__(kRmsNormBlock)
+    rms_norm_backward_wide_kernel(const T* h, const float* weight, const float* rstd, const T* dy,
+                                  const T* dh_in, NormRows rows, T* dh, float* partial,
+                                  bool aligned) {
+  const std::int64_t width = rows.width, step = blockDim.x * kPack;
+  float* sums = partial + blockIdx.x * width;
+  for (int of_block = 0; of_block < rows.count(); ++of_block) {
+    const std::int64_t i = rows.begin() + of_block, row = i * width;
     const float r = rstd[i];
     float products = 0.0f;
-    for (std::int64_t j = threadIdx.x * kPack; j < width; j += step) {
+    for (std::int64_t j = rows.column(); j < width; j += step) {
       const std::int64_t count = width - j;
       const Pack x = load(h + row + j, count, aligned), d = load(dy + row + j, count, aligned),
                  w = load(weight + j, count, aligned);
+      Pack dweight = {};
+      if (of_block > 0) dweight = load(sums + j, count, aligned);
 #pragma unroll
       for (int k = 0; k < kPack; ++k) {
         products += x.v[k] * d.v[k] * w.v[k];
-        if (k < count) rows.sums[j + k] += d.v[k] * x.v[k] * r;
+        dweight.v[k] += d.v[k] * x.v[k] * r;
       }
+      store(sums + j, dweight, count, aligned);
     }
     const float projection = block_sum(products) * r * r * r / static_cast<float>(width);
-    for (std::int64_t j = threadIdx.x * kPack; j < width; j += step) {
+    for (std::int64_t j = rows.column(); j < width; j += step) {
       const std::int64_t count = width - j;
       const Pack x = load(h + row + j, count, aligned), d = load(dy + row + j, count, aligned),
                  w = load(weight + j, count, aligned);
@@ -68,17 +109,24 @@ __global__ void rms_norm_backward_kernel(const T* h, const float* weight, const 
       store(dh + row + j, g, count, aligned);
     }
   }
-  rows.finish(partial, width);
 }
 
 template <typename T>
 void rms_norm_backward(const T* h, const float* weight, const float* rstd, const T* dy,
                        const T* dh_in, std::int64_t n, std::int64_t width, T* dh, float* partial,
                        cudaStream_t stream) {
-  const NormBackwardLaunch on = norm_backward_launch(n, width, width);
-  launch(rms_norm_backward_kernel<T>, on.grid, on.block, on.shared, stream, h, weight, rstd, dy,
-         dh_in, n, width, on.rows_per_block, dh, partial, on.shared > 0,
-         aligned_rows(width, h, weight, dy, dh_in, dh));
+  const NormBackwardLaunch on = norm_backward_launch(n, width, kRmsNormBlock);
+  const bool aligned = aligned_rows(width, h, weight, dy, dh_in, dh, partial);
+  if (on.wide)
+    launch(rms_norm_backward_wide_kernel<T>, on.grid, on.block, on.shared, stream, h, weight, rstd,
+           dy, dh_in, on.rows, dh, partial, aligned);
+  else
+    launch(aligned ? rms_norm_backward_kernel<T, true> : rms_norm_backward_kernel<T, false>,
+           on.grid, on.block, on.shared, stream, h, weight, rstd, dy, dh_in, on.rows, dh, partial);
+}
+
+std::int64_t norm_blocks(std::int64_t n, std::int64_t width) {
+  return norm_backward_launch(n, width, kRmsNormBlock).grid.x;
 }
 
 template void rms_norm_forward(const float*, const float*, const float*, float, std::int64_t,

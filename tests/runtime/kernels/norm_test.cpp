@@ -77,9 +77,9 @@ struct Case {
   std::int64_t n, width;
   bool residual, dh_in;
 };
-const std::vector<Case> kCases = {{0, 8, true, true},     {1, 1, false, false},
-                                  {3, 17, true, true},    {33, 64, false, true},
-                                  {71, 130, true, false}, {300, 96, true, true}};
+const std::vector<Case> kCases = {
+    {0, 8, true, true},     {1, 1, false, false},  {3, 17, true, true},     {33, 64, false, true},
+    {71, 130, true, false}, {300, 96, true, true}, {300, 128, false, true}, {40, 896, true, true}};
 
 TEST_P(Norm, rms_norm) {
   for (const DType dtype : kComputeTypes)

@@ -133,24 +133,38 @@ TEST_P(Quantized, bits_do_not_depend_on_threads) {
   });
 }
 
+// Parts that begin and end at multiples of 16 bytes, and others.
 TEST_P(Quantized, columns_are_added_and_taken) {
+  struct Case {
+    std::int64_t n, width, part, first;
+  };
   for (const DType dtype : kComputeTypes)
-    for (const auto& [part, first] :
-         {std::pair<std::int64_t, std::int64_t>{3, 5}, {19, 2}, {21, 0}}) {
-      const Tensor x = random_tensor({4, part}, "x", dtype), y = random_tensor({4, 21}, "y", dtype);
-      Tensor sum = y.clone(), taken = Tensor::empty({4, part}, dtype);
+    for (const auto& [n, width, part, first] : {Case{4, 21, 3, 5},
+                                                {4, 21, 19, 2},
+                                                {4, 21, 21, 0},
+                                                {0, 16, 8, 8},
+                                                {300, 24, 8, 16},
+                                                {70, 384, 128, 128},
+                                                {21, 560, 280, 272},
+                                                {21, 560, 280, 3},
+                                                {5, 561, 280, 8},
+                                                {5, 560, 279, 8}}) {
+      SCOPED_TRACE(fmt::format("{} to {} of [{}, {}]", first, first + part, n, width));
+      const Tensor x = random_tensor({n, part}, "x", dtype),
+                   y = random_tensor({n, width}, "y", dtype);
+      Tensor sum = y.clone(), taken = Tensor::empty({n, part}, dtype);
       kernels().add_columns(x, 0.5f, first, sum);
       kernels().take_columns(y, 0.5f, first, taken);
       const auto from = doubles(x), whole = doubles(y);
       std::vector<double> sums = whole, part_of;
-      for (std::int64_t i = 0; i < 4; ++i)
+      for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t j = 0; j < part; ++j) {
-          const auto at = static_cast<std::size_t>(i * 21 + first + j);
+          const auto at = static_cast<std::size_t>(i * width + first + j);
           sums[at] += 0.5 * from[static_cast<std::size_t>(i * part + j)];
           part_of.push_back(0.5 * whole[at]);
         }
-      EXPECT_TRUE(close("sum", sum, tensor_of(sums, {4, 21}), tolerance(dtype)));
-      EXPECT_TRUE(close("taken", taken, tensor_of(part_of, {4, part}), tolerance(dtype)));
+      EXPECT_TRUE(close("sum", sum, tensor_of(sums, {n, width}), tolerance(dtype)));
+      EXPECT_TRUE(close("taken", taken, tensor_of(part_of, {n, part}), tolerance(dtype)));
     }
 }
 
