@@ -94,8 +94,9 @@ TEST_P(Softmax, maximum_and_sums_in_one_call) {
           EXPECT_EQ(std::isnan(wanted[0]), row == 2);
           if (row == 2) continue;
           EXPECT_EQ(maximum.span<float>()[row], expected_maximum.span<float>()[row]);
-          for (const int i : {0, 1, 2})
+          for (const int i : {0, 1})
             EXPECT_NEAR(ours[i], wanted[i], 2e-6 * std::abs(wanted[i]) + 1e-9) << row << ' ' << i;
+          EXPECT_EQ(ours[2], wanted[2]);
         }
       }
 }
