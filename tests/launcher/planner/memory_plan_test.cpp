@@ -110,19 +110,23 @@ TEST(MemoryPlan, knows_the_texts_of_classifiers_and_embeddings) {
 TEST(MemoryPlan, knows_what_the_device_holds_of_logits) {
   const Recipe recipe = parse_recipe(
       "name: plan\nrun_dir: /nowhere\nprecision: bf16\n"
-      "model: {vocab_size: 50000, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 1, "
+      "model: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 1, "
       "num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128}\n"
       "stages:\n"
-      "  - pretrain: {data: text.txt, tokenizer: byte, steps: 1, global_batch_size: 64, "
+      "  - tokenizer: {data: text.txt, vocab_size: 50000}\n"
+      "  - pretrain: {data: text.txt, steps: 1, global_batch_size: 64, "
       "micro_batch_size: 64, sequence_length: 16, samples: {count: 0}}\n",
       "plan.yaml", {}, 1);
   const auto activations = [&](runtime::DeviceType device) {
-    return MemoryPlanner(recipe, device).plan(recipe.stages[0]).roles.at(0).activations;
+    return MemoryPlanner(recipe, device).plan(recipe.stages[1]).roles.at(0).activations;
   };
-  // 1,024 targets at once, or 256: fp32 logits and bf16 gradients.
-  EXPECT_NEAR(static_cast<double>(activations(runtime::DeviceType::kCUDA) -
-                                  activations(runtime::DeviceType::kCPU)),
-              6.0 * (1024 - 256) * 50000, 0.01 * 6 * 1024 * 50000);
+  // 1,024 targets at once, or 256: fp32 logits and bf16 gradients. The peak without them is
+  // somewhere else.
+  const double more = 6.0 * (1024 - 256) * 50000;
+  const auto difference = static_cast<double>(activations(runtime::DeviceType::kCUDA) -
+                                              activations(runtime::DeviceType::kCPU));
+  EXPECT_LE(difference, more);
+  EXPECT_GE(difference, 0.9 * more);
 }
 
 TEST(MemoryPlan, activations_follow_the_micro_batch_and_recomputation) {

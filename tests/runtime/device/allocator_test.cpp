@@ -123,7 +123,9 @@ class HeldAllocator final : public CachingAllocator {
 
  protected:
   void* from_system(std::int64_t size) override {
-    return blocks-- > 0 ? std::aligned_alloc(64, static_cast<std::size_t>(size)) : nullptr;
+    if (blocks == 0) return nullptr;
+    --blocks;
+    return std::aligned_alloc(64, static_cast<std::size_t>(size));
   }
   void to_system(void* pointer) noexcept override {
     EXPECT_FALSE(held);
@@ -142,7 +144,6 @@ TEST(CachingAllocator, gives_nothing_back_while_it_may_not) {
   memory.release_cached();
   EXPECT_THROW(memory.allocate(2 << 20), Error) << "what is cached is too small";
   memory.held = false;
-  memory.blocks = 0;
   void* large = memory.allocate(2 << 20);
   memory.deallocate(large, 2 << 20);
   memory.deallocate(other, 1 << 20);
