@@ -41,6 +41,7 @@ while [[ $# -gt 0 ]]; do
 done
 [[ $output == /* ]] || output=$called_from/$output
 log=${output%.json}.log
+mkdir -p "$(dirname "$output")"
 
 # What ignores the end of its time is killed so many seconds later.
 grace=10
