@@ -110,11 +110,12 @@ void check_inputs(const Tensor& hidden, const VocabShard& vocab, const Tensor& t
                vocab.weight->value.str());
 }
 
-// Calls body(first row, rows) for the chunks of n rows.
+// Calls body(first row, rows) for the chunks of the rows of `hidden`.
 template <typename Body>
-void for_each_chunk(std::int64_t n, std::int64_t rows_per_chunk, const Body& body) {
-  for (std::int64_t begin = 0; begin < n; begin += rows_per_chunk)
-    body(begin, std::min(rows_per_chunk, n - begin));
+void for_each_chunk(const Tensor& hidden, const VocabShard& vocab, const Body& body) {
+  const std::int64_t n = hidden.dim(0), at_once = chunk_rows(vocab.rows, hidden.device());
+  for (std::int64_t begin = 0; begin < n; begin += at_once)
+    body(begin, std::min(at_once, n - begin));
 }
 
 }  // namespace
@@ -129,22 +130,21 @@ Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const
                "linear_cross_entropy inside a recomputed block would add its gradient twice");
   Tensor loss = Tensor::zeros({1}, DType::kF32, hidden.device());
   Tensor dhidden = record ? empty_like(hidden) : Tensor();
-  for_each_chunk(n, chunk_rows(vocab.rows, hidden.device()),
-                 [&](std::int64_t begin, std::int64_t rows) {
-                   const Tensor x = hidden.rows(begin, rows);
-                   const Tensor logits = chunk_logits(x, vocab, 1.0f);
-                   const Tensor chunk_targets = targets.rows(begin, rows);
-                   const ChunkStats stats = chunk_stats(logits, vocab, chunk_targets);
-                   Tensor g = weights.rows(begin, rows).clone();
-                   backend.scale(g, -1.0f);
-                   backend.add_dot(g, stats.log_prob, loss);
-                   if (!record) return;
-                   Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
-                   backend.softmax_backward(logits, stats.lse, chunk_targets, vocab.first_row, g,
-                                            Tensor(), Tensor(), dlogits);
-                   Tensor dx = dhidden.rows(begin, rows);
-                   backward_through_matrix(dlogits, x, vocab, dx);
-                 });
+  for_each_chunk(hidden, vocab, [&](std::int64_t begin, std::int64_t rows) {
+    const Tensor x = hidden.rows(begin, rows);
+    const Tensor logits = chunk_logits(x, vocab, 1.0f);
+    const Tensor chunk_targets = targets.rows(begin, rows);
+    const ChunkStats stats = chunk_stats(logits, vocab, chunk_targets);
+    Tensor g = weights.rows(begin, rows).clone();
+    backend.scale(g, -1.0f);
+    backend.add_dot(g, stats.log_prob, loss);
+    if (!record) return;
+    Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
+    backend.softmax_backward(logits, stats.lse, chunk_targets, vocab.first_row, g, Tensor(),
+                             Tensor(), dlogits);
+    Tensor dx = dhidden.rows(begin, rows);
+    backward_through_matrix(dlogits, x, vocab, dx);
+  });
   if (!record) return loss;
   // The matrix gradient has been added already; the tape still counts this use, so that the leaf is
   // ready in its turn.
@@ -170,18 +170,17 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
   LogProbs out{Tensor::empty({n}, DType::kF32, device), Tensor::empty({n}, DType::kF32, device)};
   Tensor lse = Tensor::empty({n}, DType::kF32, device);
   Backend& backend = backend_of(hidden);
-  for_each_chunk(n, chunk_rows(vocab.rows, hidden.device()),
-                 [&](std::int64_t begin, std::int64_t rows) {
-                   const Tensor logits = chunk_logits(hidden.rows(begin, rows), vocab, temperature);
-                   const ChunkStats stats = chunk_stats(logits, vocab, targets.rows(begin, rows));
-                   const auto store = [&](const Tensor& from, Tensor& all) {
-                     Tensor to = all.rows(begin, rows);
-                     backend.copy(from, to);
-                   };
-                   store(stats.lse, lse);
-                   store(stats.log_prob, out.log_prob);
-                   store(stats.entropy, out.entropy);
-                 });
+  for_each_chunk(hidden, vocab, [&](std::int64_t begin, std::int64_t rows) {
+    const Tensor logits = chunk_logits(hidden.rows(begin, rows), vocab, temperature);
+    const ChunkStats stats = chunk_stats(logits, vocab, targets.rows(begin, rows));
+    const auto store = [&](const Tensor& from, Tensor& all) {
+      Tensor to = all.rows(begin, rows);
+      backend.copy(from, to);
+    };
+    store(stats.lse, lse);
+    store(stats.log_prob, out.log_prob);
+    store(stats.entropy, out.entropy);
+  });
   if (!runtime::recording({&hidden}, {vocab.weight, vocab.bias})) return out;
   Tape::current()->record(
       "linear_log_prob", {&hidden}, {&out.log_prob, &out.entropy}, {vocab.weight, vocab.bias},
@@ -195,20 +194,18 @@ LogProbs linear_log_prob(const Tensor& hidden, const VocabShard& vocab, const Te
                                    : Tensor::zeros({hidden.dim(0)}, DType::kF32, hidden.device());
         const Tensor& g = g_log_prob.defined() ? g_log_prob : no_grad;
         Tensor dhidden = empty_like(hidden);
-        for_each_chunk(
-            hidden.dim(0), chunk_rows(vocab.rows, hidden.device()),
-            [&](std::int64_t begin, std::int64_t rows) {
-              const Tensor x = hidden.rows(begin, rows);
-              Tensor logits = chunk_logits(x, vocab, temperature);
-              Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
-              own.softmax_backward(
-                  logits, lse.rows(begin, rows), targets.rows(begin, rows), vocab.first_row,
-                  g.rows(begin, rows), g_entropy.defined() ? entropy.rows(begin, rows) : Tensor(),
-                  g_entropy.defined() ? g_entropy.rows(begin, rows) : Tensor(), dlogits);
-              if (temperature != 1.0f) own.scale(dlogits, 1.0f / temperature);
-              Tensor dx = dhidden.rows(begin, rows);
-              backward_through_matrix(dlogits, x, vocab, dx);
-            });
+        for_each_chunk(hidden, vocab, [&](std::int64_t begin, std::int64_t rows) {
+          const Tensor x = hidden.rows(begin, rows);
+          Tensor logits = chunk_logits(x, vocab, temperature);
+          Tensor dlogits = Tensor::empty(logits.shape(), hidden.dtype(), hidden.device());
+          own.softmax_backward(
+              logits, lse.rows(begin, rows), targets.rows(begin, rows), vocab.first_row,
+              g.rows(begin, rows), g_entropy.defined() ? entropy.rows(begin, rows) : Tensor(),
+              g_entropy.defined() ? g_entropy.rows(begin, rows) : Tensor(), dlogits);
+          if (temperature != 1.0f) own.scale(dlogits, 1.0f / temperature);
+          Tensor dx = dhidden.rows(begin, rows);
+          backward_through_matrix(dlogits, x, vocab, dx);
+        });
         vocab.tp.all_reduce(dhidden, ReduceOp::kSum, "vocab-parallel input gradient").wait();
         context.add_grad_input(0, dhidden);
       });

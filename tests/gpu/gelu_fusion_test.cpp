@@ -4,8 +4,7 @@
 
 #include <cmath>
 
-#include "models/gpt2/gpt2.h"
-#include "runtime/device/cuda_support.h"
+#include "tests/gpu/card_test.h"
 #include "tests/support/tiny_training.h"
 
 namespace tandem::test {
@@ -14,45 +13,26 @@ namespace {
 using models::Recompute;
 using runtime::DType;
 
-const runtime::Device kCard{runtime::DeviceType::kCUDA, 0};
-
-class GeluFusion : public testing::Test {
+class GeluFusion : public CardTest {
  protected:
-  void SetUp() override {
-    if (runtime::cuda_device_count() == 0) GTEST_SKIP() << runtime::cuda_absence();
-  }
-  void TearDown() override {
-    if (runtime::cuda_device_count() > 0) runtime::backend_of(kCard).set_options({});
-  }
-
   struct Result {
     double loss = 0;
     std::vector<float> gradient;  // of all parameters, one after the other
   };
   static Result gradient_of(bool fusion, DType compute, Recompute recompute = Recompute::kNone) {
     runtime::backend_of(kCard).set_options({.gelu_fusion = fusion});
-    const models::LlamaConfig sizes = tiny_config();
-    models::Gpt2Config config;
-    config.vocab_size = sizes.vocab_size;
-    config.hidden_size = sizes.hidden_size;
-    config.intermediate_size = sizes.intermediate_size;
-    config.num_hidden_layers = 2;
-    config.num_attention_heads = sizes.num_attention_heads;
-    config.max_position_embeddings = sizes.max_position_embeddings;
-    config.initializer_range = sizes.initializer_range;
     TrainingCase setup;
     setup.device = kCard;
     setup.compute = compute;
     setup.recompute = recompute;
-    const auto model = config.make(tiny_options({}, setup));
+    const auto model = tiny_config_of("gpt2", 2)->make(tiny_options({}, setup));
     model->parameters().initialize(5);
     data::BatchBuilder builder;
     for (std::int64_t i = 0; i < 4; ++i)
-      add_tiny_exercise(setup.kind, i, config.vocab_size, builder);
+      add_tiny_exercise(setup.kind, i, model->vocab_size(), builder);
     const data::Batch batch = builder.take();
     Result result;
-    train::RecordedLoss loss_of(false);
-    result.loss = loss_of(*model, batch, train::target_weight(batch));
+    result.loss = train::token_loss(*model, batch, train::target_weight(batch), true);
     for (const auto& parameter : model->parameters().parameters())
       for (const float value : parameter->parameter.leaf.grad.to_vector<float>())
         result.gradient.push_back(value);

@@ -2,7 +2,7 @@
 // out of it.
 #include <gmock/gmock.h>
 
-#include "runtime/device/cuda_support.h"
+#include "tests/gpu/card_test.h"
 #include "tests/runtime/kernels/kernel_test.h"
 
 namespace tandem::test {
@@ -11,14 +11,7 @@ namespace {
 using runtime::Device;
 using runtime::DeviceType;
 
-const Device kCard{DeviceType::kCUDA, 0};
-
-class CardMemory : public testing::Test {
- protected:
-  void SetUp() override {
-    if (runtime::cuda_device_count() == 0) GTEST_SKIP() << runtime::cuda_absence();
-  }
-};
+class CardMemory : public CardTest {};
 
 TEST_F(CardMemory, copies_there_and_back_change_nothing) {
   for (const std::int64_t n : {0, 1, 1000, 1 << 20, (5 << 20) + 7}) {

@@ -6,18 +6,16 @@
 #include <gtest/gtest.h>
 
 #include "models/generation/generate.h"
-#include "runtime/device/cuda_support.h"
+#include "tests/gpu/card_test.h"
 #include "tests/support/tiny_training.h"
 
 namespace tandem::test {
 namespace {
 
 using runtime::Backend;
-using runtime::Device;
 using runtime::DType;
 using runtime::Tensor;
 
-const Device kCard{runtime::DeviceType::kCUDA, 0};
 constexpr std::int64_t kRows = 5, kWidth = 48;
 
 Tensor values(std::int64_t rows, std::int64_t columns, const char* purpose,
@@ -28,19 +26,17 @@ Tensor values(std::int64_t rows, std::int64_t columns, const char* purpose,
   return Tensor::from(numbers, {rows, columns}, kCard);
 }
 
-class Replays : public testing::Test {
+class Replays : public CardTest {
  protected:
   void SetUp() override {
-    if (runtime::cuda_device_count() == 0) GTEST_SKIP() << runtime::cuda_absence();
+    CardTest::SetUp();
+    if (IsSkipped()) return;
     card_ = &runtime::backend_of(kCard);
     x_ = values(kRows, kWidth, "x");
     weight_ = values(kWidth, kWidth, "weight");
     out_ = Tensor::empty({kRows, kWidth}, DType::kF32, kCard);
     sums_ = Tensor::empty({kWidth}, DType::kF32, kCard);
     replay_ = card_->make_replay();
-  }
-  void TearDown() override {
-    if (card_ != nullptr) card_->set_options({});
   }
 
   // A product, what comes behind it, and sums that go by way of scratch memory.

@@ -1,21 +1,12 @@
 // Products of fp32 matrices on a card keep their 24 bits until tf32 is asked for.
-#include "runtime/device/cuda_support.h"
+#include "tests/gpu/card_test.h"
 #include "tests/runtime/kernels/kernel_test.h"
 
 namespace tandem::test {
 namespace {
 
-const runtime::Device kCard{runtime::DeviceType::kCUDA, 0};
-
-class CardProducts : public testing::Test {
+class CardProducts : public CardTest {
  protected:
-  void SetUp() override {
-    if (runtime::cuda_device_count() == 0) GTEST_SKIP() << runtime::cuda_absence();
-  }
-  void TearDown() override {
-    if (runtime::cuda_device_count() > 0) runtime::backend_of(kCard).set_options({});
-  }
-
   // Largest error of a product with tf32 or without, relative to Σ |a·b|.
   static double error_of_product(bool tf32) {
     const std::int64_t n = 64, k = 512;

@@ -41,11 +41,9 @@ inline std::vector<std::int32_t> tiny_sequence(std::int64_t index, std::int64_t 
   return tokens;
 }
 
-// The same sizes for a decoder, an encoder and an encoder-decoder, which has `layers` on each side.
-inline models::AnyConfig tiny_config_of(models::ModelKind kind, std::int64_t layers) {
-  models::AnyConfig config(kind == models::ModelKind::kEncoder          ? "bert"
-                           : kind == models::ModelKind::kEncoderDecoder ? "t5"
-                                                                        : "llama");
+// The same sizes for another family; an encoder-decoder has `layers` on each side.
+inline models::AnyConfig tiny_config_of(const std::string& family, std::int64_t layers) {
+  models::AnyConfig config(family);
   const models::LlamaConfig sizes = tiny_config();
   if (auto* llama = dynamic_cast<models::LlamaConfig*>(&*config)) *llama = sizes;
   config->vocab_size = sizes.vocab_size;
@@ -62,6 +60,13 @@ inline models::AnyConfig tiny_config_of(models::ModelKind kind, std::int64_t lay
     config->initializer_range = sizes.initializer_range;
   }
   return config;
+}
+
+inline models::AnyConfig tiny_config_of(models::ModelKind kind, std::int64_t layers) {
+  return tiny_config_of(kind == models::ModelKind::kEncoder          ? "bert"
+                        : kind == models::ModelKind::kEncoderDecoder ? "t5"
+                                                                     : "llama",
+                        layers);
 }
 
 // A decoder predicts each next token, an encoder every fifth one, which it sees as 0; an

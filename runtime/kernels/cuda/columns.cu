@@ -24,16 +24,17 @@ struct Columns {
   }
 };
 
-template <typename T>
-__global__ void add_columns_kernel(const T* x, Columns columns, float factor, T* out) {
+// kAdds: to what stands there, else instead of it.
+template <typename T, bool kAdds>
+__global__ void put_columns_kernel(const T* x, Columns columns, float factor, T* out) {
   const std::int64_t i = columns.row(), j = columns.column(), count = columns.part - j;
   if (i >= columns.n || count <= 0) return;
   T* to = out + i * columns.width + columns.first + j;
-  const Pack v = load(x + i * columns.part + j, count, columns.aligned);
-  Pack sum = load(to, count, columns.aligned);
+  Pack v = load(x + i * columns.part + j, count, columns.aligned), before = {};
+  if (kAdds) before = load(to, count, columns.aligned);
 #pragma unroll
-  for (int k = 0; k < kPack; ++k) sum.v[k] += v.v[k] * factor;
-  store(to, sum, count, columns.aligned);
+  for (int k = 0; k < kPack; ++k) v.v[k] = kAdds ? before.v[k] + v.v[k] * factor : v.v[k] * factor;
+  store(to, v, count, columns.aligned);
 }
 
 template <typename T>
@@ -61,10 +62,23 @@ void run_on(void (*kernel)(const T*, Columns, float, T*), const T* x, const Colu
 }
 
 template <typename T>
+void put_columns(void (*kernel)(const T*, Columns, float, T*), const T* x, std::int64_t n,
+                 std::int64_t part, float factor, std::int64_t first, std::int64_t width, T* out,
+                 cudaStream_t stream) {
+  const bool aligned = aligned_rows(width, out) && aligned_rows(part, x) && first % kPack == 0;
+  run_on(kernel, x, {n, first, part, width, aligned}, factor, out, stream);
+}
+
+template <typename T>
 void add_columns(const T* x, std::int64_t n, std::int64_t part, float factor, std::int64_t first,
                  std::int64_t width, T* out, cudaStream_t stream) {
-  const bool aligned = aligned_rows(width, out) && aligned_rows(part, x) && first % kPack == 0;
-  run_on(add_columns_kernel<T>, x, {n, first, part, width, aligned}, factor, out, stream);
+  put_columns(put_columns_kernel<T, true>, x, n, part, factor, first, width, out, stream);
+}
+
+template <typename T>
+void place_columns(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
+                   std::int64_t width, T* out, cudaStream_t stream) {
+  put_columns(put_columns_kernel<T, false>, x, n, part, 1.0f, first, width, out, stream);
 }
 
 template <typename T>
@@ -80,6 +94,12 @@ template void add_columns(const Bf16*, std::int64_t, std::int64_t, float, std::i
                           std::int64_t, Bf16*, cudaStream_t);
 template void add_columns(const Fp16*, std::int64_t, std::int64_t, float, std::int64_t,
                           std::int64_t, Fp16*, cudaStream_t);
+template void place_columns(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                            float*, cudaStream_t);
+template void place_columns(const Bf16*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                            Bf16*, cudaStream_t);
+template void place_columns(const Fp16*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                            Fp16*, cudaStream_t);
 template void take_columns(const float*, std::int64_t, std::int64_t, float, std::int64_t,
                            std::int64_t, float*, cudaStream_t);
 template void take_columns(const Bf16*, std::int64_t, std::int64_t, float, std::int64_t,

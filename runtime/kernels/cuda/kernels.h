@@ -52,6 +52,10 @@ void concat_columns(const float* parts, std::int64_t n, std::int64_t width, std:
 template <typename T>
 void add_columns(const T* x, std::int64_t n, std::int64_t part, float factor, std::int64_t first,
                  std::int64_t width, T* out, cudaStream_t stream);
+// Columns [first, first + part) of out[n, width] = x[n, part].
+template <typename T>
+void place_columns(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
+                   std::int64_t width, T* out, cudaStream_t stream);
 template <typename T>
 void take_columns(const T* x, std::int64_t n, std::int64_t width, float factor, std::int64_t first,
                   std::int64_t part, T* out, cudaStream_t stream);
@@ -277,10 +281,6 @@ constexpr std::int64_t kFewRows = 16;
 template <typename T>
 void quantized_few_rows(const T* a, const QuantizedRows& weight, const float* bias, std::int64_t m,
                         T* out, cudaStream_t stream);
-// Columns [first, first + part) of out[n, width] = x[n, part].
-template <typename T>
-void place_columns(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
-                   std::int64_t width, T* out, cudaStream_t stream);
 
 // ---- adamw.cu
 

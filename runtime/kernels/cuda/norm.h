@@ -47,6 +47,27 @@ struct NormRows {
   }
 };
 
+// What a thread reads of one row, which is requested before any of it is used: rows come from far.
+// dh_in may be null. Of rows that are not there, and beyond a row's end, everything is 0.
+template <typename T, bool kAligned>
+struct NormBackwardRow {
+  bool live;
+  std::int64_t i, at;  // the row, and this thread's first element
+  int count;           // of this thread's elements
+  Words<T> h, dy, dh_in;
+
+  // The team's row in the round that begins with the block's `first`.
+  __device__ NormBackwardRow(const NormRows& rows, int first, const T* h_rows, const T* dy_rows,
+                             const T* dh_rows)
+      : live(first + rows.team() < rows.count()),
+        i(rows.begin() + first + rows.team()),
+        at(i * rows.width + rows.column()),
+        count(live ? rows.columns() : 0),
+        h(load_words<kAligned>(h_rows + at, count)),
+        dy(load_words<kAligned>(dy_rows + at, count)),
+        dh_in(load_words<kAligned>(dh_rows + at, dh_rows == nullptr ? 0 : count)) {}
+};
+
 // Σ over the threads of a team, the same bits in each of them; all threads of the block call.
 // Buffers in turn: with one barrier in a call, a thread may be one call ahead of another, not two.
 template <int kCount>

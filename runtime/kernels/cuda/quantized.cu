@@ -162,25 +162,6 @@ void quantized_few_rows(const T* a, const QuantizedRows& weight, const float* bi
     run(quantized_few_rows_kernel<T, kFewRows>);
 }
 
-template <typename T>
-__global__ void __launch_bounds__(kBlock)
-    place_columns_kernel(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
-                         std::int64_t width, T* out, bool aligned) {
-  const std::int64_t packs = (part + kPack - 1) / kPack, thread = global_thread();
-  const std::int64_t i = thread / packs, j = thread % packs * kPack;
-  if (i < n)
-    store(out + i * width + first + j, load(x + i * part + j, part - j, aligned), part - j,
-          aligned);
-}
-
-template <typename T>
-void place_columns(const T* x, std::int64_t n, std::int64_t part, std::int64_t first,
-                   std::int64_t width, T* out, cudaStream_t stream) {
-  const bool aligned = aligned_rows(part, x, out) && width % kPack == 0 && first % kPack == 0;
-  launch(place_columns_kernel<T>, grid_for(n * ceil_div(part, kPack), kBlock), kBlock, 0, stream, x,
-         n, part, first, width, out, aligned);
-}
-
 template void dequantize(const QuantizedRows&, const MatrixPart&, float*, cudaStream_t);
 template void dequantize(const QuantizedRows&, const MatrixPart&, Bf16*, cudaStream_t);
 template void dequantize(const QuantizedRows&, const MatrixPart&, Fp16*, cudaStream_t);
@@ -190,11 +171,5 @@ template void quantized_few_rows(const Bf16*, const QuantizedRows&, const float*
                                  Bf16*, cudaStream_t);
 template void quantized_few_rows(const Fp16*, const QuantizedRows&, const float*, std::int64_t,
                                  Fp16*, cudaStream_t);
-template void place_columns(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                            float*, cudaStream_t);
-template void place_columns(const Bf16*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                            Bf16*, cudaStream_t);
-template void place_columns(const Fp16*, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                            Fp16*, cudaStream_t);
 
 }  // namespace tandem::runtime::cuda

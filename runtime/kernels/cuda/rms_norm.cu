@@ -47,14 +47,9 @@ __global__ void __launch_bounds__(kRmsNormBlock)
   TeamSums<1> sums{rows.lanes};
   const float share = 1.0f / static_cast<float>(rows.width);
   for (int first = 0; first < rows.count(); first += rows.teams) {
-    const bool live = first + rows.team() < rows.count();
-    const std::int64_t i = rows.begin() + first + rows.team(), at = i * rows.width + rows.column();
-    const int count = live ? rows.columns() : 0;
-    const Words<T> h_words = load_words<kAligned>(h + at, count),
-                   dy_words = load_words<kAligned>(dy + at, count),
-                   dh_words = load_words<kAligned>(dh_in + at, dh_in == nullptr ? 0 : count);
-    const float r = live ? rstd[i] : 0.0f;
-    const Pack x = unpacked(h_words), d = unpacked(dy_words);
+    const NormBackwardRow<T, kAligned> row(rows, first, h, dy, dh_in);
+    const float r = row.live ? rstd[row.i] : 0.0f;
+    const Pack x = unpacked(row.h), d = unpacked(row.dy);
     float products[1] = {};
 #pragma unroll
     for (int k = 0; k < kPack; ++k) {
@@ -63,10 +58,10 @@ __global__ void __launch_bounds__(kRmsNormBlock)
     }
     sums(products);
     const float projection = products[0] * r * r * r * share;
-    Pack g = unpacked(dh_words);
+    Pack g = unpacked(row.dh_in);
 #pragma unroll
     for (int k = 0; k < kPack; ++k) g.v[k] += d.v[k] * w.v[k] * r - x.v[k] * projection;
-    store<kAligned>(dh + at, g, count);
+    store<kAligned>(dh + row.at, g, row.count);
   }
   store_sums<kAligned>(rows, dweight, partial + blockIdx.x * rows.width);
 }
