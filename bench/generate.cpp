@@ -10,6 +10,7 @@
 
 #include "bench/support.h"
 #include "parallel/comm/device/choice.h"
+#include "runtime/io/json_text.h"
 #include "runtime/kernels/backend.h"
 
 namespace {
@@ -63,7 +64,7 @@ void measure(int argc, char** argv) {
                {"steady_peak_rss_mib", std::llround(bench::steady_peak_mib())},
                {"peak_rss_mib", std::llround(bench::peak_mib())}});
   bench::report_memory(line, build.device);
-  std::printf("%s\n", line.dump().c_str());
+  std::printf("%s\n", runtime::json_text(line).c_str());
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "bench/support.h"
 #include "models/llama/config.h"
 #include "parallel/comm/device/choice.h"
+#include "runtime/io/json_text.h"
 #include "runtime/kernels/backend.h"
 #include "runtime/kernels/cpu/isa_select.h"
 
@@ -119,7 +120,7 @@ class Bench {
                                            {"us", 1e6 * seconds},
                                            {"gflops", 1e-9 * flops / seconds},
                                            {"gb_per_s", 1e-9 * bytes / seconds}};
-      std::printf("%s\n", line.dump().c_str());
+      std::printf("%s\n", runtime::json_text(line).c_str());
     } else {
       std::printf("%-34s %10.1f %10.1f %10.1f\n", name.c_str(), 1e6 * seconds,
                   1e-9 * flops / seconds, 1e-9 * bytes / seconds);

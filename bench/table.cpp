@@ -17,6 +17,7 @@
 
 #include "bench/support.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace {
 
@@ -37,7 +38,7 @@ std::vector<Row> read_rows(const std::string& path) {
   if (!file) tandem::runtime::throw_error("{}: cannot be read", path);
   std::vector<Row> rows;
   for (std::string text; std::getline(file, text);) {
-    const ordered_json line = ordered_json::parse(text);
+    const ordered_json line = tandem::runtime::parse_ordered_json(text);
     const std::string name = line["row"];
     auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.name == name; });
     if (row == rows.end()) row = rows.insert(row, {name, {}, {}});
@@ -81,7 +82,7 @@ void write_document(const std::vector<Row>& rows, const std::string& path) {
     document.push_back(entry);
   }
   std::ofstream file(path);
-  file << document.dump(2) << '\n';
+  file << tandem::runtime::json_text(document, 2) << '\n';
   if (!file.flush()) tandem::runtime::throw_environment_error("{}: cannot be written", path);
 }
 

@@ -8,6 +8,7 @@
 #include "bench/support.h"
 #include "data/tokenizer/tokenizer_trainer.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace {
@@ -75,7 +76,7 @@ void measure(int argc, char** argv) {
                            static_cast<std::int64_t>(tokens));
   row["bytes"] = bytes;
   row["tokens"] = tokens;
-  std::printf("%s\n", row.dump().c_str());
+  std::printf("%s\n", runtime::json_text(row).c_str());
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "parallel/comm/mpi/mpi.h"
 #include "parallel/comm/processes/processes.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 #include "runtime/kernels/backend.h"
 #include "train/engine.h"
 #include "train/objectives.h"
@@ -145,7 +146,7 @@ void measure(const Run& run, const parallel::Group& ranks) {
                {"steady_peak_rss_mib", std::llround(all)},
                {"peak_rss_mib", std::llround(all_peak)}});
   bench::report_memory(line, device);
-  std::printf("%s\n", line.dump().c_str());
+  std::printf("%s\n", runtime::json_text(line).c_str());
 }
 
 }  // namespace

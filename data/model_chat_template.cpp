@@ -1,10 +1,12 @@
 #include "data/model_chat_template.h"
 
 #include <ctime>
+#include <nlohmann/json.hpp>
 
 #include "data/tokenizer/json_object.h"
 #include "data/utf8.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::data {
 
@@ -126,7 +128,7 @@ Tokenizer with_chat_template(const Tokenizer& tokenizer, const std::string& sour
                     ? json::object()
                     : parse_json(files.tokenizer_config_json, "tokenizer_config.json");
   config["chat_template"] = source;
-  files.tokenizer_config_json = config.dump(2) + "\n";
+  files.tokenizer_config_json = runtime::json_text(config, 2) + "\n";
   return Tokenizer(std::move(files));
 }
 

@@ -3,7 +3,7 @@
 // chat_template.jinja beside it, or in a GGUF file's metadata.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

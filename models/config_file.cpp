@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include "runtime/io/json_text.h"
+
 namespace tandem::models {
 
 using nlohmann::json;
@@ -17,7 +19,7 @@ ConfigFile ConfigFile::open(const std::string& path) {
                 path);
   json object;
   try {
-    object = json::parse(file);
+    object = runtime::parse_json(std::string(std::istreambuf_iterator<char>(file), {}));
   } catch (const json::exception& error) {
     throw_error("{}: not valid JSON: {}", path, error.what());
   }
@@ -38,7 +40,7 @@ T ConfigFile::value(std::string_view key, const T& fallback, std::string_view ex
                     : std::is_same_v<T, std::int64_t> ? found.is_number_integer()
                     : std::is_same_v<T, double>       ? found.is_number()
                                                       : found.is_string();
-  if (!fits) refuse(key, "has the value {}, which is not {}", found.dump(), expected);
+  if (!fits) refuse(key, "has the value {}, which is not {}", runtime::json_text(found), expected);
   return found.get<T>();
 }
 
@@ -68,14 +70,15 @@ std::int64_t ConfigFile::token_id(std::string_view key) const {
   const json& first = found.is_array() && !found.empty() ? found.front() : found;
   if (found.is_array() && found.empty()) return -1;
   if (!first.is_number_integer())
-    refuse(key, "has the value {}, which is not a token id", found.dump());
+    refuse(key, "has the value {}, which is not a token id", runtime::json_text(found));
   return first.get<std::int64_t>();
 }
 
 ConfigFile ConfigFile::section(std::string_view key) const {
   if (!has(key)) return {path_, json::object()};
   const json& found = *object_.find(key);
-  if (!found.is_object()) refuse(key, "has the value {}, which is not an object", found.dump());
+  if (!found.is_object())
+    refuse(key, "has the value {}, which is not an object", runtime::json_text(found));
   return {path_, found};
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::train {
 
@@ -17,13 +18,13 @@ void StateRegistry::add(std::string name, Save save, Load load) {
 std::string StateRegistry::save() const {
   json object = json::object();
   for (const Part& part : parts_) object[part.name] = part.save();
-  return object.dump(1) + "\n";
+  return runtime::json_text(object, 1) + "\n";
 }
 
 void StateRegistry::load(const std::string& text, const std::string& origin) const {
   json object;
   try {
-    object = json::parse(text);
+    object = runtime::parse_json(text);
   } catch (const json::exception& error) {
     throw_error(
         "{}: not valid JSON ({}); the checkpoint is damaged, delete its folder to go on from an "

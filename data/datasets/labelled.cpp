@@ -9,6 +9,7 @@
 #include "data/datasets/record_encoder.h"
 #include "data/text_encoding.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::data {
 
@@ -30,7 +31,7 @@ std::size_t label_id(const ordered_json& value, const LabelScheme& scheme, std::
   }
   if (!value.is_string())
     throw_bad_record("{}: label {} is neither a label's name nor its number; correct the line",
-                     place, value.dump());
+                     place, runtime::json_text(value));
   const auto found = std::ranges::find(scheme.names, value.get_ref<const std::string&>());
   if (found == scheme.names.end())
     throw_bad_record(
@@ -46,7 +47,7 @@ std::vector<float> numbers(const ordered_json& value, const LabelScheme& scheme,
   for (const ordered_json& item : value.is_array() ? value : ordered_json::array({value})) {
     if (!item.is_number())
       throw_bad_record("{}: label {} is no number, which regression learns; correct the line",
-                       place, item.dump());
+                       place, runtime::json_text(item));
     result.push_back(item.get<float>());
   }
   if (result.size() != scheme.names.size())
@@ -63,7 +64,7 @@ std::vector<float> LabelScheme::parse(const ordered_json& value, std::string_vie
   if (!value.is_array())
     throw_bad_record(
         "{}: label {} is no list, which texts with any number of labels need; write [{}]", place,
-        value.dump(), value.dump());
+        runtime::json_text(value), runtime::json_text(value));
   std::vector<float> result(names.size(), 0.0f);
   for (const ordered_json& item : value) result[label_id(item, *this, place)] = 1.0f;
   return result;

@@ -4,6 +4,7 @@
 
 #include "data/datasets/messages.h"
 #include "data/readers/record_fields.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::data {
 
@@ -39,7 +40,7 @@ ordered_json joined(ordered_json first, const ordered_json& second) {
 Tools tools_of(const Record& record) {
   const ordered_json* tools = find_field(record, {"tools", "tools"});
   if (tools == nullptr || !tools->is_string()) return tools == nullptr ? Tools() : *tools;
-  Tools parsed = ordered_json::parse(tools->get_ref<const std::string&>(), nullptr, false);
+  Tools parsed = runtime::try_parse_ordered_json(tools->get_ref<const std::string&>());
   if (parsed.is_discarded())
     throw_bad_record("{}: field 'tools' is a string that is no JSON", record.place);
   return parsed;

@@ -1,6 +1,7 @@
 #include "data/datasets/sft.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "data/datasets/load.h"
 #include "data/datasets/record_encoder.h"

@@ -1,6 +1,7 @@
 #include "data/jinja/template.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "data/jinja/globals.h"

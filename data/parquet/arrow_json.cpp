@@ -2,6 +2,8 @@
 
 #include <arrow/api.h>
 
+#include <nlohmann/json.hpp>
+
 #include "data/readers/record_reader.h"
 #include "data/utf8.h"
 

@@ -4,7 +4,7 @@
 #include <arrow/array.h>
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 namespace tandem::data {
 

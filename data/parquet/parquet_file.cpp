@@ -4,6 +4,8 @@
 #include <arrow/io/file.h>
 #include <parquet/arrow/reader.h>
 
+#include <nlohmann/json.hpp>
+
 #include "data/parquet/arrow_json.h"
 #include "data/readers/record_fields.h"
 #include "data/readers/record_file.h"

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "data/readers/line_source.h"
 #include "data/readers/mapped_text.h"
 #include "data/readers/record_fields.h"
 #include "data/readers/record_file.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::data {
 
@@ -35,7 +38,7 @@ class JsonlFile final : public RecordFile {
  private:
   void parse(std::string_view text, const std::string& place) {
     try {
-      object_ = ordered_json::parse(text);
+      object_ = runtime::parse_ordered_json(text);
     } catch (const ordered_json::parse_error& error) {
       throw_bad_record("{}: malformed JSON at column {}; each line must be one object, such as {}",
                        place, error.byte, example());

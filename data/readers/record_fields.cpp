@@ -1,5 +1,7 @@
 #include "data/readers/record_fields.h"
 
+#include <nlohmann/json.hpp>
+
 namespace tandem::data {
 
 using nlohmann::ordered_json;

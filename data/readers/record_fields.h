@@ -1,7 +1,7 @@
 // The requested fields of a record that is a JSON object, whatever file it came from.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

@@ -2,7 +2,7 @@
 // pieces, by the pattern's name, and the byte level around the model.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

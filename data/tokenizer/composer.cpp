@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/io/json_text.h"
+
 namespace tandem::data {
 
 using nlohmann::json;
@@ -77,8 +79,8 @@ TokenizerFiles Composer::finish(json model) {
     if (!map_.contains(role) && !config_.contains(role)) config_[role] = token;
   // transformers calls the class that reads a tokenizer.json so.
   if (!config_.contains("tokenizer_class")) config_["tokenizer_class"] = "PreTrainedTokenizerFast";
-  files_.tokenizer_json = document_.dump() + "\n";
-  files_.tokenizer_config_json = config_.dump(2) + "\n";
+  files_.tokenizer_json = runtime::json_text(document_) + "\n";
+  files_.tokenizer_config_json = runtime::json_text(config_, 2) + "\n";
   return std::move(files_);
 }
 

@@ -7,6 +7,7 @@
 #include "data/tokenizer/composer.h"
 #include "data/tokenizer/sentencepiece.h"
 #include "data/utf8.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::data {
 namespace {
@@ -69,7 +70,7 @@ TokenizerFiles companion_files(const GgufFile& file) {
       config[option] = file.flag(key, false);
   if (file.has("tokenizer.chat_template"))
     config["chat_template"] = file.text("tokenizer.chat_template");
-  return {.tokenizer_json = {}, .tokenizer_config_json = config.dump()};
+  return {.tokenizer_json = {}, .tokenizer_config_json = runtime::json_text(config)};
 }
 
 void add_special_tokens(Composer& composer, const Tokens& tokens) {
@@ -138,9 +139,9 @@ TokenizerFiles compose_pieces(const GgufFile& file, SentencePieceModel::Kind kin
   model.pad = role_token(file, tokens, "padding");
   TokenizerFiles files = companion_files(file);
   if (!unigram && !file.has("tokenizer.ggml.add_bos_token")) {  // llama.cpp's default
-    json config = json::parse(files.tokenizer_config_json);
+    json config = runtime::parse_json(files.tokenizer_config_json);
     config["add_bos_token"] = true;
-    files.tokenizer_config_json = config.dump();
+    files.tokenizer_config_json = runtime::json_text(config);
   }
   return compose_from_sentencepiece(std::move(files), model, file.path().string());
 }

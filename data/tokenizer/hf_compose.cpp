@@ -4,6 +4,7 @@
 
 #include "data/tokenizer/composer.h"
 #include "data/tokenizer/hf_tokenizer.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::data {
 
@@ -32,7 +33,7 @@ std::string role_map(const TokenizerConfig& config, OrderedJson document) {
   set("eos_token", config.eos_token);
   set("pad_token", config.pad_token);
   if (config.model != TokenizerModel::kBpe) set("unk_token", config.unk_token);
-  return document.dump(2) + "\n";
+  return runtime::json_text(document, 2) + "\n";
 }
 
 // By id. Appends to the vector that an ordered object is, because its own insertion compares with
@@ -74,7 +75,7 @@ OrderedJson document_with_special_tokens(const TokenizerConfig& config, const Id
 }
 
 TokenizerFiles files_of(const TokenizerConfig& config, const OrderedJson& document) {
-  return {.tokenizer_json = document.dump(2) + "\n",
+  return {.tokenizer_json = runtime::json_text(document, 2) + "\n",
           .tokenizer_config_json = role_map(config, {{"tokenizer_class", "PreTrainedTokenizerFast"},
                                                      {"clean_up_tokenization_spaces", false}}),
           .special_tokens_map_json = role_map(config, OrderedJson::object())};
@@ -159,7 +160,7 @@ TokenizerFiles compose_unigram(const TokenizerConfig& config,
 
 TokenizerFiles add_special_tokens(TokenizerFiles files, const std::vector<std::string>& tokens,
                                   TokenId next_id) {
-  auto document = json::parse(files.tokenizer_json);
+  auto document = runtime::parse_json(files.tokenizer_json);
   const json& vocab = document["model"]["vocab"];
   auto& added = document["added_tokens"];
   if (!added.is_array()) added = json::array();
@@ -171,7 +172,7 @@ TokenizerFiles add_special_tokens(TokenizerFiles files, const std::vector<std::s
     const TokenId id = vocab.contains(token) ? vocab[token].get<TokenId>() : next_id++;
     added.push_back(json(special_token_entry(id, token)));
   }
-  files.tokenizer_json = document.dump(2) + "\n";
+  files.tokenizer_json = runtime::json_text(document, 2) + "\n";
   return files;
 }
 

@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "data/tokenizer/base64.h"
 #include "data/tokenizer/hf_readers.h"
 #include "runtime/base/error.h"

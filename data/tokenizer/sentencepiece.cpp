@@ -9,6 +9,7 @@
 #include "data/tokenizer/composer.h"
 #include "data/tokenizer/token_splits.h"
 #include "data/utf8.h"
+#include "runtime/base/error.h"
 
 namespace tandem::data {
 namespace {

@@ -12,6 +12,7 @@
 #include "data/tokenizer/byte_pieces.h"
 #include "data/tokenizer/composer.h"
 #include "data/tokenizer/token_splits.h"
+#include "runtime/base/error.h"
 
 namespace tandem::data {
 namespace {

@@ -1,5 +1,7 @@
 #include "data/tokenizer/token_splits.h"
 
+#include <nlohmann/json.hpp>
+
 #include "data/utf8.h"
 
 namespace tandem::data {

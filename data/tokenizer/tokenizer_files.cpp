@@ -1,6 +1,7 @@
 #include "data/tokenizer/tokenizer_files.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "data/tokenizer/gguf_tokenizer.h"
@@ -9,6 +10,7 @@
 #include "data/tokenizer/tiktoken.h"
 #include "data/tokenizer/vocabulary_files.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::data {
@@ -31,7 +33,7 @@ std::string read_config(const fs::path& directory) {
   const std::string origin = (directory / kTokenizerConfigJson).string();
   json document = config.empty() ? json::object() : parse_json(config, origin);
   document["chat_template"] = runtime::read_text_file(chat_template);
-  return document.dump(2);
+  return runtime::json_text(document, 2);
 }
 
 TokenizerFiles companion_files(const fs::path& directory) {

@@ -6,6 +6,8 @@
 
 #include "data/tokenizer/composer.h"
 #include "data/utf8.h"
+#include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::data {
 namespace {
@@ -45,7 +47,7 @@ bool is_roberta(const TokenizerFiles& files, const json& vocabulary, std::string
   if (!files.tokenizer_config_json.empty()) {
     const json config = parse_json(files.tokenizer_config_json, origin);
     if (config.is_object() && config.contains("tokenizer_class")) {
-      const std::string name = config["tokenizer_class"].dump();
+      const std::string name = runtime::json_text(config["tokenizer_class"]);
       return name.find("Roberta") != std::string::npos || name.find("Bart") != std::string::npos;
     }
   }

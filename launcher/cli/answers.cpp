@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "data/tokenizer/stop_strings.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::launcher {
 
@@ -70,13 +71,13 @@ void TextStream::print_ready() {
 }
 
 std::string json_line(const Prompt& prompt, const Answer& answer) {
-  return row_of(prompt, answer).dump();
+  return runtime::json_text(row_of(prompt, answer));
 }
 
 std::string json_line(const Prompt& prompt, const Answer& answer, float score) {
   nlohmann::ordered_json row = row_of(prompt, answer);
   row["score"] = score;
-  return row.dump();
+  return runtime::json_text(row);
 }
 
 }  // namespace tandem::launcher

@@ -1,7 +1,7 @@
 // What `trainer generate` writes: texts as they grow, or lines of JSON.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>

@@ -13,6 +13,7 @@
 #include "models/model_files.h"
 #include "runtime/base/error.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/safetensors_writer.h"
 #include "runtime/io/text_file.h"
 
@@ -55,7 +56,7 @@ std::string config_json(const fs::path& model, std::optional<DType> dtype) {
       models::is_gguf(model) || models::is_adapter(model)
           ? models::read_model_config(model)->to_json(models::Head::kLanguageModel)
           : runtime::read_text_file(model / "config.json");
-  auto config = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  auto config = runtime::try_parse_ordered_json(text);
   if (!config.is_object()) throw_error("{}: not a JSON object", (model / "config.json").string());
   constexpr std::array kNames = {std::pair{DType::kF32, "float32"},
                                  std::pair{DType::kBF16, "bfloat16"},
@@ -64,7 +65,7 @@ std::string config_json(const fs::path& model, std::optional<DType> dtype) {
     if (dtype == type)
       for (const char* key : {"dtype", "torch_dtype"})
         if (config.contains(key) || std::string_view(key) == "dtype") config[key] = name;
-  return config.dump(2) + "\n";
+  return runtime::json_text(config, 2) + "\n";
 }
 
 // The list that is written; throws for a tensor that cannot take `dtype`.

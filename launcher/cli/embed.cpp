@@ -12,6 +12,7 @@
 #include "parallel/comm/device/device_group.h"
 #include "parallel/mesh/mesh.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/safetensors_writer.h"
 #include "train/contrastive.h"
 
@@ -66,7 +67,7 @@ void write_json_lines(const std::string& path, const Corpus& corpus, const std::
     const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(i) * width;
     const nlohmann::ordered_json row = {{"text", corpus.texts[i]},
                                         {"embedding", std::vector<float>(begin, begin + width)}};
-    file.write(row.dump() + "\n");
+    file.write(runtime::json_text(row) + "\n");
   }
   file.commit();
 }

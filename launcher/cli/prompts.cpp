@@ -6,6 +6,7 @@
 #include "data/model_chat_template.h"
 #include "data/utf8.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::launcher {
@@ -36,7 +37,7 @@ ordered_json parse_line(const std::string& line, const std::string& place) {
     throw_error("{}: byte 0x{:02X} at column {} is not UTF-8; convert the file first", place,
                 static_cast<unsigned char>(line[bad]), bad + 1);
   try {
-    return ordered_json::parse(line);
+    return runtime::parse_ordered_json(line);
   } catch (const ordered_json::parse_error& error) {
     throw_error("{}: malformed JSON at column {}; each line must be one object, such as {}", place,
                 error.byte, kExample);
@@ -50,7 +51,7 @@ void require_messages(const ordered_json& messages, const std::string& place) {
   if (messages.empty()) throw_error("{}: there are no messages; give at least one", place);
   for (const ordered_json& message : messages)
     if (!is_message(message))
-      throw_error("{}: {} is no message; write {}", place, message.dump(),
+      throw_error("{}: {} is no message; write {}", place, runtime::json_text(message),
                   R"({"role": "user", "content": "…"})");
 }
 

@@ -9,6 +9,7 @@
 #include "launcher/cli/verbs.h"
 #include "launcher/stages/model_directory.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::launcher {
 
@@ -48,7 +49,7 @@ nlohmann::ordered_json describe(const data::Tokenizer& tokenizer, const Tokenize
 
 void print(const nlohmann::ordered_json& row, const TokenizeCommand& command) {
   if (command.json) {
-    std::printf("%s\n", row.dump().c_str());
+    std::printf("%s\n", runtime::json_text(row).c_str());
     return;
   }
   if (command.decode) {

@@ -12,6 +12,7 @@
 #include "launcher/stages/training_stage.h"
 #include "rl/model_roles.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 #include "runtime/metrics/timers.h"
 
@@ -49,7 +50,7 @@ data::SftDataset read_chosen(const std::filesystem::path& path) {
   std::istringstream lines(runtime::read_text_file(path));
   std::int64_t record = 0;
   for (std::string line; std::getline(lines, line); ++record) {
-    const json object = json::parse(line);
+    const json object = runtime::parse_json(line);
     examples.add(object.at("prompt_ids").get<std::vector<std::int32_t>>(),
                  object.at("completion_ids").get<std::vector<std::int32_t>>(), record);
   }

@@ -8,6 +8,7 @@
 #include "launcher/recipe/writer.h"
 #include "runtime/base/error.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::launcher {
@@ -24,7 +25,7 @@ std::optional<StageRecord> read_record(const fs::path& stage_folder) {
   const fs::path path = stage_folder / kRecordFile;
   if (!fs::exists(path)) return std::nullopt;
   try {
-    const json object = json::parse(runtime::read_text_file(path));
+    const json object = runtime::parse_json(runtime::read_text_file(path));
     StageRecord record{.result = object.at("result"), .figures = {}};
     for (const auto& figure : object.at("figures"))
       record.figures.emplace_back(figure.at(0), figure.at(1));
@@ -40,7 +41,7 @@ void write_record(const fs::path& stage_folder, const StageRecord& record) {
   json figures = json::array();
   for (const auto& [name, value] : record.figures) figures.push_back({name, value});
   const json object = {{"result", record.result}, {"figures", figures}};
-  runtime::write_file_atomically(stage_folder / kRecordFile, object.dump(1) + "\n");
+  runtime::write_file_atomically(stage_folder / kRecordFile, runtime::json_text(object, 1) + "\n");
 }
 
 void claim_settings(const fs::path& stage_folder, const std::string& settings) {

@@ -2,6 +2,7 @@
 
 #include "models/config_file.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::models {
 
@@ -17,7 +18,8 @@ namespace {
 // Empty, absent or null.
 void expect_empty(const ConfigFile& file, std::string_view key) {
   if (file.has(key) && !file.object().at(std::string(key)).empty())
-    file.refuse(key, "is {}, which is not supported", file.object().at(std::string(key)).dump());
+    file.refuse(key, "is {}, which is not supported",
+                runtime::json_text(file.object().at(std::string(key))));
 }
 
 std::vector<std::string> list_of(const ConfigFile& file, std::string_view key) {
@@ -26,7 +28,8 @@ std::vector<std::string> list_of(const ConfigFile& file, std::string_view key) {
   if (value.is_string()) return {value.get<std::string>()};
   std::vector<std::string> list;
   for (const json& entry : value) {
-    if (!entry.is_string()) file.refuse(key, "holds {}, which is no name", entry.dump());
+    if (!entry.is_string())
+      file.refuse(key, "holds {}, which is no name", runtime::json_text(entry));
     list.push_back(entry.get<std::string>());
   }
   return list;
@@ -54,22 +57,21 @@ AdapterConfig read_adapter_config(const fs::path& folder) {
 
 std::string to_json(const AdapterConfig& config, std::string_view task_type) {
   const json modules = config.modules_to_save.empty() ? json() : json(config.modules_to_save);
-  return nlohmann::ordered_json{{"peft_type", "LORA"},
-                                {"task_type", task_type},
-                                {"base_model_name_or_path", config.base_model},
-                                {"r", config.lora.rank},
-                                {"lora_alpha", config.lora.alpha},
-                                {"lora_dropout", config.lora.dropout},
-                                {"target_modules", config.lora.target_modules},
-                                {"modules_to_save", modules},
-                                {"fan_in_fan_out", config.fan_in_fan_out},
-                                {"bias", "none"},
-                                {"init_lora_weights", true},
-                                {"inference_mode", true},
-                                {"use_dora", false},
-                                {"use_rslora", false}}
-             .dump(2) +
-         "\n";
+  const nlohmann::ordered_json object = {{"peft_type", "LORA"},
+                                         {"task_type", task_type},
+                                         {"base_model_name_or_path", config.base_model},
+                                         {"r", config.lora.rank},
+                                         {"lora_alpha", config.lora.alpha},
+                                         {"lora_dropout", config.lora.dropout},
+                                         {"target_modules", config.lora.target_modules},
+                                         {"modules_to_save", modules},
+                                         {"fan_in_fan_out", config.fan_in_fan_out},
+                                         {"bias", "none"},
+                                         {"init_lora_weights", true},
+                                         {"inference_mode", true},
+                                         {"use_dora", false},
+                                         {"use_rslora", false}};
+  return runtime::json_text(object, 2) + "\n";
 }
 
 fs::path find_base_model(const fs::path& folder) {

@@ -5,6 +5,7 @@
 #include "models/config_file.h"
 #include "models/transformer.h"
 #include "runtime/autograd/ops/elementwise.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::models {
 
@@ -90,7 +91,7 @@ std::string BartConfig::to_json(Head head) const {
                  {"dropout", 0.0},
                  {"attention_dropout", 0.0},
                  {"activation_dropout", 0.0}});
-  return object.dump(2) + "\n";
+  return runtime::json_text(object, 2) + "\n";
 }
 
 // ---- the model

@@ -5,6 +5,7 @@
 #include "runtime/autograd/ops/activation.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/autograd/ops/linear.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::models {
 
@@ -56,7 +57,7 @@ std::string BertConfig::to_json(Head head) const {
                  // Tandem trains without dropout.
                  {"hidden_dropout_prob", 0.0},
                  {"attention_probs_dropout_prob", 0.0}});
-  return object.dump(2) + "\n";
+  return runtime::json_text(object, 2) + "\n";
 }
 
 // ---- the model

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "models/config_file.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::models {
@@ -30,7 +31,7 @@ std::string class_of(const std::string& type) {
 
 std::vector<ConfigFile> read_modules(const fs::path& file) {
   const std::string path = file.string();
-  const json modules = json::parse(runtime::read_text_file(file), nullptr, false);
+  const json modules = runtime::try_parse_json(runtime::read_text_file(file));
   if (!modules.is_array()) runtime::throw_error("{}: not a JSON list of modules", path);
   std::vector<ConfigFile> result;
   for (const json& module : modules) {
@@ -46,7 +47,7 @@ std::vector<std::string> pooling_modes(const ConfigFile& file) {
   if (file.has("pooling_mode")) {
     const json& mode = file.object()["pooling_mode"];
     for (const json& name : mode.is_array() ? mode : json::array({mode}))
-      modes.push_back(name.is_string() ? name.get<std::string>() : name.dump());
+      modes.push_back(name.is_string() ? name.get<std::string>() : runtime::json_text(name));
     return modes;
   }
   for (const auto& [key, value] : file.object().items()) {
@@ -131,12 +132,15 @@ CompanionFiles embedding_files(const EmbeddingConfig& config, std::int64_t width
   json pooling = {{"word_embedding_dimension", width}};
   for (std::size_t i = 0; i < kFlags.size(); ++i)
     pooling[kFlags[i]] = static_cast<std::size_t>(config.pooling) == i;
-  CompanionFiles files = {{kModules, modules.dump(2) + "\n"},
-                          {fs::path(kPoolingFolder) / "config.json", pooling.dump(2) + "\n"}};
+  CompanionFiles files = {
+      {kModules, runtime::json_text(modules, 2) + "\n"},
+      {fs::path(kPoolingFolder) / "config.json", runtime::json_text(pooling, 2) + "\n"}};
   if (config.max_length > 0)
     files.emplace_back(
         "sentence_bert_config.json",
-        json{{"max_seq_length", config.max_length}, {"do_lower_case", false}}.dump(2) + "\n");
+        runtime::json_text(json{{"max_seq_length", config.max_length}, {"do_lower_case", false}},
+                           2) +
+            "\n");
   return files;
 }
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "models/config_file.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::models {
 
@@ -68,7 +69,7 @@ class Reader {
     for (const nlohmann::json& id : value.is_array() ? value : nlohmann::json::array({value})) {
       if (!id.is_number_integer() || id.get<std::int64_t>() < 0 ||
           id.get<std::int64_t>() > kLargestToken)
-        file_.refuse(key, "has the value {}, which is not a token id", value.dump());
+        file_.refuse(key, "has the value {}, which is not a token id", runtime::json_text(value));
       ids.push_back(id.get<std::int32_t>());
     }
     return ids;
@@ -85,7 +86,7 @@ class Reader {
     std::vector<std::string> texts;
     for (const nlohmann::json& text : value.is_array() ? value : nlohmann::json::array({value})) {
       if (!text.is_string() || text.get_ref<const std::string&>().empty())
-        file_.refuse(key, "has the value {}, which is not a text", value.dump());
+        file_.refuse(key, "has the value {}, which is not a text", runtime::json_text(value));
       texts.push_back(text);
     }
     return texts;

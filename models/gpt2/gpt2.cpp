@@ -5,6 +5,7 @@
 #include "models/config_file.h"
 #include "models/transformer.h"
 #include "runtime/autograd/ops/elementwise.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::models {
 
@@ -53,7 +54,7 @@ std::string Gpt2Config::to_json(Head head) const {
                  {"resid_pdrop", 0.0},
                  {"embd_pdrop", 0.0},
                  {"attn_pdrop", 0.0}});
-  return object.dump(2) + "\n";
+  return runtime::json_text(object, 2) + "\n";
 }
 
 // ---- the model

@@ -6,6 +6,7 @@
 
 #include "models/config_file.h"
 #include "models/llama/llama.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::models {
 
@@ -244,7 +245,7 @@ std::string LlamaConfig::to_json(Head head) const {
   if (variant == LlamaVariant::kLlama) object["mlp_bias"] = false;
   if (can_have_attention_bias()) object["attention_bias"] = attention_bias;
   add_window(*this, object);
-  return object.dump(2) + "\n";
+  return runtime::json_text(object, 2) + "\n";
 }
 
 }  // namespace tandem::models

@@ -6,6 +6,7 @@
 #include "models/config_file.h"
 #include "models/transformer.h"
 #include "runtime/autograd/ops/elementwise.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::models {
 
@@ -133,7 +134,7 @@ std::string T5Config::to_json(Head head) const {
                  {"decoder_start_token_id", decoder_start_token_id},
                  {"is_encoder_decoder", true},
                  {"dropout_rate", 0.0}});  // Tandem trains without dropout
-  return object.dump(2) + "\n";
+  return runtime::json_text(object, 2) + "\n";
 }
 
 // ---- relative positions

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::runtime {
@@ -20,8 +21,7 @@ constexpr const char* kIndexName = "model.safetensors.index.json";
 using WeightMap = std::map<std::string, std::string>;
 
 WeightMap parse_index(const fs::path& path) {
-  const auto json =
-      nlohmann::json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  const auto json = try_parse_json(read_text_file(path));
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
     throw_error("{}: not a safetensors index (a JSON object with 'weight_map')", path.string());
   WeightMap map;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::runtime {
 namespace {
@@ -77,7 +78,7 @@ std::int64_t nonnegative(const Json& value, const char* what) {
           ? value.get<std::uint64_t>() <=
                 static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())
           : value.get<std::int64_t>() >= 0;
-  if (!in_range) throw_error("{} holds {}", what, value.dump());
+  if (!in_range) throw_error("{} holds {}", what, json_text(value));
   return value.get<std::int64_t>();
 }
 
@@ -217,7 +218,7 @@ std::string encode_safetensors_header(const SafetensorsHeader& header) {
                        {"shape", info.shape.dims()},
                        {"data_offsets", {begin, begin + info.bytes()}}};
   }
-  std::string text = json.dump();
+  std::string text = json_text(json);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // data starts aligned to 8 bytes
   const std::uint64_t length = text.size();
   std::string bytes(kLengthBytes, '\0');

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::runtime {
 namespace {
@@ -93,7 +94,7 @@ void ShardedSafetensorsWriter::write_index() const {
   for (const auto& [tensor, shard] : shard_of_) weight_map[tensor] = file_names_[shard];
   const nlohmann::json index = {{"metadata", {{"total_size", total_bytes_}}},
                                 {"weight_map", weight_map}};
-  write_file_atomically(folder_ / "model.safetensors.index.json", index.dump(2) + "\n");
+  write_file_atomically(folder_ / "model.safetensors.index.json", json_text(index, 2) + "\n");
 }
 
 }  // namespace tandem::runtime

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "runtime/io/json_text.h"
 #include "tests/data/support.h"
 
 namespace tandem::data {
@@ -26,7 +29,7 @@ Tokenizer load_with(const Files& files, const ordered_json& config) {
   small_tokenizer().save(files.folder());
   ordered_json document = config;
   document["eos_token"] = "<|endoftext|>";
-  files.write("tokenizer_config.json", document.dump());
+  files.write("tokenizer_config.json", runtime::json_text(document));
   return Tokenizer::load(files.folder());
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 #include "tests/data/support.h"
 
@@ -79,11 +80,11 @@ TEST(TokenFile, holds_every_document_between_bos_and_eos) {
 
 // The same tokenizer with one special token far above the others.
 Tokenizer with_vocabulary_of(const Tokenizer& tokenizer, std::int64_t size) {
-  auto document = nlohmann::json::parse(tokenizer.files().tokenizer_json);
+  auto document = runtime::parse_json(tokenizer.files().tokenizer_json);
   document["added_tokens"].push_back(
       {{"id", size - 1}, {"content", "<|far|>"}, {"special", true}, {"normalized", false}});
   TokenizerFiles files = tokenizer.files();
-  files.tokenizer_json = document.dump();
+  files.tokenizer_json = runtime::json_text(document);
   return Tokenizer(files);
 }
 

@@ -10,8 +10,9 @@
 #include <numeric>
 
 #include "parallel/comm/threads/threads.h"
-#include "tests/models/golden_model.h"
+#include "runtime/io/json_text.h"
 #include "tests/support/error_of.h"
+#include "tests/support/golden_model.h"
 
 namespace tandem::test {
 namespace {
@@ -72,7 +73,8 @@ BeamOptions beams_of(const nlohmann::json& item) {
 
 void expect_case(models::Model& model, const nlohmann::json& item, bool use_cache,
                  const std::string& layout) {
-  const std::string what = fmt::format("{}, cache {}: {}", layout, use_cache, item.dump());
+  const std::string what =
+      fmt::format("{}, cache {}: {}", layout, use_cache, runtime::json_text(item));
   GenerateOptions options = options_of(item);
   options.use_cache = use_cache;
   const std::vector<Text> prompts = {item["prompt"]};

@@ -3,6 +3,7 @@
 // tensor-parallel ranks and over replicas.
 #include <array>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 
@@ -13,7 +14,7 @@
 #include "parallel/data/partial_gradients.h"
 #include "runtime/autograd/ops/elementwise.h"
 #include "runtime/io/text_file.h"
-#include "tests/models/golden_model.h"
+#include "tests/support/golden_model.h"
 #include "tests/support/logical_parameters.h"
 #include "tests/support/on_ranks.h"
 #include "train/engine.h"

@@ -3,7 +3,9 @@
 // Later a sum has fallen to the other side of the border of two codes, which are an eighth apart.
 #include <gtest/gtest.h>
 
-#include "tests/models/golden_model.h"
+#include <nlohmann/json.hpp>
+
+#include "tests/support/golden_model.h"
 #include "train/engine.h"
 
 namespace tandem::test {

@@ -7,8 +7,8 @@
 #include "parallel/comm/threads/threads.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/text_file.h"
-#include "tests/models/golden_model.h"
 #include "tests/runtime/io/temporary_folder.h"
+#include "tests/support/golden_model.h"
 
 namespace tandem::test {
 namespace {

@@ -4,12 +4,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "data/context_part.h"
 #include "models/adapters/adapter_directory.h"
 #include "runtime/io/text_file.h"
-#include "tests/models/golden_model.h"
 #include "tests/support/error_of.h"
+#include "tests/support/golden_model.h"
 #include "tests/support/on_ranks.h"
 #include "tests/support/tiny_training.h"
 #include "train/adapter_files.h"

@@ -3,6 +3,7 @@
 // what TRL computed at each place (tests/golden/README.md).
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "models/family.h"

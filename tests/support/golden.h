@@ -3,11 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -15,43 +12,16 @@
 
 namespace tandem::test {
 
-inline std::filesystem::path golden_path(const std::string& name) {
-  return std::filesystem::path("tests/golden/data") / name;
-}
-
-inline nlohmann::json golden_json(const std::string& name) {
-  std::ifstream file(golden_path(name));
-  return nlohmann::json::parse(file);
-}
+std::filesystem::path golden_path(const std::string& name);
+nlohmann::json golden_json(const std::string& name);
 
 // |actual − expected| relative to the largest expected magnitude: what "relative error of a tensor"
 // means here.
-inline double relative_error(const std::vector<float>& actual, const std::vector<float>& expected) {
-  if (actual.size() != expected.size()) return INFINITY;
-  double largest = 0;
-  double worst = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
-    const double difference =
-        std::abs(static_cast<double>(actual[i]) - static_cast<double>(expected[i]));
-    worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
-  }
-  return largest > 0 ? worst / largest : worst;
-}
-
-inline double relative_error(const runtime::Tensor& actual, const runtime::Tensor& expected) {
-  return relative_error(actual.to(runtime::DType::kF32).to_vector<float>(),
-                        expected.to(runtime::DType::kF32).to_vector<float>());
-}
+double relative_error(const std::vector<float>& actual, const std::vector<float>& expected);
+double relative_error(const runtime::Tensor& actual, const runtime::Tensor& expected);
 
 // EXPECT_PRED-style: prints name and error.
-inline testing::AssertionResult close(const std::string& name, const runtime::Tensor& actual,
-                                      const runtime::Tensor& expected, double tolerance) {
-  const double error = relative_error(actual, expected);
-  if (error <= tolerance) return testing::AssertionSuccess();
-  return testing::AssertionFailure()
-         << name << ": relative error " << error << " exceeds " << tolerance << " (" << actual.str()
-         << " against " << expected.str() << ")";
-}
+testing::AssertionResult close(const std::string& name, const runtime::Tensor& actual,
+                               const runtime::Tensor& expected, double tolerance);
 
 }  // namespace tandem::test

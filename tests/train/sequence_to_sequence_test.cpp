@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "data/datasets/sft.h"
 #include "models/family.h"
+#include "runtime/io/json_text.h"
 #include "tests/runtime/io/temporary_folder.h"
 #include "tests/support/golden.h"
 #include "tests/support/logical_parameters.h"
@@ -37,7 +39,7 @@ TEST_P(SequenceToSequence, tokens_loss_and_gradients_equal_transformers) {
   config.path = (folder.path() / "data.jsonl").string();
   {
     std::ofstream lines(config.path);
-    for (const auto& record : expected["records"]) lines << record.dump() << "\n";
+    for (const auto& record : expected["records"]) lines << runtime::json_text(record) << "\n";
   }
   const auto tokenizer = data::Tokenizer::load(golden_path("sequence_to_sequence/" + kind()));
   const std::string model_name = kind() + "_tiny";

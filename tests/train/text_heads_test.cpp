@@ -7,11 +7,12 @@
 
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "data/context_part.h"
 #include "models/embedding/sentence_transformers.h"
-#include "tests/models/golden_model.h"
+#include "tests/support/golden_model.h"
 #include "tests/support/on_ranks.h"
 #include "train/classification.h"
 #include "train/contrastive.h"

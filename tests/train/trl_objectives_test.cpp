@@ -2,6 +2,8 @@
 // 1.12.0's trainers computed on the same weights and batches (tests/golden/README.md).
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "models/family.h"
 #include "tests/support/golden.h"
 #include "tests/support/logical_parameters.h"

@@ -9,8 +9,8 @@
 #include <map>
 #include <set>
 
-#include "tests/models/golden_model.h"
 #include "tests/support/error_of.h"
+#include "tests/support/golden_model.h"
 #include "tests/support/on_ranks.h"
 #include "tests/support/tiny_training.h"
 #include "train/classification.h"

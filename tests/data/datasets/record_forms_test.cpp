@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "data/datasets/preference.h"
 #include "data/datasets/prompts.h"
 #include "data/datasets/sft.h"

@@ -8,6 +8,7 @@
 #include "data/datasets/preference.h"
 #include "data/datasets/sft.h"
 #include "data/model_chat_template.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 #include "tests/data/support.h"
 
@@ -19,7 +20,7 @@ using testing::Files;
 
 const ordered_json& golden() {
   static const ordered_json data =
-      ordered_json::parse(runtime::read_text_file("tests/golden/data/trl_data.json"));
+      runtime::parse_ordered_json(runtime::read_text_file("tests/golden/data/trl_data.json"));
   return data;
 }
 
@@ -32,12 +33,12 @@ Tokenizer tokenizer_of(const ordered_json& test) {
   ordered_json config = {{"chat_template", test["template"]}};
   if (kind == "llama2") config["bos_token"] = "<s>";
   config["eos_token"] = kind == "llama2" ? "</s>" : "<|im_end|>";
-  return Tokenizer({plain.files().tokenizer_json, config.dump()});
+  return Tokenizer({plain.files().tokenizer_json, runtime::json_text(config)});
 }
 
 std::string lines_of(const ordered_json& records) {
   std::string lines;
-  for (const ordered_json& record : records) lines += record.dump() + "\n";
+  for (const ordered_json& record : records) lines += runtime::json_text(record) + "\n";
   return lines;
 }
 

@@ -8,6 +8,7 @@
 #include "data/datasets/labelled.h"
 #include "data/datasets/pairs.h"
 #include "data/text_encoding.h"
+#include "runtime/io/json_text.h"
 #include "tests/data/support.h"
 
 namespace tandem::data {
@@ -53,11 +54,13 @@ const LabelScheme kAny{LabelKind::kAny, {"bad", "good", "great"}};
 const LabelScheme kNumbers{LabelKind::kNumbers, {"joy", "anger"}};
 
 TEST(Labels, are_names_numbers_or_lists) {
-  EXPECT_THAT(kOne.parse(ordered_json::parse("\"good\""), "f:1"), ElementsAre(1));
-  EXPECT_THAT(kOne.parse(ordered_json::parse("2"), "f:1"), ElementsAre(2));
-  EXPECT_THAT(kAny.parse(ordered_json::parse("[\"great\", 0]"), "f:1"), ElementsAre(1, 0, 1));
-  EXPECT_THAT(kAny.parse(ordered_json::parse("[]"), "f:1"), ElementsAre(0, 0, 0));
-  EXPECT_THAT(kNumbers.parse(ordered_json::parse("[0.5, -2]"), "f:1"), ElementsAre(0.5f, -2.0f));
+  EXPECT_THAT(kOne.parse(runtime::parse_ordered_json("\"good\""), "f:1"), ElementsAre(1));
+  EXPECT_THAT(kOne.parse(runtime::parse_ordered_json("2"), "f:1"), ElementsAre(2));
+  EXPECT_THAT(kAny.parse(runtime::parse_ordered_json("[\"great\", 0]"), "f:1"),
+              ElementsAre(1, 0, 1));
+  EXPECT_THAT(kAny.parse(runtime::parse_ordered_json("[]"), "f:1"), ElementsAre(0, 0, 0));
+  EXPECT_THAT(kNumbers.parse(runtime::parse_ordered_json("[0.5, -2]"), "f:1"),
+              ElementsAre(0.5f, -2.0f));
 }
 
 struct BadLabel {
@@ -87,7 +90,8 @@ TEST(Labels, that_are_none_are_refused_with_their_line) {
             "f:7: label \"much\" is no number, which regression learns; correct the line"},
            {kNumbers, "1",
             "f:7: 1 numbers for 2 labels; correct the line, or the stage's 'labels'"}})
-    EXPECT_EQ(error_of([&] { c.scheme.parse(ordered_json::parse(c.json), "f:7"); }), c.said);
+    EXPECT_EQ(error_of([&] { c.scheme.parse(runtime::parse_ordered_json(c.json), "f:7"); }),
+              c.said);
 }
 
 DataConfig config_of(const Files& files, std::string_view text) {

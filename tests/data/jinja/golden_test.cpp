@@ -7,6 +7,7 @@
 
 #include "data/jinja/template.h"
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 #include "tests/data/jinja/golden_cases.h"
 
 namespace tandem::data::jinja {
@@ -37,7 +38,7 @@ TEST(JinjaGolden, chats_through_templates_of_models) {
   const std::tm now = fixed_clock(golden["now"]);
   ASSERT_GT(golden["cases"].size(), 400u);
   for (const Json& row : golden["cases"]) {
-    SCOPED_TRACE(row.dump().substr(0, 100));
+    SCOPED_TRACE(runtime::json_text(row).substr(0, 100));
     const Json variables =
         variables_of(golden, row["chat"], row["tools"], row["add_generation_prompt"]);
     expect_case(golden["templates"][row["template"].get<std::string>()], variables, now, row);

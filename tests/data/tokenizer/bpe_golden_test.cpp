@@ -8,6 +8,7 @@
 #include "data/tokenizer/bpe_trainer.h"
 #include "data/tokenizer/pre_tokenizer.h"
 #include "data/tokenizer/tokenizer.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::data {
@@ -18,7 +19,7 @@ using nlohmann::json;
 const std::string kGolden = "tests/golden/data/bpe/";
 
 json cases() {
-  return json::parse(runtime::read_text_file(kGolden + "cases.json"));
+  return runtime::parse_json(runtime::read_text_file(kGolden + "cases.json"));
 }
 
 TEST(BpeGolden, EncodesLikeHuggingFace) {
@@ -80,8 +81,8 @@ TEST(BpeGolden, TrainsLikeHuggingFace) {
   const Tokenizer tokenizer =
       trainer.train([&](std::int64_t done, std::int64_t) { reported = done; });
   EXPECT_EQ(reported, 600);
-  const json ours = json::parse(tokenizer.files().tokenizer_json);
-  const json golden = json::parse(runtime::read_text_file(kGolden + "tokenizer.json"));
+  const json ours = runtime::parse_json(tokenizer.files().tokenizer_json);
+  const json golden = runtime::parse_json(runtime::read_text_file(kGolden + "tokenizer.json"));
   EXPECT_EQ(ours["model"]["vocab"], golden["model"]["vocab"]);
   ASSERT_EQ(ours["model"]["merges"].size(), golden["model"]["merges"].size());
   for (std::size_t i = 0; i < golden["model"]["merges"].size(); ++i)

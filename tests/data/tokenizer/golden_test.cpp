@@ -8,6 +8,7 @@
 
 #include "data/tokenizer/tokenizer.h"
 #include "data/utf8.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 
 namespace tandem::data {
@@ -18,7 +19,7 @@ using nlohmann::json;
 const std::string kGolden = "tests/golden/data/tokenizers/";
 
 json read_json(const std::string& name) {
-  return json::parse(runtime::read_text_file(kGolden + name));
+  return runtime::parse_json(runtime::read_text_file(kGolden + name));
 }
 
 // The generator of hf_tokenizers.py.

@@ -12,6 +12,7 @@
 #include "data/tokenizer/byte_level.h"
 #include "data/utf8.h"
 #include "runtime/base/random.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 #include "tests/data/support.h"
 
@@ -105,7 +106,8 @@ std::string random_text(std::uint64_t seed, std::size_t length) {
 
 // The definition: of all pairs the one of lowest rank, leftmost first, until none is left.
 std::vector<TokenId> encode_by_definition(const Tokenizer& tokenizer, std::string_view piece) {
-  static const json merges = json::parse(tokenizer.files().tokenizer_json)["model"]["merges"];
+  static const json merges =
+      runtime::parse_json(tokenizer.files().tokenizer_json)["model"]["merges"];
   std::vector<std::string> symbols;
   for (const char byte : piece) symbols.push_back(bytes_to_chars(std::string(1, byte)));
   for (const json& merge : merges) {
@@ -225,7 +227,7 @@ TEST(Tokenizer, a_unigram_without_unknown_token_refuses_what_it_has_no_token_for
       {"model",
        {{"type", "Unigram"},
         {"vocab", json::array({json::array({"a", -1.5}), json::array({"ab", -2.0})})}}}};
-  const Tokenizer tokenizer({.tokenizer_json = document.dump()});
+  const Tokenizer tokenizer({.tokenizer_json = runtime::json_text(document)});
   EXPECT_EQ(tokenizer.encode("aba"), (std::vector<TokenId>{1, 0}));
   EXPECT_EQ(error_of([&] { tokenizer.encode("abxyab"); }),
             "the tokenizer has no token for 'xy' and no unknown token; take it out of the text");
@@ -233,20 +235,20 @@ TEST(Tokenizer, a_unigram_without_unknown_token_refuses_what_it_has_no_token_for
 
 // The error of a tokenizer.json after `change`.
 std::string error_after(const std::function<void(json&)>& change) {
-  json document = json::parse(small_tokenizer().files().tokenizer_json);
+  json document = runtime::parse_json(small_tokenizer().files().tokenizer_json);
   change(document);
-  return error_of([&] { Tokenizer({.tokenizer_json = document.dump()}, "t.json"); });
+  return error_of([&] { Tokenizer({.tokenizer_json = runtime::json_text(document)}, "t.json"); });
 }
 
 // What is logged when a vocabulary is read that has another token in place of this byte's.
 std::string warning_without(char byte) {
-  json document = json::parse(small_tokenizer().files().tokenizer_json);
+  json document = runtime::parse_json(small_tokenizer().files().tokenizer_json);
   json& vocabulary = document["model"]["vocab"];
   const std::string token = bytes_to_chars(std::string(1, byte));
   vocabulary["no byte"] = vocabulary.at(token);
   vocabulary.erase(token);
   ::testing::internal::CaptureStderr();
-  const Tokenizer tokenizer({.tokenizer_json = document.dump()}, "t.json");
+  const Tokenizer tokenizer({.tokenizer_json = runtime::json_text(document)}, "t.json");
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(std::string("a") + byte + "b", kPlain)), "ab");
   return ::testing::internal::GetCapturedStderr();
 }

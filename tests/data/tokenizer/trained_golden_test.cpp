@@ -12,6 +12,7 @@
 #include "data/tokenizer/unigram_lattice.h"
 #include "data/tokenizer/unigram_seeds.h"
 #include "data/utf8.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
 #include "tests/data/support.h"
 
@@ -26,7 +27,7 @@ using ::testing::Pair;
 
 const json& golden() {
   static const json document =
-      json::parse(runtime::read_text_file("tests/golden/data/trained_tokenizers.json"));
+      runtime::parse_json(runtime::read_text_file("tests/golden/data/trained_tokenizers.json"));
   return document;
 }
 
@@ -52,7 +53,7 @@ Tokenizer train_on_corpus(const TokenizerConfig& config) {
 }
 
 json model_of(const Tokenizer& tokenizer) {
-  return json::parse(tokenizer.files().tokenizer_json)["model"];
+  return runtime::parse_json(tokenizer.files().tokenizer_json)["model"];
 }
 
 TokenizerConfig bert_config(std::int64_t vocab_size, std::int64_t min_frequency = 1) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer/bpe_trainer.h"
+#include "runtime/io/json_text.h"
 #include "tests/data/support.h"
 
 namespace tandem::data {
@@ -18,14 +19,15 @@ using ::testing::HasSubstr;
 json train(const TokenizerConfig& config, const std::vector<std::string>& documents) {
   BpeTrainer trainer(config);
   for (const std::string& document : documents) trainer.add_document(document);
-  return json::parse(trainer.train().files().tokenizer_json);
+  return runtime::parse_json(trainer.train().files().tokenizer_json);
 }
 
 TEST(BpeTrainer, merges_the_most_frequent_pair_first) {
   const json document =
       train({.vocab_size = 258 + 3, .min_frequency = 1}, {"abab abab", "ab", "cdcdcd"});
   // ab 5 times; then of " ab" … the counts: (ab, ab) 2, (c, d) 3, (Ġ, ab) 1.
-  EXPECT_EQ(document["model"]["merges"], json::parse(R"([["a", "b"], ["c", "d"], ["ab", "ab"]])"));
+  EXPECT_EQ(document["model"]["merges"],
+            runtime::parse_json(R"([["a", "b"], ["c", "d"], ["ab", "ab"]])"));
 }
 
 TEST(BpeTrainer, special_tokens_come_first_in_the_order_of_the_recipe) {
@@ -41,7 +43,7 @@ TEST(BpeTrainer, special_tokens_come_first_in_the_order_of_the_recipe) {
 
 TEST(BpeTrainer, rare_pairs_are_not_merged_and_the_vocabulary_stays_smaller) {
   const json document = train({.vocab_size = 1000, .min_frequency = 3}, {"abab ab cd cd"});
-  EXPECT_EQ(document["model"]["merges"], json::parse(R"([["a", "b"]])"));
+  EXPECT_EQ(document["model"]["merges"], runtime::parse_json(R"([["a", "b"]])"));
   EXPECT_EQ(document["model"]["vocab"].size(), 256u + 2 + 1);
 }
 

@@ -10,6 +10,7 @@
 #include "parallel/comm/communicator.h"
 #include "runtime/base/error.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/io/text_file.h"
 #include "tests/runtime/io/temporary_folder.h"
@@ -56,7 +57,7 @@ ConvertCommand convert(const fs::path& from, const fs::path& to,
 }
 
 nlohmann::json read_json(const fs::path& path) {
-  return nlohmann::json::parse(runtime::read_text_file(path));
+  return runtime::parse_json(runtime::read_text_file(path));
 }
 
 std::vector<float> values(const runtime::TensorSource& source, const std::string& name) {
@@ -174,7 +175,7 @@ TEST(Inspect, counts_parameters_by_part_and_type) {
 TEST(Tokenize, shows_ids_and_pieces_and_goes_back) {
   const std::string model = kGolden + "tokenizers/sp_bpe";
   const auto ids = data::Tokenizer::load(model).encode("the lantern");
-  const auto row = nlohmann::json::parse(
+  const auto row = runtime::parse_json(
       output_of(TokenizeCommand{.model = model, .texts = {"the lantern"}, .json = true}));
   EXPECT_EQ(row["ids"].get<std::vector<data::TokenId>>(), ids);
   EXPECT_EQ(row["count"], ids.size());

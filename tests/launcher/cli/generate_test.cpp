@@ -12,10 +12,11 @@
 #include "models/model_files.h"
 #include "parallel/comm/communicator.h"
 #include "runtime/io/atomic_file.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/text_file.h"
-#include "tests/models/golden_model.h"
 #include "tests/runtime/io/temporary_folder.h"
 #include "tests/support/error_of.h"
+#include "tests/support/golden_model.h"
 
 namespace tandem::launcher {
 namespace {
@@ -42,7 +43,7 @@ class ModelFolder {
         {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
     tokenizer["model"] = {
         {"type", "BPE"}, {"vocab", vocabulary}, {"merges", ordered_json::array()}};
-    write("tokenizer.json", tokenizer.dump());
+    write("tokenizer.json", runtime::json_text(tokenizer));
   }
 
   fs::path path(const std::string& file) const { return folder_ / file; }
@@ -97,7 +98,8 @@ std::string error_of(const GenerateCommand& command) {
 std::vector<ordered_json> rows_of(const std::string& text) {
   std::vector<ordered_json> rows;
   std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) rows.push_back(ordered_json::parse(line));
+  for (std::string line; std::getline(lines, line);)
+    rows.push_back(runtime::parse_ordered_json(line));
   return rows;
 }
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "parallel/comm/threads/threads.h"
 #include "runtime/base/error.h"
 #include "tests/support/error_of.h"

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "parallel/comm/threads/threads.h"
 #include "runtime/autograd/ops/elementwise.h"

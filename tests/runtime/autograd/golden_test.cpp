@@ -2,6 +2,8 @@
 // (tests/golden/README.md).
 #include "tests/support/golden.h"
 
+#include <nlohmann/json.hpp>
+
 #include "runtime/autograd/ops/activation.h"
 #include "runtime/autograd/ops/attention.h"
 #include "runtime/autograd/ops/elementwise.h"

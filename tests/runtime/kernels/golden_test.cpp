@@ -1,4 +1,6 @@
 // Kernels against what PyTorch computed in fp64 (tests/golden/README.md).
+#include <nlohmann/json.hpp>
+
 #include "runtime/io/safetensors.h"
 #include "tests/runtime/kernels/kernel_test.h"
 

@@ -1,6 +1,8 @@
 // AdamW against torch.optim.AdamW, and what it does with masters, copies and state.
 #include "runtime/optim/adamw.h"
 
+#include <nlohmann/json.hpp>
+
 #include "runtime/nn/parameter.h"
 #include "tests/support/golden.h"
 #include "tests/support/gradient_check.h"

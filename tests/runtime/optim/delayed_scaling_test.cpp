@@ -7,6 +7,7 @@
 
 #include <array>
 #include <bit>
+#include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
 #include "tests/support/error_of.h"

@@ -1,6 +1,8 @@
 // Learning rates, step by step, against transformers' schedules.
 #include "runtime/optim/schedule.h"
 
+#include <nlohmann/json.hpp>
+
 #include "tests/support/golden.h"
 
 namespace tandem::test {

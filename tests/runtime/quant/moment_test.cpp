@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "runtime/base/random.h"
 #include "runtime/optim/adamw.h"
 #include "tests/support/golden.h"

@@ -1,4 +1,4 @@
-#include "tests/models/golden_model.h"
+#include "tests/support/golden_model.h"
 
 #include <unistd.h>
 
