@@ -141,7 +141,7 @@ ExpressionPtr ExpressionParser::comparison() {
   std::vector<std::pair<std::string, ExpressionPtr>> rest;
   while (at_comparison()) {
     std::string operation = tokens_.next().text;
-    if (operation == "not") operation += " " + tokens_.next().text;
+    if (operation == "not") operation.append(" ").append(tokens_.next().text);
     rest.emplace_back(std::move(operation), sum());
     below = std::max(below, depth_of(rest.back().second));
   }

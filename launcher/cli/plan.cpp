@@ -64,7 +64,8 @@ std::string found_layouts(const PlanCommand& command, const Recipe& recipe, std:
     const LayoutSearch search =
         search_layouts(recipe, stage, ranks, device, static_cast<std::int64_t>(memory * 1e9),
                        device_type(command, recipe));
-    text += (text.empty() ? "" : "\n") + render(search, stage, device, kShownLayouts);
+    if (!text.empty()) text += '\n';
+    text += render(search, stage, device, kShownLayouts);
   }
   return text;
 }

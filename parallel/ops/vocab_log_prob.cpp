@@ -123,7 +123,6 @@ void for_each_chunk(const Tensor& hidden, const VocabShard& vocab, const Body& b
 Tensor linear_cross_entropy(const Tensor& hidden, const VocabShard& vocab, const Tensor& targets,
                             const Tensor& weights) {
   check_inputs(hidden, vocab, targets);
-  const std::int64_t n = hidden.dim(0);
   Backend& backend = backend_of(hidden);
   const bool record = runtime::recording({&hidden}, {vocab.weight, vocab.bias});
   TANDEM_CHECK(!record || !Tape::current()->recomputes(),
