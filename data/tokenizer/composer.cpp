@@ -1,5 +1,7 @@
 #include "data/tokenizer/composer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "runtime/io/json_text.h"

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "data/tokenizer/hf_readers.h"
 #include "data/tokenizer/piece_step.h"
 
