@@ -12,8 +12,9 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 
 find_program(TANDEM_CCACHE ccache)
 if(TANDEM_CCACHE)
-  # The sloppiness it needs to keep what was compiled with precompiled headers.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${TANDEM_CCACHE})
+  # What it needs to keep what was compiled with precompiled headers, also for another clone.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
+                                  CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${TANDEM_CCACHE})
 endif()
 
 add_library(tandem_options INTERFACE)
@@ -41,10 +42,18 @@ set(tandem_precompiled_headers
     <algorithm> <array> <cmath> <cstdint> <cstring> <filesystem> <fstream> <functional> <limits> <map> <memory> <mutex>
     <numeric> <optional> <set> <span> <sstream> <string> <string_view> <type_traits> <unordered_map> <utility> <variant>
     <vector> <fmt/format.h> <fmt/ranges.h>)
+
+# tandem_precompile(target header…): GCC never writes a precompiled header twice with the same bytes. Beside the headers'
+# text, ccache looks at the .sum in its place.
+function(tandem_precompile target)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/${target}.dir/cmake_pch.hxx.gch.sum
+       CONTENT "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}: ${ARGN}\n")
+endfunction()
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "// Carries the headers that are parsed once.\n")
 add_library(tandem_precompiled OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
 target_link_libraries(tandem_precompiled PRIVATE tandem_options fmt::fmt)
-target_precompile_headers(tandem_precompiled PRIVATE ${tandem_precompiled_headers})
+tandem_precompile(tandem_precompiled ${tandem_precompiled_headers})
 
 # tandem_library(name SOURCES a.cpp … LIBS other …): one static library of one room.
 function(tandem_library name)
