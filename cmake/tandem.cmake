@@ -50,6 +50,7 @@ function(tandem_precompile target)
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/${target}.dir/cmake_pch.hxx.gch.sum
        CONTENT "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}: ${ARGN}\n")
 endfunction()
+
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "// Carries the headers that are parsed once.\n")
 add_library(tandem_precompiled OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
 target_link_libraries(tandem_precompiled PRIVATE tandem_options fmt::fmt)
@@ -63,13 +64,13 @@ function(tandem_library name)
   target_precompile_headers(${name} REUSE_FROM tandem_precompiled)
 endfunction()
 
-# tandem_test_objects(target): makes sources of tests fit the headers that are parsed once for them. -O1 suffices for
-# what runs for microseconds; the code under test keeps its own options.
+# For tests' own sources, which run for microseconds; the code under test keeps its options.
+set(tandem_test_options $<$<CONFIG:Release>:-O1>)
+
+# tandem_test_objects(target): the target's sources are tests and take the headers that are parsed once for those.
 function(tandem_test_objects target)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  if(NOT target STREQUAL tandem_golden)
-    target_precompile_headers(${target} REUSE_FROM tandem_golden)
-  endif()
+  target_compile_options(${target} PRIVATE ${tandem_test_options})
+  target_precompile_headers(${target} REUSE_FROM tandem_golden)
 endfunction()
 
 # tandem_test_library(name SOURCES … LIBS …): what several test programs share.

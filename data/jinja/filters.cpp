@@ -107,7 +107,7 @@ Value tojson_filter(Context&, const Value& input, const CallArguments& arguments
     if (width > 100) throw Failure("tojson indents by at most 100");
     style.indent = std::string(static_cast<std::size_t>(std::max<std::int64_t>(width, 0)), ' ');
   }
-  if (style.indent) style.between.assign(1, ',');
+  if (style.indent) style.between = ',';
   if (const Value separators = bound.get(2); separators.is_sequence()) {
     const auto& items = separators.sequence().items;
     if (items.size() != 2 || !items[0].is_string() || !items[1].is_string())

@@ -39,7 +39,7 @@ std::string best_of(const std::vector<rl::Rollout>& rollouts, const std::vector<
                          {"score", scores[i]},
                          {"prompt_ids", rollouts[i].prompt},
                          {"completion_ids", rollouts[i].response}};
-      lines += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+      lines += runtime::lossy_json_text(line) + "\n";
     }
   }
   return lines;

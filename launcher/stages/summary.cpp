@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "runtime/io/json_text.h"
 #include "runtime/metrics/timers.h"
 
 namespace tandem::launcher {
@@ -122,7 +123,7 @@ std::string to_json(const Summary& summary) {
        {{"name", summary.after}, {"figures", figures_json(summary, summary.figures_after)}}},
       {"samples", samples},
       {"stages", stages}};
-  return object.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+  return runtime::lossy_json_text(object, 1) + "\n";
 }
 
 }  // namespace tandem::launcher

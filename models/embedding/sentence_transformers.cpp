@@ -135,12 +135,10 @@ CompanionFiles embedding_files(const EmbeddingConfig& config, std::int64_t width
   CompanionFiles files = {
       {kModules, runtime::json_text(modules, 2) + "\n"},
       {fs::path(kPoolingFolder) / "config.json", runtime::json_text(pooling, 2) + "\n"}};
-  if (config.max_length > 0)
-    files.emplace_back(
-        "sentence_bert_config.json",
-        runtime::json_text(json{{"max_seq_length", config.max_length}, {"do_lower_case", false}},
-                           2) +
-            "\n");
+  if (config.max_length > 0) {
+    const json limits = {{"max_seq_length", config.max_length}, {"do_lower_case", false}};
+    files.emplace_back("sentence_bert_config.json", runtime::json_text(limits, 2) + "\n");
+  }
   return files;
 }
 

@@ -31,4 +31,8 @@ std::string json_text(const ordered_json& value, int indent) {
   return value.dump(indent);
 }
 
+std::string lossy_json_text(const json& value, int indent) {
+  return value.dump(indent, ' ', false, json::error_handler_t::replace);
+}
+
 }  // namespace tandem::runtime

@@ -19,5 +19,7 @@ nlohmann::ordered_json try_parse_ordered_json(std::string_view text);
 // that is not UTF-8.
 std::string json_text(const nlohmann::json& value, int indent = -1);
 std::string json_text(const nlohmann::ordered_json& value, int indent = -1);
+// The same with U+FFFD in place of what is not UTF-8.
+std::string lossy_json_text(const nlohmann::json& value, int indent = -1);
 
 }  // namespace tandem::runtime

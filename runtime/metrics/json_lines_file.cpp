@@ -9,13 +9,13 @@
 #include <span>
 
 #include "runtime/base/error.h"
+#include "runtime/io/json_text.h"
 
 namespace tandem::runtime {
 namespace {
 
 std::string quoted(const std::string& text) {
-  using Json = nlohmann::json;
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return lossy_json_text(text);
 }
 
 struct Printer {
